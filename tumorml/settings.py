@@ -1,0 +1,87 @@
+"""Every setting of the service, read once from the environment (``TUMORML_*``) or a ``.env`` file."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: ``migrations/``, ``dags/`` and the default policy lie beside the package."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Settings(BaseSettings):
+    """Typed settings; each field is the environment variable ``TUMORML_<NAME>`` in upper case."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TUMORML_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    home: Path = Field(Path("var"), description="Folder of everything the local service keeps.")
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the results store; none: the Postgres under `home`."
+    )
+    reader_database_url: str | None = Field(
+        None, description="The results store as the role that may only select; none: derived."
+    )
+    object_store_url: str | None = Field(
+        None, description="fsspec URL of the object store; none: the folder `objects` under `home`."
+    )
+
+    settle_seconds: NonNegativeFloat = Field(
+        10.0, description="A drop without a _READY file is complete when unchanged for this long."
+    )
+    inbox_poll_seconds: PositiveFloat = Field(5.0, description="How often the inbox is listed.")
+    retrain_cron: str = Field("0 2 * * *", description="When the nightly retraining starts (UTC).")
+    ingest_cron: str = Field("45 1 * * *", description="When the inbox is swept, event or not (UTC).")
+    default_recipe: str = Field("efficientnet-lite0", description="Recipe of the nightly run.")
+    seed: int = Field(20_261_101, description="Seed of training when a run names none.")
+    promotion_policy: Path = Field(
+        PROJECT_ROOT / "promotion.toml", description="The policy that every verdict follows."
+    )
+
+    max_archive_files: PositiveInt = Field(200_000, description="Most members of one archive.")
+    max_archive_bytes: PositiveInt = Field(
+        64 * 1024**3, description="Most bytes that one archive may unpack to."
+    )
+    max_archive_ratio: PositiveFloat = Field(
+        200.0, description="Most times its packed size that one archive member may unpack to."
+    )
+    max_file_bytes: PositiveInt = Field(256 * 1024**2, description="Largest single image file.")
+    max_scan_pixels: PositiveInt = Field(64_000_000, description="Most pixels of one scan.")
+    min_scan_side: PositiveInt = Field(32, description="Least width and height of a scan, in pixels.")
+    max_refused_share: Share = Field(
+        0.5, description="A batch with a larger share of refused files is quarantined whole."
+    )
+
+    validation_share: Share = Field(0.15, description="Share of groups drawn for validation.")
+    test_share: Share = Field(0.20, description="Share of groups drawn for the test set.")
+    min_training_scans_per_label: PositiveInt = Field(
+        8, description="Least training scans of each label before a run starts."
+    )
+    heatmaps_per_label: PositiveInt = Field(
+        8, description="Heatmaps kept of rightly classified test scans, for each label."
+    )
+
+    airflow_port: PositiveInt = Field(8080, description="Port of the Airflow UI, on 127.0.0.1.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @property
+    def objects_url(self) -> str:
+        """The fsspec URL of the object store's root."""
+        return self.object_store_url or f"file://{self.home / 'objects'}"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
