@@ -1,0 +1,58 @@
+"""A real Postgres for the whole test session, and a fresh, migrated home for each test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tumorml.results.local_postgres import (
+    OWNER,
+    READER,
+    WRITER,
+    database_url,
+    start_local_postgres,
+    stop_local_postgres,
+)
+from tumorml.results.migrate import migrate
+from tumorml.settings import Settings
+
+TEMPLATE = "tumorml_template"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A running Postgres that holds a migrated template database."""
+    server = Settings(home=tmp_path_factory.mktemp("postgres-home"))
+    start_local_postgres(server.home)
+    run_as_owner(server, f"create database {TEMPLATE}")
+    migrate(server.model_copy(update={"database_url": database_url(server, TEMPLATE, OWNER)}))
+    yield server
+    stop_local_postgres(server.home)
+
+
+@pytest.fixture
+def settings(postgres: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """Settings with a home and a migrated results store that no other test sees."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    run_as_owner(postgres, f"create database {name} template {TEMPLATE}")
+    yield Settings(
+        home=tmp_path / "home",
+        database_url=database_url(postgres, name, WRITER),
+        reader_database_url=database_url(postgres, name, READER),
+        settle_seconds=0,
+    )
+    run_as_owner(postgres, f"drop database {name} with (force)")
+
+
+def run_as_owner(server: Settings, statement: str) -> None:
+    """Run one statement outside a transaction as the owner of the cluster."""
+    engine = create_engine(
+        database_url(server, "postgres", OWNER), isolation_level="AUTOCOMMIT", pool_pre_ping=True
+    )
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

@@ -1,0 +1,81 @@
+"""The results store: schema, roles, partitions, bulk rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from alembic import command
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.conftest import run_as_owner
+from tumorml.results.bulk import copy_rows
+from tumorml.results.local_postgres import OWNER, database_url
+from tumorml.results.migrate import alembic_config, migrate
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Batch, Champion, ModelVersion, Run, Snapshot
+from tumorml.settings import Settings
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_models(postgres: Settings) -> None:
+    run_as_owner(postgres, "create database migrated")
+    url = database_url(postgres, "migrated", OWNER)
+    settings = postgres.model_copy(update={"database_url": url})
+    migrate(settings)
+    migrate(settings)
+    command.check(alembic_config(settings))
+
+
+def test_the_reader_can_select_and_nothing_else(settings: Settings) -> None:
+    with reading(settings) as session:
+        assert session.execute(text("select count(*) from batch_summary")).scalar_one() == 0
+    with reading(settings) as session, pytest.raises(DBAPIError, match="read-only|permission"):
+        session.execute(text("insert into batch (id, drop_name, fingerprint) values ('a','b','c')"))
+    with reading(settings) as session, pytest.raises(DBAPIError, match="permission denied"):
+        session.execute(text("set transaction read write"))
+        session.execute(text("delete from batch"))
+
+
+def test_copied_rows_keep_json_nulls_and_commas_and_pass_over_conflicts(settings: Settings) -> None:
+    rows = [
+        {"id": "one", "drop_name": 'a,"b"\n', "fingerprint": "f", "validation": {"x": [1, None]}},
+        {"id": "two", "drop_name": "", "fingerprint": "g", "validation": None},
+    ]
+    with writing(settings) as session:
+        assert copy_rows(session, Batch, rows) == 2
+        assert copy_rows(session, Batch, rows, on_conflict_do_nothing=True) == 0
+    with reading(settings) as session:
+        one, two = session.scalars(select(Batch).order_by(Batch.id))
+        assert (one.drop_name, one.validation) == ('a,"b"\n', {"x": [1, None]})
+        assert (two.drop_name, two.validation) == ("", None)
+
+
+def test_each_month_of_predictions_gets_its_own_partition(settings: Settings) -> None:
+    moment = datetime(2031, 5, 31, 23, 59, tzinfo=UTC)
+    with writing(settings) as session:
+        for _ in range(2):
+            name = session.execute(
+                text("select ensure_prediction_partition(:moment)"), {"moment": moment}
+            ).scalar_one()
+            assert name == "prediction_2031_05"
+
+
+def test_a_task_never_has_two_champions(settings: Settings) -> None:
+    with writing(settings) as session:
+        session.add(Snapshot(id="s", task="binary", counts={}, held_out={}, object_key="k"))
+        session.flush()
+        session.add(
+            Run(id="r", task="binary", snapshot_id="s", recipe="x", recipe_text="", recipe_digest="",
+                seed=1, epochs=1, trigger="test")
+        )
+        session.flush()
+        session.add(
+            ModelVersion(id="m", run_id="r", task="binary", labels=[], input_size=1, parameters=1,
+                         object_key="k", sha256="", size_bytes=1)
+        )
+    crown = {"task": "binary", "model_version_id": "m", "change": "promotion", "who": "", "why": ""}
+    with writing(settings) as session:
+        session.add(Champion(**crown))
+    with pytest.raises(DBAPIError, match="uq_champion_open"), writing(settings) as session:
+        session.add(Champion(**crown))

@@ -1,0 +1,181 @@
+"""Snapshots: the frozen list of (scan, label, split) that one run sees."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from tumorml.datasets.groups import assign_groups
+from tumorml.errors import TumorMLError
+from tumorml.labels import LABELS, Task, label_for_task
+from tumorml.objects import object_store
+from tumorml.results.bulk import copy_rows
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import ScanGroup, ScanLabel, Snapshot, SnapshotScan
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEntry:
+    """One scan of a snapshot."""
+
+    scan_id: str
+    label: str
+    split: str
+    group_id: str
+
+
+def take_snapshot(settings: Settings, task: Task) -> str:
+    """Freeze what is known now for a task; the same data gives the same snapshot.
+
+    Scans with two labels, and test scans that a tie connects to training, are held out and counted.
+
+    Returns:
+        The snapshot's id, ``s-`` and 16 hex digits of the SHA-256 of its rows.
+
+    Raises:
+        TumorMLError: There are too few scans of a label to train or validate on, or a group stands
+            on both sides of the split.
+    """
+    assign_groups(settings)
+    entries, held_out = _labelled_scans(settings, task)
+    _check_counts(settings, task, entries)
+    check_no_leak(entries)
+
+    lines = "".join(f"{e.scan_id},{e.label},{e.split}\n" for e in entries)
+    snapshot_id = "s-" + hashlib.sha256(f"{task}\n{lines}".encode()).hexdigest()[:16]
+    with reading(settings) as session:
+        if session.get(Snapshot, snapshot_id) is not None:
+            logger.info("snapshot %s is already taken: nothing has changed", snapshot_id)
+            return snapshot_id
+
+    key = f"snapshots/{snapshot_id}.parquet"
+    object_store(settings).write(key, _parquet(entries))
+    counts = Counter((e.split, e.label) for e in entries)
+    nested: dict[str, dict[str, int]] = {}
+    for (split, label), count in sorted(counts.items()):
+        nested.setdefault(split, {})[label] = count
+    with writing(settings) as session:
+        row = {
+            "id": snapshot_id,
+            "task": str(task),
+            "counts": nested,
+            "held_out": dict(held_out),
+            "object_key": key,
+        }
+        if copy_rows(session, Snapshot, [row], on_conflict_do_nothing=True):
+            copy_rows(
+                session,
+                SnapshotScan,
+                (
+                    {
+                        "snapshot_id": snapshot_id,
+                        "scan_id": e.scan_id,
+                        "label": e.label,
+                        "split": e.split,
+                        "group_id": e.group_id,
+                    }
+                    for e in entries
+                ),
+            )
+    logger.info("snapshot %s: %s, held out %s", snapshot_id, nested, dict(held_out))
+    return snapshot_id
+
+
+def read_snapshot(settings: Settings, snapshot_id: str) -> list[SnapshotEntry]:
+    """The scans of a snapshot, in order of scan id."""
+    with reading(settings) as session:
+        rows = session.execute(
+            select(
+                SnapshotScan.scan_id, SnapshotScan.label, SnapshotScan.split, SnapshotScan.group_id
+            )
+            .where(SnapshotScan.snapshot_id == snapshot_id)
+            .order_by(SnapshotScan.scan_id)
+        )
+        entries = [SnapshotEntry(*row) for row in rows]
+    if not entries:
+        raise TumorMLError(f"There is no snapshot {snapshot_id!r}.")
+    return entries
+
+
+def check_no_leak(entries: list[SnapshotEntry]) -> None:
+    """Refuse a list in which one group stands on two sides.
+
+    Raises:
+        TumorMLError: Naming the groups.
+    """
+    sides: dict[str, set[str]] = {}
+    for entry in entries:
+        sides.setdefault(entry.group_id, set()).add(entry.split)
+    leaking = sorted(group for group, splits in sides.items() if len(splits) > 1)
+    if leaking:
+        raise TumorMLError(
+            f"{len(leaking)} groups stand on two sides of the split, for instance {leaking[:3]}: "
+            "no model may be trained or judged on this snapshot."
+        )
+
+
+def _labelled_scans(settings: Settings, task: Task) -> tuple[list[SnapshotEntry], Counter[str]]:
+    with reading(settings) as session:
+        rows = session.execute(
+            select(
+                ScanLabel.scan_id,
+                func.array_agg(ScanLabel.label),
+                ScanGroup.side,
+                ScanGroup.group_id,
+                ScanGroup.held_out,
+            )
+            .join(ScanGroup, ScanGroup.scan_id == ScanLabel.scan_id)
+            .group_by(ScanLabel.scan_id, ScanGroup.side, ScanGroup.group_id, ScanGroup.held_out)
+            .order_by(ScanLabel.scan_id)
+        ).all()
+    entries: list[SnapshotEntry] = []
+    held_out: Counter[str] = Counter()
+    for scan_id, labels, side, group_id, tied in rows:
+        readings = {label_for_task(label, task) for label in labels} - {None}
+        if not readings:
+            continue
+        if len(readings) > 1:
+            held_out["label_conflict"] += 1
+        elif tied:
+            held_out["tied_to_another_side"] += 1
+        else:
+            entries.append(SnapshotEntry(scan_id, str(readings.pop()), side, group_id))
+    return entries, held_out
+
+
+def _check_counts(settings: Settings, task: Task, entries: list[SnapshotEntry]) -> None:
+    training = Counter(e.label for e in entries if e.split == "train")
+    least = settings.min_training_scans_per_label
+    short = {label: training[label] for label in LABELS[task] if training[label] < least}
+    if short:
+        raise TumorMLError(
+            f"Too few training scans for the task {task}: {short}, at least {least} of each label "
+            "are needed. Drop more labelled scans into the inbox."
+        )
+    if not any(e.split == "validation" for e in entries):
+        raise TumorMLError(
+            f"No scan of the task {task} was drawn for validation; drop more labelled scans."
+        )
+
+
+def _parquet(entries: list[SnapshotEntry]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(
+        {
+            name: [getattr(entry, name) for entry in entries]
+            for name in ("scan_id", "label", "split", "group_id")
+        }
+    )
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()

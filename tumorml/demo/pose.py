@@ -1,0 +1,115 @@
+"""How one patient's head differs from the template and lies in the scanner, and its slice planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from tumorml.demo.fields import SmoothField, refine
+from tumorml.demo.template import Points, beside
+
+SIDE_PIXELS = 224
+"""Width and height of every slice."""
+
+_COARSE_SIDE = 57
+_VIEW_CENTRE_MM = (0.0, -10.0, -2.0)
+
+
+class Plane(StrEnum):
+    """The plane of a slice, in the short form that file names use."""
+
+    AXIAL = "ax"
+    CORONAL = "cor"
+    SAGITTAL = "sag"
+
+    @property
+    def axes(self) -> tuple[int, int, int]:
+        """The axes of x, y, z that run along the rows, along the columns, and across the plane.
+
+        Rows run from the front or the top down; columns from the patient's right (as radiologists
+        look at a head) or from the face.
+        """
+        return {Plane.AXIAL: (1, 0, 2), Plane.CORONAL: (2, 0, 1), Plane.SAGITTAL: (2, 1, 0)}[self]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A patient's head in the scanner: rotation, scale and shift, then a smooth warp.
+
+    Attributes:
+        matrix: ``(3, 3)``; turns scanner coordinates into the template's.
+        shift_mm: ``(3,)``; where the template's origin lies in the scanner.
+        pixel_mm: Side of a pixel.
+        warps: For each axis the fields and their amplitudes in mm.
+    """
+
+    matrix: np.ndarray
+    shift_mm: np.ndarray
+    pixel_mm: float
+    warps: tuple[tuple[tuple[SmoothField, float], ...], ...]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Pose:
+        """A head turned by up to about 12 degrees, 9 % larger or smaller, and shaped anew."""
+        pitch, roll, yaw = np.radians(np.clip(rng.normal(0, [6.0, 3.5, 4.5]), -12, 12))
+        scale = rng.uniform(0.93, 1.07) * np.clip(rng.normal(1, 0.025, 3), 0.95, 1.05)
+        matrix = np.diag(1 / scale) @ _rotation(pitch, roll, yaw)
+        warps = tuple(
+            tuple((SmoothField.draw(rng, mm), amplitude) for mm, amplitude in ((52, 3.0), (19, 1.1)))
+            for _ in range(3)
+        )
+        return cls(
+            matrix=matrix.astype(np.float32),
+            shift_mm=rng.uniform(-6, 6, 3).astype(np.float32),
+            pixel_mm=float(rng.uniform(1.0, 1.14)),
+            warps=warps,
+        )
+
+    def to_template(self, points: Points) -> Points:
+        """Scanner coordinates in mm, shape ``(3, ...)``, as coordinates of the template."""
+        turned = np.tensordot(self.matrix, points - beside(self.shift_mm, points), axes=1)
+        return turned + self._warp(points)
+
+    def to_scanner(self, point: np.ndarray) -> np.ndarray:
+        """Where a point of the template, ``(3,)`` in mm, lies in the scanner (fixed-point inverse)."""
+        inverse = np.linalg.inv(self.matrix)
+        target, shift = np.float32(point)[:, None], self.shift_mm[:, None]
+        found = inverse @ target + shift
+        for _ in range(8):
+            found = inverse @ (target - self._warp(found)) + shift
+        return found[:, 0]
+
+    def slice_points(self, plane: Plane, level_mm: float) -> Points:
+        """The template coordinates of every pixel of a slice, float32 ``(3, side, side)``.
+
+        Args:
+            plane: The plane of the slice.
+            level_mm: Where the plane cuts the scanner's axis that it is square to.
+        """
+        row_axis, column_axis, level_axis = plane.axes
+        half_mm = self.pixel_mm * (SIDE_PIXELS - 1) / 2
+        coarse = np.linspace(half_mm, -half_mm, _COARSE_SIDE, dtype=np.float32)
+        points = np.empty((3, _COARSE_SIDE, _COARSE_SIDE), np.float32)
+        points[row_axis] = coarse[:, None] + _VIEW_CENTRE_MM[row_axis]
+        points[column_axis] = coarse[None, :] + _VIEW_CENTRE_MM[column_axis]
+        points[level_axis] = level_mm
+        return np.stack([refine(axis, SIDE_PIXELS) for axis in self.to_template(points)])
+
+    def _warp(self, points: Points) -> Points:
+        return np.stack(
+            [
+                sum(np.float32(amplitude_mm) * field.at(points) for field, amplitude_mm in fields)
+                for fields in self.warps
+            ]
+        )
+
+
+def _rotation(pitch: float, roll: float, yaw: float) -> np.ndarray:
+    """The rotation about x, then y, then z, by angles in radians; ``(3, 3)``."""
+    (sx, sy, sz), (cx, cy, cz) = np.sin([pitch, roll, yaw]), np.cos([pitch, roll, yaw])
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x

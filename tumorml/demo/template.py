@@ -1,0 +1,170 @@
+"""The anatomy that every synthetic patient starts from: the ICBM152 template and a modelled head.
+
+The T1 average and its grey- and white-matter maps are those that the ``nilearn`` wheel carries
+(ICBM 2009a nonlinear symmetric, 1 mm, Talairach-like MNI space; Fonov et al., NeuroImage 54, 2011,
+313-327). They hold the brain alone, so the surface of the meninges and of the skin are modelled
+here as two distance maps, from which ``tumorml.demo.head`` paints skull, scalp, face and neck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage
+
+from tumorml.errors import TumorMLError
+
+Points = np.ndarray
+"""Coordinates in mm, float32, shape ``(3, ...)``: x to the right, y to the front, z up (MNI)."""
+
+SCALP_MM = 12.5
+"""From the meninges to the skin of the vault."""
+
+_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+_COARSE_MM = 2.0
+_COARSE_ORIGIN_MM = (-104.0, -150.0, -146.0)
+_COARSE_SHAPE = (105, 137, 131)
+# Raw template value to the relative signal of contrast-enhanced T1 (fluid, grey, white matter).
+_RAW_VALUES, _SIGNALS = (55.0, 80.0, 150.0, 225.0, 255.0), (0.10, 0.15, 0.40, 0.60, 0.66)
+
+
+def beside(vector: ArrayLike, points: Points) -> np.ndarray:
+    """A 3-vector shaped to broadcast against points: float32 ``(3, 1, ...)``."""
+    return np.asarray(vector, np.float32).reshape(3, *[1] * (points.ndim - 1))
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3-D map with its place in the template's space.
+
+    Attributes:
+        voxels: uint8 (a share of 0..1, stored as 0..255) or float32 (mm).
+        origin_mm: Where the centre of voxel (0, 0, 0) lies.
+        voxel_mm: The side of a voxel.
+    """
+
+    voxels: np.ndarray
+    origin_mm: tuple[float, float, float]
+    voxel_mm: float
+
+    def at(self, points: Points) -> np.ndarray:
+        """Values by linear interpolation, float32 of shape ``(...)``.
+
+        Outside the volume a share is 0 and a distance is that of the nearest voxel.
+        """
+        is_share = self.voxels.dtype == np.uint8
+        values = ndimage.map_coordinates(
+            self.voxels,
+            (points - beside(self.origin_mm, points)) / np.float32(self.voxel_mm),
+            output=np.float32,
+            order=1,
+            mode="constant" if is_share else "nearest",
+            prefilter=False,
+        )
+        return values / np.float32(255) if is_share else values
+
+    def points(self, where: np.ndarray) -> Points:
+        """The centres of the voxels that a boolean array of the volume's shape marks, ``(3, n)``."""
+        indices = np.stack(np.nonzero(where)).astype(np.float32)
+        return indices * np.float32(self.voxel_mm) + beside(self.origin_mm, indices)
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """The template as shares and distances.
+
+    Attributes:
+        signal: Relative T1 signal of the brain, 0 outside it.
+        brain: 1 in the brain and its inner fluid, 0 outside.
+        grey: Share of grey matter.
+        white: Share of white matter.
+        meninges: Signed distance in mm to the dura, negative inside.
+        skin: Signed distance in mm to the skin, negative inside.
+    """
+
+    signal: Volume
+    brain: Volume
+    grey: Volume
+    white: Volume
+    meninges: Volume
+    skin: Volume
+
+
+@lru_cache(maxsize=1)
+def load_anatomy() -> Anatomy:
+    """The anatomy, built once in a process (about 50 MB).
+
+    Raises:
+        TumorMLError: ``nilearn`` is not installed, or its wheel no longer holds the template.
+    """
+    raw = _read_map("t1")
+    in_brain = raw.voxels > 0
+    smooth = ndimage.gaussian_filter(raw.voxels.astype(np.float32), 2.5)
+    # An average of 152 heads is blurred: half of the lost detail is put back by an unsharp mask.
+    sharp = 1.5 * raw.voxels[in_brain] - 0.5 * np.maximum(smooth[in_brain], 90.0)
+    signal = np.zeros_like(raw.voxels)
+    signal[in_brain] = 255 * np.interp(sharp, _RAW_VALUES, _SIGNALS)
+    meninges, skin = _surfaces(Volume(in_brain.view(np.uint8) * 255, raw.origin_mm, raw.voxel_mm))
+    return Anatomy(
+        signal=Volume(signal, raw.origin_mm, raw.voxel_mm),
+        brain=Volume(in_brain.astype(np.uint8) * 255, raw.origin_mm, raw.voxel_mm),
+        grey=_read_map("gm"),
+        white=_read_map("wm"),
+        meninges=meninges,
+        skin=skin,
+    )
+
+
+def _read_map(name: str) -> Volume:
+    # The package is found, not imported: importing it costs seconds, and only its files are used.
+    package = find_spec("nilearn")
+    if package is None or package.origin is None:
+        raise TumorMLError(
+            "The demo scans are drawn from the brain template that the package nilearn carries, "
+            "and nilearn is not installed. Install it with: pip install 'tumorml[local]'"
+        )
+    path = Path(package.origin).parent / "datasets" / "data" / _FILE.format(name)
+    if not path.is_file():
+        raise TumorMLError(
+            f"The brain template that the demo scans are drawn from is not at {path}. "
+            "Install the nilearn that requirements.lock names: pip install 'tumorml[local]'"
+        )
+    import nibabel  # comes with nilearn, so only here is it known to be installed
+
+    image = nibabel.load(path)
+    x, y, z = (float(mm) for mm in image.affine[:3, 3])
+    return Volume(np.asarray(image.dataobj, np.uint8), (x, y, z), float(image.affine[0, 0]))
+
+
+def _surfaces(brain: Volume) -> tuple[Volume, Volume]:
+    """Distance maps of the dura (the closed brain) and of the skin (with face and neck), 2 mm."""
+    index = np.indices(_COARSE_SHAPE, dtype=np.float32)
+    points = index * np.float32(_COARSE_MM) + beside(_COARSE_ORIGIN_MM, index)
+    dilated = _distance(brain.at(points) > 0.5) < 10.0
+    closed = _distance(dilated) < -9.0
+    meninges = ndimage.gaussian_filter(_distance(closed), 1.0)
+
+    x, y, z = points
+    in_face = (x / 64) ** 2 + ((y - 32) / 60) ** 2 + ((z + 58) / 76) ** 2 < 1
+    in_neck = ((x / 56) ** 2 + ((y + 25 - 0.15 * (z + 60)) / 64) ** 2 < 1) & (z < -40)
+    in_nose = ((np.abs(x) + 0.3 * (z + 20)) < 8) & (y < 104 - 0.6 * np.abs(z + 42)) & (y > 60)
+    in_nose &= (z < -12) & (z > -55)
+    in_throat = (x / 60) ** 2 + ((y - 4) / 60) ** 2 + ((z + 95) / 50) ** 2 < 1
+    in_head = (meninges < SCALP_MM) | in_face | in_throat | in_neck | in_nose
+    skin = ndimage.gaussian_filter(_distance(in_head), 2.0)
+    return (
+        Volume(meninges.astype(np.float32), _COARSE_ORIGIN_MM, _COARSE_MM),
+        Volume(skin.astype(np.float32), _COARSE_ORIGIN_MM, _COARSE_MM),
+    )
+
+
+def _distance(inside: np.ndarray) -> np.ndarray:
+    """Signed distance in mm to the edge of a region, negative inside, float32."""
+    outward = ndimage.distance_transform_edt(~inside).astype(np.float32)
+    inward = ndimage.distance_transform_edt(inside).astype(np.float32)
+    return (outward - inward) * np.float32(_COARSE_MM)

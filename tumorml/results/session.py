@@ -1,0 +1,59 @@
+"""Sessions on the results store: one to write, one that can only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
+from tumorml.settings import Settings
+
+
+def writer_url(settings: Settings) -> str:
+    """The results store as the role that may write rows."""
+    return settings.database_url or database_url(settings, role=WRITER)
+
+
+def owner_url(settings: Settings) -> str:
+    """The results store as the role that owns the tables, for migrations."""
+    return settings.database_url or database_url(settings, role=OWNER)
+
+
+def reader_url(settings: Settings) -> str:
+    """The results store as the role that can only select."""
+    if settings.reader_database_url:
+        return settings.reader_database_url
+    if settings.database_url:
+        read_only = {"options": "-c default_transaction_read_only=on"}
+        url = make_url(settings.database_url).update_query_dict(read_only)
+        return url.render_as_string(hide_password=False)
+    return database_url(settings, role=READER)
+
+
+@contextmanager
+def writing(settings: Settings) -> Iterator[Session]:
+    """One transaction: committed when the block ends, rolled back when it raises."""
+    with Session(_engine(writer_url(settings))) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Session]:
+    """One read-only transaction."""
+    with Session(_engine(reader_url(settings))) as session:
+        yield session
+
+
+def lock(session: Session, name: str) -> None:
+    """Wait for the advisory lock of this name and hold it until the transaction ends."""
+    session.execute(text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str) -> Engine:
+    return create_engine(url, pool_pre_ping=True, pool_size=5)

@@ -1,0 +1,137 @@
+"""Tables of what was concluded: evaluations, predictions, verdicts, champions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    PrimaryKeyConstraint,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tumorml.results.tables.base import Base, CreatedAt, Timestamp
+
+OUTCOMES = ("promoted", "kept", "insufficient", "rejected")
+
+
+class Evaluation(Base):
+    """One metric of one model version on one slice of a run's snapshot, with its interval."""
+
+    __tablename__ = "evaluation"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    model_version_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"), primary_key=True)
+    split: Mapped[str] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    slice: Mapped[str] = mapped_column(primary_key=True)
+    """``all``, ``label=glioma``, or ``true=glioma predicted=pituitary`` for the confusion matrix."""
+    value: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    scans: Mapped[int]
+    """How many scans the number rests on."""
+    created_at: Mapped[CreatedAt]
+
+
+class Prediction(Base):
+    """One answer of one model version about one scan; partitioned by month."""
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        PrimaryKeyConstraint("created_at", "id"),
+        CheckConstraint("source in ('evaluation', 'score', 'api')", name="source"),
+        Index("ix_prediction_run_id_model_version_id", "run_id", "model_version_id"),
+        Index("ix_prediction_scan_id", "scan_id"),
+        {"postgresql_partition_by": "RANGE (created_at)"},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True))
+    created_at: Mapped[CreatedAt]
+    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"))
+    model_version_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
+    """The run whose evaluation asked; none when the champion scored a new scan."""
+    source: Mapped[str]
+    task: Mapped[str]
+    label: Mapped[str]
+    """The predicted label: the one of highest probability."""
+    probability: Mapped[float]
+    probabilities: Mapped[dict[str, Any]]
+    true_label: Mapped[str | None]
+    heatmap_key: Mapped[str | None]
+
+
+class Verdict(Base):
+    """The outcome of one judgement, with the policy that it followed."""
+
+    __tablename__ = "verdict"
+    __table_args__ = (
+        UniqueConstraint("run_id"),
+        CheckConstraint(f"outcome in {OUTCOMES}", name="outcome"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    task: Mapped[str]
+    challenger_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
+    champion_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
+    """The champion that was challenged; none for the first model."""
+    outcome: Mapped[str]
+    reason: Mapped[str]
+    policy_text: Mapped[str]
+    policy_sha256: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class VerdictRule(Base):
+    """One rule of a verdict, with its numbers."""
+
+    __tablename__ = "verdict_rule"
+    __table_args__ = (
+        CheckConstraint("result in ('passed', 'failed', 'insufficient')", name="result"),
+    )
+
+    verdict_id: Mapped[str] = mapped_column(
+        ForeignKey("verdict.id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    rule: Mapped[str]
+    slice: Mapped[str]
+    result: Mapped[str]
+    challenger_value: Mapped[float | None]
+    champion_value: Mapped[float | None]
+    difference: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    threshold: Mapped[float | None]
+    scans: Mapped[int]
+    groups: Mapped[int]
+    explanation: Mapped[str]
+
+
+class Champion(Base):
+    """History of who served; the open row is the champion of its task."""
+
+    __tablename__ = "champion"
+    __table_args__ = (
+        Index("uq_champion_open", "task", unique=True, postgresql_where=text("until is null")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    task: Mapped[str]
+    model_version_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
+    since: Mapped[CreatedAt]
+    until: Mapped[Timestamp | None]
+    change: Mapped[str]
+    """``promotion``, ``rollback``, ``pin`` or ``unpin``."""
+    who: Mapped[str]
+    why: Mapped[str]
+    verdict_id: Mapped[str | None] = mapped_column(ForeignKey("verdict.id"))
+    pinned: Mapped[bool] = mapped_column(server_default="false")
+    """A pinned champion keeps its place whatever a challenger does."""

@@ -1,0 +1,129 @@
+"""Tables of what was learnt: snapshots, runs, epochs, model versions, artifacts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tumorml.results.tables.base import Base, CreatedAt, Timestamp
+
+RUN_STATES = ("planned", "training", "trained", "evaluated", "judged", "failed")
+
+
+class Snapshot(Base):
+    """A frozen, content-addressed list of (scan, label, split)."""
+
+    __tablename__ = "snapshot"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    counts: Mapped[dict[str, Any]]
+    """Scans for each split and label."""
+    held_out: Mapped[dict[str, Any]]
+    """Scans that were left out, for each reason."""
+    object_key: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
+class SnapshotScan(Base):
+    """One scan of a snapshot."""
+
+    __tablename__ = "snapshot_scan"
+
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
+    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
+    label: Mapped[str]
+    split: Mapped[str]
+    group_id: Mapped[str]
+
+
+class Run(Base):
+    """One execution of a recipe on a snapshot."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        CheckConstraint(f"state in {RUN_STATES}", name="state"),
+        Index("ix_run_snapshot_id_recipe_digest", "snapshot_id", "recipe_digest"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"))
+    recipe: Mapped[str]
+    recipe_text: Mapped[str]
+    recipe_digest: Mapped[str]
+    seed: Mapped[int]
+    epochs: Mapped[int]
+    state: Mapped[str] = mapped_column(server_default="planned")
+    reason: Mapped[str | None]
+    """Why the run failed."""
+    trigger: Mapped[str]
+    """What asked for the run: an Airflow run id, or ``cli ...``."""
+    given_split: Mapped[bool] = mapped_column(server_default="false")
+    """Followed a public set's own split: can never become champion."""
+    host: Mapped[str | None]
+    device: Mapped[str | None]
+    libraries: Mapped[dict[str, Any] | None]
+    code_version: Mapped[str | None]
+    created_at: Mapped[CreatedAt]
+    training_started_at: Mapped[Timestamp | None]
+    training_finished_at: Mapped[Timestamp | None]
+    finished_at: Mapped[Timestamp | None]
+    peak_memory_bytes: Mapped[int | None]
+
+
+class Epoch(Base):
+    """One finished epoch of a run, numbered from 1 over all phases."""
+
+    __tablename__ = "epoch"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    phase: Mapped[str]
+    loss: Mapped[float]
+    accuracy: Mapped[float]
+    validation_loss: Mapped[float]
+    validation_accuracy: Mapped[float]
+    learning_rate: Mapped[float]
+    seconds: Mapped[float]
+    peak_memory_bytes: Mapped[int]
+    created_at: Mapped[CreatedAt]
+
+
+class ModelVersion(Base):
+    """What a run leaves: an immutable artifact with its SHA-256."""
+
+    __tablename__ = "model_version"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), unique=True)
+    task: Mapped[str]
+    labels: Mapped[list[Any]]
+    input_size: Mapped[int]
+    parameters: Mapped[int]
+    object_key: Mapped[str]
+    """Folder ``models/<id>`` of the object store."""
+    sha256: Mapped[str]
+    """SHA-256 of ``model.keras``."""
+    size_bytes: Mapped[int]
+    given_split: Mapped[bool] = mapped_column(server_default="false")
+    created_at: Mapped[CreatedAt]
+
+
+class Artifact(Base):
+    """A file in the object store that a row points to."""
+
+    __tablename__ = "artifact"
+
+    object_key: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    """``heatmap``, ``figure``, ``report``, ``model`` or ``data_docs``."""
+    media_type: Mapped[str]
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"), index=True)
+    model_version_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
+    scan_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"))
+    created_at: Mapped[CreatedAt]

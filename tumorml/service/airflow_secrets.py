@@ -1,0 +1,79 @@
+"""Keys and the admin's password of the local Airflow: made once, kept in files only their owner reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+ADMIN_USER = "admin"
+
+
+@dataclass(frozen=True)
+class AirflowSecrets:
+    """What Airflow's processes must share, and keep from one start to the next.
+
+    Attributes:
+        fernet_key: Encrypts connections and trigger arguments in Airflow's database.
+        jwt_secret: Signs the tokens of users and of running tasks.
+        api_secret_key: Signs the sessions of the API server.
+        admin_password: Password of the one user, `ADMIN_USER`.
+    """
+
+    fernet_key: str
+    jwt_secret: str
+    api_secret_key: str
+    admin_password: str
+
+
+def secrets_path(airflow_home: Path) -> Path:
+    """Where the keys lie."""
+    return airflow_home / "secrets.json"
+
+
+def passwords_path(airflow_home: Path) -> Path:
+    """Where Airflow's SimpleAuthManager reads the password: a JSON object, user to password."""
+    return airflow_home / "passwords.json"
+
+
+def load_or_create_secrets(airflow_home: Path) -> AirflowSecrets:
+    """The keys and the password under `airflow_home`; what is missing is made.
+
+    A user may change the password in its file: it is read from there, never written over.
+    """
+    airflow_home.mkdir(parents=True, exist_ok=True)
+    keys = _read_or_write(
+        secrets_path(airflow_home),
+        {
+            "fernet_key": Fernet.generate_key().decode(),
+            "jwt_secret": secrets.token_urlsafe(48),
+            "api_secret_key": secrets.token_urlsafe(48),
+        },
+    )
+    passwords = _read_or_write(
+        passwords_path(airflow_home), {ADMIN_USER: secrets.token_urlsafe(18)}
+    )
+    return AirflowSecrets(
+        fernet_key=keys["fernet_key"],
+        jwt_secret=keys["jwt_secret"],
+        api_secret_key=keys["api_secret_key"],
+        admin_password=passwords[ADMIN_USER],
+    )
+
+
+def _read_or_write(path: Path, fresh: dict[str, str]) -> dict[str, str]:
+    """The file's object, with what it lacks of `fresh` added to it."""
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    merged = fresh | kept
+    if merged != kept:
+        scratch = path.with_name(f"{path.name}.{os.getpid()}")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(merged) + "\n")
+        scratch.replace(path)
+    path.chmod(0o600)
+    return merged

@@ -1,0 +1,156 @@
+"""Child processes in sessions of their own: starting, remembering and killing whole families."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+_CLOCK_SLACK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ChildCommand:
+    """What to run as one child.
+
+    Attributes:
+        name: Unique among the children; names the log file.
+        arguments: The command line, program first.
+        environment: The child's whole environment.
+        folder: Its working folder.
+        log_path: Where its output is appended to.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    log_path: Path
+
+
+@dataclass(frozen=True)
+class ChildRecord:
+    """A started child, told apart from a later process with the same pid by its start time.
+
+    The child leads a session of its own, and nothing that it starts leaves that session, so
+    `pid` also finds its descendants when the child itself is gone.
+    """
+
+    name: str
+    pid: int
+    create_time: float
+
+
+def start_child(command: ChildCommand) -> subprocess.Popen[bytes]:
+    """Start it as the leader of a new session, out of reach of the terminal's Ctrl-C."""
+    command.log_path.parent.mkdir(parents=True, exist_ok=True)
+    with command.log_path.open("ab") as log:
+        return subprocess.Popen(
+            list(command.arguments),
+            env=dict(command.environment),
+            cwd=command.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def record_of(name: str, pid: int) -> ChildRecord:
+    """The record of a child that has just been started."""
+    try:
+        created = psutil.Process(pid).create_time()
+    except psutil.Error:
+        created = time.time()
+    return ChildRecord(name, pid, created)
+
+
+def family(record: ChildRecord) -> list[int]:
+    """Pids of every live process in the child's session, the child first if it lives.
+
+    Empty when the pid has since been given to another program.
+    """
+    try:
+        leader = psutil.Process(record.pid)
+        if abs(leader.create_time() - record.create_time) > _CLOCK_SLACK_SECONDS:
+            return []
+    except psutil.Error:
+        pass
+    members = []
+    for pid in psutil.pids():
+        with suppress(OSError, psutil.Error):
+            if os.getsid(pid) == record.pid and (
+                psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+            ):
+                members.append(pid)
+    return sorted(members, key=lambda pid: (pid != record.pid, pid))
+
+
+def signal_family(record: ChildRecord, number: signal.Signals) -> int:
+    """Send a signal to every process of the family; returns how many there were."""
+    members = family(record)
+    for pid in members:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+    return len(members)
+
+
+def kill_family(
+    record: ChildRecord, process: subprocess.Popen[bytes] | None = None, wait_seconds: float = 3.0
+) -> int:
+    """Kill the family, again until none is left or the wait is over; returns how many there were.
+
+    Args:
+        record: The family's head.
+        process: Its handle, where this process is the parent, so that no zombie stays.
+        wait_seconds: How long to wait for the kernel; a process stuck in it cannot be killed.
+    """
+    until = time.monotonic() + wait_seconds
+    first = left = signal_family(record, signal.SIGKILL)
+    while left and time.monotonic() < until:
+        if process is not None:
+            process.poll()
+        time.sleep(0.02)
+        left = signal_family(record, signal.SIGKILL)
+    if process is not None:
+        process.poll()
+    return first
+
+
+def write_records(path: Path, records: Sequence[ChildRecord]) -> None:
+    """Remember the children, for a successor to clean up should this process be killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".new")
+    scratch.write_text(
+        json.dumps(
+            {"boot_time": psutil.boot_time(), "children": [asdict(record) for record in records]},
+            indent=1,
+        )
+    )
+    scratch.replace(path)
+
+
+def read_records(path: Path) -> list[ChildRecord]:
+    """The children that an earlier supervisor left behind; none after a reboot."""
+    try:
+        kept = json.loads(path.read_text())
+        if abs(kept["boot_time"] - psutil.boot_time()) > 60:
+            return []
+        return [ChildRecord(**child) for child in kept["children"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def kill_leftovers(path: Path) -> int:
+    """Kill what a supervisor that died itself left running; returns how many processes that was."""
+    killed = sum(kill_family(record) for record in read_records(path))
+    path.unlink(missing_ok=True)
+    return killed

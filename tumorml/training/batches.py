@@ -1,0 +1,157 @@
+"""tf.data input: batches read from a memory map, and varied in the graph.
+
+What an epoch draws depends on the seed and the number of the epoch alone, so a training that is
+resumed sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tumorml.recipes.recipe import Augmentation
+from tumorml.training.labelled_images import LabelledImages
+
+
+def targets(labels: np.ndarray, class_count: int) -> np.ndarray:
+    """Float32 targets `[n, 1]` for two classes, one-hot `[n, class_count]` for more."""
+    if class_count == 2:
+        return labels.astype(np.float32)[:, None]
+    return np.eye(class_count, dtype=np.float32)[labels]
+
+
+def balanced_weights(labels: np.ndarray, class_count: int) -> np.ndarray:
+    """Float32 `[class_count]`: inverse class frequency, scaled so that scans weigh 1 on average."""
+    counts = np.bincount(labels, minlength=class_count)
+    present = np.count_nonzero(counts)
+    weights = len(labels) / (present * np.maximum(counts, 1))
+    return weights.astype(np.float32)
+
+
+def training_batches(
+    data: LabelledImages,
+    class_count: int,
+    *,
+    batch_size: int,
+    augmentation: Augmentation,
+    class_weights: bool,
+    seed: int,
+    epoch: int,
+) -> tf.data.Dataset:
+    """One epoch in the order and with the variations that `seed` and `epoch` decide.
+
+    All batches are of one size: scans from the start of the epoch's order fill the last.
+
+    Returns:
+        Elements (float32 `[b, S, S, 1]` in 0..255, float32 targets, float32 weights `[b]`).
+    """
+    batch_size = min(batch_size, len(data))
+    steps = math.ceil(len(data) / batch_size)
+    order_source, variation_source = np.random.SeedSequence([seed, epoch]).spawn(2)
+    order = np.random.default_rng(order_source).permutation(len(data))
+    indices = np.resize(order, (steps, batch_size))
+    variation_seed = int(variation_source.generate_state(1)[0])
+    weights = (
+        balanced_weights(data.labels, class_count)
+        if class_weights
+        else np.ones(class_count, np.float32)
+    )
+    batch_targets = targets(data.labels, class_count)[indices]
+    batch_weights = weights[data.labels][indices]
+
+    def read(step: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        chosen, target, weight = batch
+        images = _read_images(data, chosen, batch_size)
+        return augment(images, augmentation, tf.stack([variation_seed, step])), target, weight
+
+    batches = tf.data.Dataset.from_tensor_slices((indices, batch_targets, batch_weights))
+    return batches.enumerate().map(read, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def validation_batches(
+    data: LabelledImages, class_count: int, *, batch_size: int
+) -> tf.data.Dataset:
+    """Every scan once, in order, unvaried: (float32 `[b, S, S, 1]` in 0..255, float32 targets)."""
+
+    def read(chosen: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _read_images(data, chosen, None), target
+
+    rows = (np.arange(len(data)), targets(data.labels, class_count))
+    batches = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+    return batches.map(read, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def _read_images(data: LabelledImages, chosen: tf.Tensor, count: int | None) -> tf.Tensor:
+    images = tf.numpy_function(lambda rows: data.images[rows], [chosen], tf.uint8)
+    images = tf.ensure_shape(images, [count, *data.images.shape[1:]])
+    return tf.cast(images, tf.float32)[..., None]
+
+
+def augment(images: tf.Tensor, augmentation: Augmentation, seed: Any) -> tf.Tensor:
+    """Vary each scan of a batch on its own, with one interpolation for all that moves it.
+
+    Args:
+        images: float32 `[n, S, S, 1]` in 0..255.
+        augmentation: how far; with all zero the batch comes back as it is.
+        seed: integers `[2]`; the same seed gives the same variations.
+
+    Returns:
+        float32 `[n, S, S, 1]` in 0..255; what comes in over an edge is black.
+    """
+    count = tf.shape(images)[0]
+    draws = tf.unstack(tf.random.stateless_uniform([7, count], seed, -1.0, 1.0))
+    flip, turn, zoom, shift_x, shift_y, brightness, contrast = draws
+    if (
+        augmentation.flip
+        or augmentation.rotation_degrees
+        or augmentation.zoom
+        or augmentation.shift
+    ):
+        images = _moved(
+            images,
+            mirror=tf.where(flip < 0, -1.0, 1.0) if augmentation.flip else tf.ones_like(flip),
+            angle=turn * math.radians(augmentation.rotation_degrees),
+            scale=1.0 + zoom * augmentation.zoom,
+            shift_x=shift_x * augmentation.shift,
+            shift_y=shift_y * augmentation.shift,
+        )
+    if augmentation.contrast:
+        means = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+        images = means + (images - means) * _each(1.0 + contrast * augmentation.contrast)
+    if augmentation.brightness:
+        images = images + _each(brightness * augmentation.brightness * 255.0)
+    return tf.clip_by_value(images, 0.0, 255.0)
+
+
+def _each(values: tf.Tensor) -> tf.Tensor:
+    return values[:, None, None, None]
+
+
+def _moved(
+    images: tf.Tensor,
+    *,
+    mirror: tf.Tensor,
+    angle: tf.Tensor,
+    scale: tf.Tensor,
+    shift_x: tf.Tensor,
+    shift_y: tf.Tensor,
+) -> tf.Tensor:
+    side = images.shape[1]
+    centre = (side - 1) / 2.0
+    # The transform maps an output pixel to the input pixel that it shows, about the centre.
+    xx, xy = mirror * tf.cos(angle) / scale, -tf.sin(angle) / scale
+    yx, yy = mirror * tf.sin(angle) / scale, tf.cos(angle) / scale
+    x0 = centre - (xx + xy) * centre + shift_x * side
+    y0 = centre - (yx + yy) * centre + shift_y * side
+    zero = tf.zeros_like(xx)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([xx, xy, x0, yx, yy, y0, zero, zero], axis=1),
+        output_shape=tf.constant([side, side]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )

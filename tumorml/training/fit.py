@@ -1,0 +1,379 @@
+"""Train a recipe's network: phases, a checkpoint after every epoch, resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tumorml.errors import TumorMLError
+from tumorml.labels import LABELS, Task
+from tumorml.recipes.networks import build_network
+from tumorml.recipes.networks.head import head_layers
+from tumorml.recipes.recipe import Optimizer, Phase, Recipe
+from tumorml.training.batches import training_batches, validation_batches
+from tumorml.training.checkpoint import (
+    Checkpoint,
+    EpochRecord,
+    Progress,
+    finished_epochs,
+    load_best,
+    load_checkpoint,
+    remove_all_but_best,
+    save_best,
+    save_checkpoint,
+)
+from tumorml.training.labelled_images import LabelledImages
+
+__all__ = ["EpochRecord", "LabelledImages", "finished_epochs", "fit"]
+
+logger = logging.getLogger(__name__)
+
+
+def fit(
+    recipe: Recipe,
+    task: Task,
+    train: LabelledImages,
+    validation: LabelledImages,
+    *,
+    checkpoint_dir: Path,
+    seed: int,
+    on_epoch: Callable[[EpochRecord], None],
+    initial_weights: Path | None = None,
+) -> keras.Model:
+    """Train, or go on training, and return the network of the least validation loss.
+
+    After every epoch a checkpoint is written to `checkpoint_dir`, then `on_epoch` is called. When
+    the folder holds a checkpoint of the same recipe, task, data and seed, training goes on behind
+    its last finished epoch and `on_epoch` is called for the remaining epochs only; the records of
+    the earlier ones are `finished_epochs(checkpoint_dir)`.
+
+    Args:
+        recipe: what to train, and how.
+        task: gives the classes.
+        train: scans at the recipe's input size.
+        validation: scans at the recipe's input size; their loss chooses the weights.
+        checkpoint_dir: a folder of this training's own; made when missing.
+        seed: of the weights, the order, the variations and dropout.
+        on_epoch: told of every epoch; an exception from it ends the training, resumably.
+        initial_weights: a ``.keras`` file of the same network and classes to start from, in place
+            of the recipe's `weights`.
+
+    Returns:
+        The network with its best weights, not compiled.
+
+    Raises:
+        TumorMLError: the loss is not finite, the weights are missing or do not fit, or the folder
+            holds another training's checkpoint.
+        ValueError: the scans are not at the recipe's input size, or a label is out of range.
+    """
+    _check(recipe, task, train, validation)
+    checkpoint_dir = Path(checkpoint_dir)
+    class_count = len(LABELS[task])
+    keras.utils.set_random_seed(seed % 2**32)
+    fingerprint = _fingerprint(recipe, task, train, validation, seed, initial_weights)
+    saved = load_checkpoint(checkpoint_dir)
+    if saved and saved.progress.fingerprint != fingerprint:
+        raise TumorMLError(
+            f"{checkpoint_dir} holds the checkpoint of another training (another recipe, task, "
+            "data, seed or start). Give each training a folder of its own, or empty this one."
+        )
+    if saved or initial_weights:
+        network = _bare_network(recipe, class_count, seed)
+    else:
+        network = build_network(recipe, class_count, seed=seed)
+    if saved:
+        _assign(network.variables, saved.network)
+        logger.info("Resuming %s after epoch %s", recipe.name, len(saved.progress.records))
+    elif initial_weights:
+        _load_initial_weights(network, initial_weights)
+
+    progress = saved.progress if saved else Progress(fingerprint)
+    first_epoch = 1
+    for index, phase in enumerate(recipe.phases):
+        done = len(progress.records) - (first_epoch - 1)
+        if done < phase.epochs and not progress.stopped:
+            if done <= 0:
+                progress = progress.at_phase_start()
+            _prepare(network, recipe, phase)
+            if saved and done > 0:
+                _assign(network.optimizer.variables, saved.optimizer)
+            progress = _run_phase(
+                network,
+                recipe,
+                phase,
+                progress,
+                train,
+                validation,
+                class_count=class_count,
+                first_epoch=first_epoch,
+                last_phase=index == len(recipe.phases) - 1,
+                checkpoint_dir=checkpoint_dir,
+                seed=seed,
+                on_epoch=on_epoch,
+            )
+        first_epoch += phase.epochs
+
+    best = _bare_network(recipe, class_count, seed)
+    _assign(best.variables, load_best(checkpoint_dir, progress.best_epoch))
+    logger.info(
+        "%s: best of %s epochs is %s, validation loss %.4f",
+        recipe.name,
+        len(progress.records),
+        progress.best_epoch,
+        progress.best_validation_loss,
+    )
+    return best
+
+
+def _run_phase(
+    network: keras.Model,
+    recipe: Recipe,
+    phase: Phase,
+    progress: Progress,
+    train: LabelledImages,
+    validation: LabelledImages,
+    *,
+    class_count: int,
+    first_epoch: int,
+    last_phase: bool,
+    checkpoint_dir: Path,
+    seed: int,
+    on_epoch: Callable[[EpochRecord], None],
+) -> Progress:
+    validation_data = validation_batches(validation, class_count, batch_size=recipe.batch_size)
+    for epoch in range(len(progress.records) + 1, first_epoch + phase.epochs):
+        started = time.monotonic()
+        batches = training_batches(
+            train,
+            class_count,
+            batch_size=recipe.batch_size,
+            augmentation=recipe.augmentation,
+            class_weights=recipe.class_weights,
+            seed=seed,
+            epoch=epoch,
+        )
+        rates = learning_rates(
+            phase, epoch - first_epoch, len(batches), share=progress.rate_share
+        )
+        history = network.fit(
+            batches,
+            validation_data=validation_data,
+            callbacks=[_LearningRates(rates)],
+            verbose=0,
+        ).history
+        record = EpochRecord(
+            epoch=epoch,
+            epochs=recipe.epochs,
+            phase=phase.name,
+            loss=float(history["loss"][-1]),
+            accuracy=float(history["accuracy"][-1]),
+            validation_loss=float(history["val_loss"][-1]),
+            validation_accuracy=float(history["val_accuracy"][-1]),
+            learning_rate=float(rates.mean()),
+            seconds=time.monotonic() - started,
+            peak_memory_bytes=_peak_memory_bytes(),
+        )
+        _check_finite(recipe, record)
+        gained = record.validation_loss < progress.best_validation_loss
+        progress = _after_epoch(recipe, progress, record, last_phase=last_phase)
+        weights = _values(network.variables)
+        if gained:
+            save_best(checkpoint_dir, epoch, weights)
+        optimizer = _values(network.optimizer.variables)
+        save_checkpoint(checkpoint_dir, Checkpoint(progress, weights, optimizer))
+        remove_all_but_best(checkpoint_dir, progress.best_epoch)
+        logger.info(
+            "%s epoch %s/%s (%s): loss %.4f, accuracy %.3f, validation loss %.4f, "
+            "validation accuracy %.3f, learning rate %.2g, %.1f s",
+            recipe.name,
+            epoch,
+            recipe.epochs,
+            phase.name,
+            record.loss,
+            record.accuracy,
+            record.validation_loss,
+            record.validation_accuracy,
+            record.learning_rate,
+            record.seconds,
+        )
+        on_epoch(record)
+        if progress.stopped:
+            logger.info("%s: stopped early after epoch %s", recipe.name, epoch)
+            break
+    return progress
+
+
+def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) -> np.ndarray:
+    """The learning rate of every step of one epoch.
+
+    Args:
+        phase: gives the rate, the schedule and the warm-up.
+        epoch: 0-based within the phase.
+        steps: of one epoch.
+        share: of the phase's rate that ReduceOnPlateau has left.
+
+    Returns:
+        float64 `[steps]`. Cosine without restarts after Loshchilov and Hutter 2017
+        (arXiv:1608.03983), the warm-up multiplied onto it.
+    """
+    step = epoch * steps + np.arange(steps)
+    rates = np.full(steps, phase.learning_rate * share)
+    if phase.schedule == "cosine":
+        rates = rates * 0.5 * (1.0 + np.cos(math.pi * step / (phase.epochs * steps)))
+    if phase.warmup_epochs > 0:
+        rates = rates * np.minimum(1.0, (step + 1) / (phase.warmup_epochs * steps))
+    return rates
+
+
+class _LearningRates(keras.callbacks.Callback):
+    def __init__(self, rates: np.ndarray) -> None:
+        super().__init__()
+        self._rates = rates
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self.model.optimizer.learning_rate = float(self._rates[batch])
+
+
+def _after_epoch(
+    recipe: Recipe, progress: Progress, record: EpochRecord, *, last_phase: bool
+) -> Progress:
+    records = (*progress.records, record)
+    if record.validation_loss < progress.best_validation_loss:
+        return replace(
+            progress,
+            records=records,
+            best_epoch=record.epoch,
+            best_validation_loss=record.validation_loss,
+            epochs_since_gain=0,
+            epochs_since_reduction=0,
+        )
+    since_gain = progress.epochs_since_gain + 1
+    since_reduction = progress.epochs_since_reduction + 1
+    rate_share = progress.rate_share
+    plateau = recipe.reduce_on_plateau
+    if plateau and since_reduction >= plateau.patience:
+        rate_share = max(rate_share * plateau.factor, plateau.minimum_share)
+        since_reduction = 0
+    patience = recipe.early_stopping_patience
+    return replace(
+        progress,
+        records=records,
+        epochs_since_gain=since_gain,
+        epochs_since_reduction=since_reduction,
+        rate_share=rate_share,
+        stopped=last_phase and patience is not None and since_gain >= patience,
+    )
+
+
+def _prepare(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
+    """Freeze and thaw the layers of a phase and give the network a fresh optimiser."""
+    head = {layer.name for layer in head_layers(network)}
+    for layer in network.layers:
+        trainable = phase.trainable == "all" or layer.name in head
+        if isinstance(layer, keras.layers.BatchNormalization):
+            trainable = trainable and recipe.batch_normalization == "adapt"
+        layer.trainable = trainable
+    optimizer = _optimizer(recipe.optimizer)
+    smoothing = recipe.label_smoothing
+    if network.output_shape[-1] == 1:
+        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
+    else:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    # XLA compiles for minutes on a CPU what it then runs no faster.
+    network.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
+    optimizer.build(network.trainable_variables)
+
+
+def _optimizer(options: Optimizer) -> keras.optimizers.Optimizer:
+    if options.name == "adam":
+        return keras.optimizers.Adam()
+    optimizer = keras.optimizers.AdamW(weight_decay=options.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer
+
+
+def _bare_network(recipe: Recipe, class_count: int, seed: int) -> keras.Model:
+    """The recipe's network without its pretrained weights: others are put in at once."""
+    without = recipe.model_copy(update={"weights": "none"})
+    return build_network(without, class_count, seed=seed)
+
+
+def _load_initial_weights(network: keras.Model, path: Path) -> None:
+    try:
+        source = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise TumorMLError(f"Initial weights {path} cannot be loaded: {error}") from error
+    ours = [tuple(weight.shape) for weight in network.weights]
+    theirs = [tuple(weight.shape) for weight in source.weights]
+    if ours != theirs:
+        raise TumorMLError(
+            f"Initial weights {path} are of another network, or of another number of classes, "
+            "than the recipe's. Start from a model version of the same recipe and task."
+        )
+    network.set_weights(source.get_weights())
+
+
+def _values(variables: list[keras.Variable]) -> list[np.ndarray]:
+    return [np.asarray(variable) for variable in variables]
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _check(recipe: Recipe, task: Task, train: LabelledImages, validation: LabelledImages) -> None:
+    class_count = len(LABELS[task])
+    for data in (train, validation):
+        if data.images.shape[1] != recipe.input_size:
+            raise ValueError(
+                f"scans are {data.images.shape[1]} px, recipe {recipe.name} wants "
+                f"{recipe.input_size} px"
+            )
+        if data.labels.min() < 0 or data.labels.max() >= class_count:
+            raise ValueError(f"a label is outside 0..{class_count - 1}")
+
+
+def _check_finite(recipe: Recipe, record: EpochRecord) -> None:
+    if not (math.isfinite(record.loss) and math.isfinite(record.validation_loss)):
+        raise TumorMLError(
+            f"Training {recipe.name} broke down in epoch {record.epoch} ({record.phase}): loss "
+            f"{record.loss}, validation loss {record.validation_loss}. Lower the phase's "
+            "learning_rate, or give it warmup_epochs."
+        )
+
+
+def _fingerprint(
+    recipe: Recipe,
+    task: Task,
+    train: LabelledImages,
+    validation: LabelledImages,
+    seed: int,
+    initial_weights: Path | None,
+) -> str:
+    """SHA-256 of what decides a training; of the scans, their number, size and labels."""
+    start = hashlib.sha256(initial_weights.read_bytes()).hexdigest() if initial_weights else None
+    parts = [recipe.digest, task.value, seed, start]
+    for data in (train, validation):
+        parts += [list(data.images.shape), hashlib.sha256(data.labels.tobytes()).hexdigest()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kibibytes, macOS bytes.
+    return peak if sys.platform == "darwin" else peak * 1024

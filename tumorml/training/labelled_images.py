@@ -1,0 +1,37 @@
+"""The pixels and labels that a training reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Squares of greyscale pixels and their class indices.
+
+    Attributes:
+        images: uint8 `[n, S, S]`; a `numpy.memmap` is read batch by batch and never whole.
+        labels: int64 `[n]`, an index into the task's labels.
+
+    Raises:
+        ValueError: the arrays have other shapes or types, or other lengths, or no scan at all.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        images, labels = self.images, self.labels
+        if images.ndim != 3 or images.shape[1] != images.shape[2] or images.dtype != np.uint8:
+            raise ValueError(f"images must be uint8 [n, S, S], not {images.dtype} {images.shape}")
+        if labels.shape != (len(images),) or labels.dtype != np.int64:
+            raise ValueError(
+                f"labels must be int64 [{len(images)}], not {labels.dtype} {labels.shape}"
+            )
+        if len(images) == 0:
+            raise ValueError("there is no scan")
+
+    def __len__(self) -> int:
+        return len(self.images)
