@@ -6,7 +6,9 @@ key to a URL.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,15 +21,25 @@ import fsspec
 from tumorml.errors import TumorMLError
 from tumorml.settings import Settings
 
+log = logging.getLogger(__name__)
+
+_TEMPORARY_NAME = re.compile(r"\..*\.[0-9a-f]{32}\.part", re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One listed object: its key, its size in bytes, and a token that changes when it does."""
+    """One listed object: its key, its size in bytes, and a token that changes when it does.
+
+    On a local disk ``modified`` is the time of the inode's last change, which copying tools cannot
+    set, so that an unpacked file with an old date still counts as new.
+    """
 
     key: str
     size: int
     version: str
     modified: datetime
+    regular: bool = True
+    """False for a link, a pipe or a device on a local disk: it can be moved, never opened."""
 
 
 class ObjectStore:
@@ -62,7 +74,8 @@ class ObjectStore:
 
     def exists(self, key: str) -> bool:
         """Whether an object or a folder has this key."""
-        return bool(self._filesystem.exists(self._path(key)))
+        path = self._path(key)
+        return os.path.lexists(path) if self._is_local else bool(self._filesystem.exists(path))
 
     def read(self, key: str) -> bytes:
         """The object's bytes.
@@ -86,19 +99,32 @@ class ObjectStore:
         temporary.write_bytes(data)
         os.replace(temporary, path)
 
-    def write_file(self, key: str, source: Path) -> None:
-        """Put a local file's bytes under a key, streamed."""
+    def write_file(self, key: str, source: Path, *, overwrite: bool = True) -> None:
+        """Put a local file's bytes under a key, streamed.
+
+        Raises:
+            FileExistsError: The key is taken, and ``overwrite`` is off.
+        """
         path = self._path(key)
-        target = str(self._temporary_beside(path)) if self._is_local else path
-        self._filesystem.put_file(str(source), target)
-        if self._is_local:
-            os.replace(target, path)
+        if not self._is_local:
+            mode = "overwrite" if overwrite else "create"
+            self._filesystem.put_file(str(source), path, mode=mode)
+            return
+        temporary = self._temporary_beside(path)
+        try:
+            self._filesystem.put_file(str(source), str(temporary))
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                _link_new(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def copy(self, source: str, target: str) -> None:
         """Copy one object within the store."""
         path = self._path(target)
         staging = str(self._temporary_beside(path)) if self._is_local else path
-        self._filesystem.copy(self._path(source), staging)
+        self._filesystem.cp_file(self._path(source), staging)
         if self._is_local:
             os.replace(staging, path)
 
@@ -109,24 +135,55 @@ class ObjectStore:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._path(source), path)
         else:
-            self._filesystem.copy(self._path(source), path)
+            self._filesystem.cp_file(self._path(source), path)
             self._filesystem.rm_file(self._path(source))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object under a prefix, as a folder, in key order."""
+        """Every object under a prefix, as a folder, in key order; writes in progress are left out."""
+        found = self._local_objects(prefix) if self._is_local else self._remote_objects(prefix)
+        for stored in sorted(found, key=lambda stored: stored.key):
+            if not _TEMPORARY_NAME.fullmatch(PurePosixPath(stored.key).name):
+                yield stored
+
+    def _local_objects(self, prefix: str) -> Iterator[StoredObject]:
+        folders = [self._path(prefix)]
+        while folders:
+            try:
+                entries = list(os.scandir(folders.pop()))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield StoredObject(
+                    key=entry.path[len(self._root) + 1 :],
+                    size=status.st_size,
+                    version=f"{status.st_mtime_ns}-{status.st_ctime_ns}",
+                    modified=datetime.fromtimestamp(status.st_ctime, UTC),
+                    regular=entry.is_file(follow_symlinks=False),
+                )
+
+    def _remote_objects(self, prefix: str) -> Iterator[StoredObject]:
         try:
             found: dict[str, dict[str, Any]] = self._filesystem.find(
                 self._path(prefix), detail=True
             )
         except FileNotFoundError:
             return
-        for path in sorted(found):
-            info = found[path]
+        for path, info in found.items():
             key = path[len(self._root) + 1 :]
-            modified = info.get("mtime", info.get("LastModified"))
+            if ".." in PurePosixPath(key).parts:
+                log.warning("%s is left out: a key with '..' in it cannot be used", key)
+                continue
+            modified = info.get("LastModified", info.get("mtime"))
             if not isinstance(modified, datetime):
                 modified = datetime.fromtimestamp(float(modified or 0), UTC)
-            version = str(info.get("ETag") or f"{modified.timestamp():.6f}")
+            version = f"{info.get('ETag', '')}-{modified.timestamp():.3f}"
             yield StoredObject(key, int(info["size"] or 0), version, modified)
 
     def remove_empty_folders(self, prefix: str) -> None:
@@ -145,6 +202,17 @@ class ObjectStore:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.part")
+
+
+def _link_new(temporary: Path, path: str) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # A file system without hard links.
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
 
 
 def object_store(settings: Settings) -> ObjectStore:

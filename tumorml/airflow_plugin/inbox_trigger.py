@@ -42,7 +42,7 @@ class InboxTrigger(BaseEventTrigger):
     def __init__(
         self, poll_seconds: float = 5.0, reannounce_seconds: float = REANNOUNCE_SECONDS
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.poll_seconds = poll_seconds
         self.reannounce_seconds = reannounce_seconds
         self._watermark: dict[str, Any] | None = None
@@ -56,6 +56,8 @@ class InboxTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll for ever; an error of one poll is logged and the next poll tries again."""
+        # The first look at the state store costs the triggerer seconds: not when a drop waits.
+        await self._read_watermark()
         while True:
             try:
                 event = await self._poll()
@@ -81,22 +83,30 @@ class InboxTrigger(BaseEventTrigger):
         await self._write_watermark(
             {"drops": [_digest(identity) for identity in identities], "announced_at": now}
         )
-        names = sorted(drop.name for drop in drops)
+        # Postgres keeps the payload as JSON and takes no half of a surrogate pair.
+        names = sorted(drop.name.encode("utf-8", "backslashreplace").decode() for drop in drops)
         log.info("Complete drops wait in the inbox.", drops=names)
-        return TriggerEvent(
-            {"drops": names, "signature": _signature(identities), "announced_at": now}
-        )
+        payload = {"drops": names, "signature": _signature(identities), "announced_at": now}
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def _read_watermark(self) -> dict[str, Any]:
         if self._watermark is None:
-            stored = await self.asset_state_store.aget(WATERMARK) if self.asset_state_store else None
+            stored: Any = None
+            if self.asset_state_store:
+                try:
+                    stored = await self.asset_state_store.aget(WATERMARK)
+                except Exception:
+                    log.exception("The watermark could not be read; announcing afresh.")
             self._watermark = stored if isinstance(stored, dict) else {}
         return self._watermark
 
     async def _write_watermark(self, watermark: dict[str, Any]) -> None:
         self._watermark = watermark
         if self.asset_state_store:
-            await self.asset_state_store.aset(WATERMARK, watermark)
+            try:
+                await self.asset_state_store.aset(WATERMARK, watermark)
+            except Exception:
+                log.exception("The watermark could not be kept; a restart will announce again.")
 
 
 def _waiting_drops() -> list[WaitingDrop]:

@@ -179,3 +179,18 @@ def _parquet(entries: list[SnapshotEntry]) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
+
+
+def tasks_with_enough_scans(settings: Settings) -> list[Task]:
+    """The tasks whose labelled scans are enough for a snapshot."""
+    assign_groups(settings)
+    enough = []
+    for task in Task:
+        entries, _ = _labelled_scans(settings, task)
+        try:
+            _check_counts(settings, task, entries)
+        except TumorMLError as error:
+            logger.info("%s", error)
+        else:
+            enough.append(task)
+    return enough

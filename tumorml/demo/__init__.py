@@ -1,0 +1,1 @@
+"""The synthetic first drop that the service makes for a new home."""

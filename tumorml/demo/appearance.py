@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
+
+from tumorml.demo.template import Floats
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,17 @@ class Acquisition:
     def draw(cls, rng: np.random.Generator) -> Acquisition:
         """The acquisition of one patient."""
         return cls(
-            noise=float(rng.uniform(0.012, 0.045)),
+            noise=float(rng.uniform(0.010, 0.035)),
             blur_pixels=float(rng.uniform(0.35, 0.95)),
             gamma=float(rng.uniform(0.75, 1.25)),
-            bias=float(rng.uniform(0.05, 0.22)),
+            bias=float(rng.uniform(0.04, 0.16)),
             white_quantile=float(rng.uniform(0.985, 0.998)),
         )
 
 
-def acquire(picture: np.ndarray, acquisition: Acquisition, rng: np.random.Generator) -> np.ndarray:
+def acquire(
+    picture: Floats, acquisition: Acquisition, rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """A slice as it would be exported: bias field, blur, Rician noise, window and gamma.
 
     Args:
@@ -61,7 +66,7 @@ def acquire(picture: np.ndarray, acquisition: Acquisition, rng: np.random.Genera
     return np.rint(shown * 255).astype(np.uint8)
 
 
-def _bias_field(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _bias_field(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
     """A random polynomial of the second degree over the slice, with values of about -2 to 2."""
     y, x = np.meshgrid(np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1]), indexing="ij")
     terms = np.stack([x, y, x * y, x**2 - 1 / 3, y**2 - 1 / 3])

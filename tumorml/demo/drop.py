@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from tumorml.demo.appearance import Acquisition, acquire
@@ -22,7 +23,9 @@ SITE = "synthetic"
 MANIFEST_COLUMNS = ("path", "label", "patient_id", "mask", "site")
 
 _LEVEL_ZERO = 128
-_LEAST_LESION_PIXELS = 50
+_LEAST_LESION_PIXELS = 80
+_LEVEL_GAP = 3  # mm between a patient's slices of one plane, where the lesion is large enough
+_MOST_SLICES = 9
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class DemoSlice:
 
     plane: Plane
     number: int
-    image: np.ndarray
-    mask: np.ndarray | None
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_] | None
 
 
 def write_demo_drop(
@@ -53,16 +56,19 @@ def write_demo_drop(
     Args:
         folder: Where ``images/``, ``masks/`` and ``manifest.csv`` are written. No ``_READY`` file
             is: the caller adds it when the drop lies where it should.
-        seed: The same seed gives the same files, byte for byte.
+        seed: The same seed gives the same files, byte for byte, on the same machine.
         patients_per_label: Patients of each of the four classes.
-        slices_per_patient: Slices of each patient; from 3 on every patient has every plane.
+        slices_per_patient: Slices of each patient, 1 to 9; from 3 on all have every plane.
 
     Returns:
         The number of scans written.
 
     Raises:
         TumorMLError: ``nilearn``, which carries the template, is not installed.
+        ValueError: more slices are asked for than a small lesion shows in.
     """
+    if not 1 <= slices_per_patient <= _MOST_SLICES:
+        raise ValueError(f"slices_per_patient must be 1 to {_MOST_SLICES}: {slices_per_patient}")
     anatomy = load_anatomy()
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -132,10 +138,13 @@ def _choose_level(
 ) -> tuple[int, Points]:
     """A level of a plane that shows the lesion and is not taken: its number and its points."""
     middle = pose.to_scanner(lesion.centre_mm)[plane.axes[2]]
-    reach = 0.65 * lesion.radius_mm
+    reach = 0.5 * lesion.radius_mm
+    attempts = 0
     while True:
+        attempts += 1
         number = round(middle + rng.uniform(-reach, reach)) + _LEVEL_ZERO
-        if (plane, number) in taken:
+        gap = _LEVEL_GAP if attempts < 40 else 1
+        if any(plane is other and abs(number - level) < gap for other, level in taken):
             reach += 0.5
             continue
         points = pose.slice_points(plane, float(number - _LEVEL_ZERO))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from tumorml.demo.template import Points, beside
+from tumorml.demo.template import Floats, Points, beside
 
 _CENTRE_MM = (0.0, -14.0, -4.0)
 _EXTENT_MM = 300.0
@@ -22,26 +22,28 @@ class SmoothField:
         spacing_mm: Distance between lattice nodes; bumps are about twice as wide.
     """
 
-    coefficients: np.ndarray
+    coefficients: Floats
     spacing_mm: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator, spacing_mm: float) -> SmoothField:
-        """A field with values of mean 0 and a standard deviation of about 1 over the whole head."""
+        """A field with values of mean 0 and a standard deviation of about 1."""
         nodes = int(np.ceil(_EXTENT_MM / spacing_mm)) + 4
-        # The mean over a cell of the summed squares of the cubic B-spline weights is 0.4793 an axis.
-        coefficients = rng.standard_normal((nodes,) * 3, dtype=np.float32) / 0.4793**1.5
+        # On each axis the squared cubic B-spline weights sum to 0.4794 on average (2416/5040).
+        coefficients = rng.standard_normal((nodes,) * 3, dtype=np.float32) / 0.4794**1.5
         return cls(coefficients.astype(np.float32), spacing_mm)
 
-    def at(self, points: Points) -> np.ndarray:
+    def at(self, points: Points) -> Floats:
         """The field at points in mm, shape ``(3, ...)``; float32 of shape ``(...)``."""
         middle = np.float32((self.coefficients.shape[0] - 1) / 2)
         lattice = (points - beside(_CENTRE_MM, points)) / np.float32(self.spacing_mm) + middle
-        return ndimage.map_coordinates(
+        values: Floats = ndimage.map_coordinates(
             self.coefficients, lattice, output=np.float32, order=3, mode="nearest", prefilter=False
         )
+        return values
 
 
-def refine(coarse: np.ndarray, side: int) -> np.ndarray:
-    """A coarse square picture stretched to ``side`` pixels by cubic interpolation, corner to corner."""
-    return ndimage.zoom(coarse, side / coarse.shape[0], order=3, mode="nearest")
+def refine(coarse: Floats, side: int) -> Floats:
+    """A coarse square picture stretched to ``side`` pixels, corner to corner, by cubic splines."""
+    fine: Floats = ndimage.zoom(coarse, side / coarse.shape[0], order=3, mode="nearest")
+    return fine

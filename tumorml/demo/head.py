@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tumorml.demo.fields import SmoothField
-from tumorml.demo.template import Anatomy, Points
+from tumorml.demo.template import Anatomy, Floats, Points
 
 FLUID, BONE, MARROW, MUSCLE, FAT, AIR = 0.13, 0.05, 0.34, 0.36, 0.80, 0.03
 """Relative T1 signals, where enhanced tissue is about 0.9 and air is nearly 0."""
@@ -19,16 +19,18 @@ _SKULL_SIGNAL = (FLUID, 0.30, BONE, BONE, MARROW, MARROW, BONE, BONE)
 _SOFT_MM = (0.0, 1.5, 2.5, 5.0, 8.0)
 _SOFT_SIGNAL = (0.45, 0.45, FAT, FAT, MUSCLE)
 
+_Triple = tuple[float, float, float]
+
 # Centre and semi-axes in mm (MNI), signal.
-_BENEATH_BRAIN = (
+_BENEATH_BRAIN: tuple[tuple[_Triple, _Triple, float], ...] = (
     ((0, -16, -44), (9, 7, 15), 0.50),  # clivus, marrow
     ((0, 20, -44), (14, 13, 10), AIR),  # sphenoid sinus
     ((0, 50, -42), (11, 22, 16), 0.10),  # nasal cavity
     ((31, 44, -62), (13, 15, 15), AIR),  # maxillary sinuses
     ((-31, 44, -62), (13, 15, 15), AIR),
     ((0, 76, -8), (13, 5, 8), AIR),  # frontal sinus
-    ((31, 52, -34), (18, 24, 16), 0.72),  # orbits
-    ((-31, 52, -34), (18, 24, 16), 0.72),
+    ((31, 52, -34), (18, 24, 16), 0.62),  # orbits
+    ((-31, 52, -34), (18, 24, 16), 0.62),
     ((31, 62, -34), (12, 12, 12), 0.16),  # eyes
     ((-31, 62, -34), (12, 12, 12), 0.16),
     ((0, -50, -100), (10, 10, 38), FLUID),  # spinal canal
@@ -37,7 +39,7 @@ _BENEATH_BRAIN = (
     ((46, -28, -40), (8, 12, 9), BONE),  # petrous and mastoid bone
     ((-46, -28, -40), (8, 12, 9), BONE),
 )
-_SELLA = (
+_SELLA: tuple[tuple[_Triple, _Triple, float], ...] = (
     ((0, 3, -31), (14, 9, 7), 0.22),  # the sella and the cistern over it
     ((12, 3, -33), (4, 9, 6), 0.62),  # cavernous sinuses
     ((-12, 3, -33), (4, 9, 6), 0.62),
@@ -77,7 +79,7 @@ class HeadTraits:
 
 def paint_head(
     anatomy: Anatomy, traits: HeadTraits, points: Points, brain_points: Points
-) -> np.ndarray:
+) -> Floats:
     """The relative T1 signal of a healthy head, float32 ``(rows, columns)``, 0 to about 1.
 
     Args:
@@ -104,7 +106,7 @@ def paint_head(
     return np.clip(picture, 0, None)
 
 
-def soft_step(distance_mm: np.ndarray, width_mm: float) -> np.ndarray:
+def soft_step(distance_mm: Floats, width_mm: float) -> Floats:
     """0 where a distance is well below zero, 1 well above, with a soft edge of a given width."""
     return 0.5 + 0.5 * np.tanh(distance_mm / np.float32(width_mm))
 
@@ -113,9 +115,9 @@ def _paint_shell(
     anatomy: Anatomy,
     traits: HeadTraits,
     points: Points,
-    meninges: np.ndarray,
-    flesh: np.ndarray,
-) -> np.ndarray:
+    meninges: Floats,
+    flesh: Floats,
+) -> Floats:
     depth = -anatomy.skin.at(points)
     soft = np.interp(depth, _SOFT_MM, _SOFT_SIGNAL) * (1 + 0.13 * flesh)
     outside_dura = meninges / traits.skull_thickness + 0.35 * flesh * (meninges > 2)
@@ -126,15 +128,13 @@ def _paint_shell(
 
 
 def _paint_ellipsoid(
-    picture: np.ndarray,
+    picture: Floats,
     points: Points,
-    centre: tuple[float, float, float],
-    semi_axes: tuple[float, float, float],
-    signal: np.ndarray | float,
+    centre: _Triple,
+    semi_axes: _Triple,
+    signal: Floats | float,
 ) -> None:
-    scaled = [
-        (axis - mm) / semi for axis, mm, semi in zip(points, centre, semi_axes, strict=True)
-    ]
+    scaled = [(axis - mm) / semi for axis, mm, semi in zip(points, centre, semi_axes, strict=True)]
     squared = scaled[0] ** 2 + scaled[1] ** 2 + scaled[2] ** 2
     if squared.min() > 2.0:
         return
@@ -142,9 +142,7 @@ def _paint_ellipsoid(
     picture += share * (signal - picture)
 
 
-def _paint_sinus(
-    picture: np.ndarray, points: Points, meninges: np.ndarray, signal: float
-) -> None:
+def _paint_sinus(picture: Floats, points: Points, meninges: Floats, signal: float) -> None:
     """The superior sagittal sinus, in the midline under the vault."""
     x, y, z = points
     squared = (x / 3.8) ** 2 + ((meninges + 0.5) / 3.0) ** 2

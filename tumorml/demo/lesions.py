@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from tumorml.demo.fields import SmoothField
-from tumorml.demo.template import Anatomy, Points, beside
+from tumorml.demo.template import Anatomy, Floats, Points, beside
 
 TUMOUR_LABELS = ("glioma", "meningioma", "pituitary")
 
@@ -16,7 +16,7 @@ TUMOUR_LABELS = ("glioma", "meningioma", "pituitary")
 _BASE_SITES_MM = (
     (4.0, 36.0, -24.0),  # olfactory groove
     (34.0, 16.0, -26.0),  # sphenoid wing
-    (5.0, 14.0, -18.0),  # planum and tuberculum sellae
+    (7.0, 22.0, -20.0),  # planum sphenoidale
     (26.0, -32.0, -38.0),  # petrous face, cerebellopontine angle
     (28.0, -64.0, -22.0),  # tentorium
 )
@@ -43,9 +43,9 @@ class Lesion:
     """
 
     label: str
-    centre_mm: np.ndarray
-    semi_axes_mm: np.ndarray
-    frame: np.ndarray
+    centre_mm: Floats
+    semi_axes_mm: Floats
+    frame: Floats
     irregularity: float
     shape: SmoothField
     texture: SmoothField
@@ -61,7 +61,7 @@ class Lesion:
         """The mean radius."""
         return float(np.prod(self.semi_axes_mm) ** (1 / 3))
 
-    def scaled_distance(self, points: Points) -> np.ndarray:
+    def scaled_distance(self, points: Points) -> Floats:
         """Distance from the centre in units of the semi-axes, ``(...)``: 1 on the ellipsoid."""
         offset = points - beside(self.centre_mm, points)
         along = np.tensordot((self.frame / self.semi_axes_mm).T.astype(np.float32), offset, axes=1)
@@ -82,8 +82,8 @@ def draw_lesion(anatomy: Anatomy, label: str, rng: np.random.Generator) -> Lesio
 
 def _draw_glioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
     sites = _deep_white_matter(anatomy)
-    radius = rng.uniform(11, 23)
-    low_grade = rng.random() < 0.25
+    radius = rng.uniform(15, 26)
+    low_grade = rng.random() < 0.12
     return Lesion(
         label="glioma",
         centre_mm=sites[:, rng.integers(sites.shape[1])] + rng.uniform(-0.5, 0.5, 3),
@@ -95,14 +95,14 @@ def _draw_glioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
         enhancement=rng.uniform(0.74, 0.98),
         core_share=rng.uniform(0.50, 0.78),
         ring_strength=rng.uniform(0.0, 0.30) if low_grade else rng.uniform(0.6, 1.0),
-        oedema_share=rng.uniform(0.35, 1.0),
+        oedema_share=rng.uniform(0.45, 1.0),
         push_share=rng.uniform(0.05, 0.22),
     )
 
 
 def _draw_meningioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
-    site = rng.choice(["convexity", "falx", "base"], p=[0.45, 0.27, 0.28])
-    radius = rng.uniform(8, 18) if site != "base" else rng.uniform(8, 15)
+    site = rng.choice(["convexity", "falx", "base"], p=[0.48, 0.32, 0.20])
+    radius = rng.uniform(12, 22) if site != "base" else rng.uniform(11, 18)
     side = int(rng.choice([-1, 1]))
     depth = rng.uniform(0.35, 0.75) * radius
     if site == "falx":
@@ -135,9 +135,9 @@ def _draw_meningioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
 
 
 def _draw_pituitary(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
-    radius = rng.uniform(6.0, 13.0)
+    radius = rng.uniform(8.0, 15.0)
     # A larger adenoma leaves the sella upwards, under the chiasm.
-    rise = max(0.0, radius - 6.0) * rng.uniform(0.25, 0.75)
+    rise = max(0.0, radius - 7.0) * rng.uniform(0.3, 0.8)
     return Lesion(
         label="pituitary",
         centre_mm=np.array([0.0, 3.0, -32.0 + rise]) + rng.normal(0, [1.5, 1.2, 0.8]),
@@ -147,12 +147,12 @@ def _draw_pituitary(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
         shape=SmoothField.draw(rng, 0.8 * radius),
         texture=SmoothField.draw(rng, 3.5),
         enhancement=rng.uniform(0.66, 0.92),
-        core_share=rng.uniform(0.35, 0.6) if rng.random() < 0.18 else 0.0,
+        core_share=rng.uniform(0.35, 0.6) if rng.random() < 0.10 else 0.0,
         push_share=rng.uniform(0.3, 0.5),
     )
 
 
-def _falx_point(anatomy: Anatomy, rng: np.random.Generator, side: int) -> np.ndarray:
+def _falx_point(anatomy: Anatomy, rng: np.random.Generator, side: int) -> Floats:
     """A point on the falx, in the midline between the vault and the corpus callosum."""
     while True:
         point = np.array([1.0 * side, rng.uniform(-75, 52), rng.uniform(15, 70)])
@@ -160,7 +160,7 @@ def _falx_point(anatomy: Anatomy, rng: np.random.Generator, side: int) -> np.nda
             return point
 
 
-def _inward(anatomy: Anatomy, point: np.ndarray) -> np.ndarray:
+def _inward(anatomy: Anatomy, point: Floats) -> Floats:
     """The unit normal of the dura at a point, into the skull."""
     steps = np.eye(3, dtype=np.float32) * 4
     ahead = anatomy.meninges.at(point[:, None].astype(np.float32) + steps)
@@ -169,7 +169,7 @@ def _inward(anatomy: Anatomy, point: np.ndarray) -> np.ndarray:
     return gradient / np.linalg.norm(gradient)
 
 
-def _random_frame(rng: np.random.Generator) -> np.ndarray:
+def _random_frame(rng: np.random.Generator) -> Floats:
     frame, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     return frame
 

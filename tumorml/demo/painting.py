@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tumorml.demo.head import FLUID, soft_step
 from tumorml.demo.lesions import Lesion
-from tumorml.demo.template import Anatomy, Points, beside
+from tumorml.demo.template import Anatomy, Floats, Points, beside
 
 _EDGE_MM = 0.9
-_OEDEMA_SIGNAL = 0.27
+_OEDEMA_SIGNAL = 0.25
 
 
 def pushed_points(lesion: Lesion, points: Points) -> Points:
@@ -31,7 +32,7 @@ def pushed_points(lesion: Lesion, points: Points) -> Points:
 
 def outline(
     anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Floats, Floats]:
     """How far each pixel is from a tumour's edge, and how much of it the tumour may fill.
 
     Args:
@@ -65,8 +66,8 @@ def outline(
 
 
 def paint_lesion(
-    anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points, picture: np.ndarray
-) -> np.ndarray:
+    anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points, picture: Floats
+) -> Floats:
     """A healthy slice with the tumour drawn into it.
 
     Args:
@@ -101,19 +102,19 @@ def paint_lesion(
 
 def lesion_mask(
     anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points
-) -> np.ndarray:
+) -> NDArray[np.bool_]:
     """The pixels that the tumour fills, oedema left out; bool ``(rows, columns)``."""
     radius, room = outline(anatomy, lesion, points, brain_points)
     return (radius < 1) & (room > 0.5)
 
 
-def _glioma_signal(lesion: Lesion, radius: np.ndarray, texture: np.ndarray) -> np.ndarray:
+def _glioma_signal(lesion: Lesion, radius: Floats, texture: Floats) -> Floats:
     """Necrotic core, then an uneven enhancing ring; in a low grade, dull tissue throughout."""
     edge_mm = 1.3
     inner = lesion.core_share * (1 + 0.13 * texture)
     core = soft_step((inner - radius) * lesion.radius_mm, edge_mm)
     patchy = soft_step(texture + 3.2 * lesion.ring_strength - 1.3, 0.6)
-    solid = 0.33 + 0.035 * texture
+    solid = 0.28 + 0.03 * texture
     ring = solid + (lesion.enhancement * (1 + 0.06 * texture) - solid) * patchy
     necrosis = 0.19 + 0.025 * texture
     return ring + core * (necrosis * patchy + solid * (1 - patchy) - ring)
@@ -122,11 +123,11 @@ def _glioma_signal(lesion: Lesion, radius: np.ndarray, texture: np.ndarray) -> n
 def _paint_oedema(
     anatomy: Anatomy,
     lesion: Lesion,
-    radius: np.ndarray,
+    radius: Floats,
     points: Points,
     brain_points: Points,
-    picture: np.ndarray,
-) -> np.ndarray:
+    picture: Floats,
+) -> Floats:
     """Swollen white matter around the tumour: darker, with a soft edge and fingers."""
     if not lesion.oedema_share:
         return picture
@@ -138,15 +139,11 @@ def _paint_oedema(
     return picture + share * np.minimum(_OEDEMA_SIGNAL - picture, 0)
 
 
-def _paint_dural_tail(
-    anatomy: Anatomy, lesion: Lesion, points: Points, picture: np.ndarray
-) -> np.ndarray:
+def _paint_dural_tail(anatomy: Anatomy, lesion: Lesion, points: Points, picture: Floats) -> Floats:
     """The dura beside a meningioma enhances and thins out from its base."""
-    if lesion.on_falx_side:
-        off_dura = points[0]
-    else:
-        off_dura = anatomy.meninges.at(points) + 0.3
+    meninges = anatomy.meninges.at(points)
+    off_dura = points[0] if lesion.on_falx_side else meninges + 0.3
     along = soft_step((1.75 - lesion.scaled_distance(points)) * lesion.radius_mm, 3.0)
     share = 0.85 * np.exp(-((off_dura / 1.2) ** 2)) * along
-    inside = anatomy.meninges.at(points) < 1.5
+    inside = meninges < 1.5
     return picture + share * inside * np.maximum(0.9 * lesion.enhancement - picture, 0)

@@ -1,4 +1,4 @@
-"""How one patient's head differs from the template and lies in the scanner, and its slice planes."""
+"""How one patient's head is shaped and lies in the scanner, and the planes of its slices."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from enum import StrEnum
 import numpy as np
 
 from tumorml.demo.fields import SmoothField, refine
-from tumorml.demo.template import Points, beside
+from tumorml.demo.template import Floats, Points, beside
 
 SIDE_PIXELS = 224
 """Width and height of every slice."""
 
 _COARSE_SIDE = 57
-_VIEW_CENTRE_MM = (0.0, -10.0, -2.0)
+_WARPS_MM = ((52.0, 3.0), (19.0, 1.1))  # spacing and amplitude: of the head, of single gyri
+_VIEW_CENTRE_MM = (0.0, -12.0, 2.0)
 
 
 class Plane(StrEnum):
@@ -45,8 +46,8 @@ class Pose:
         warps: For each axis the fields and their amplitudes in mm.
     """
 
-    matrix: np.ndarray
-    shift_mm: np.ndarray
+    matrix: Floats
+    shift_mm: Floats
     pixel_mm: float
     warps: tuple[tuple[tuple[SmoothField, float], ...], ...]
 
@@ -57,13 +58,13 @@ class Pose:
         scale = rng.uniform(0.93, 1.07) * np.clip(rng.normal(1, 0.025, 3), 0.95, 1.05)
         matrix = np.diag(1 / scale) @ _rotation(pitch, roll, yaw)
         warps = tuple(
-            tuple((SmoothField.draw(rng, mm), amplitude) for mm, amplitude in ((52, 3.0), (19, 1.1)))
+            tuple((SmoothField.draw(rng, spacing), amplitude) for spacing, amplitude in _WARPS_MM)
             for _ in range(3)
         )
         return cls(
             matrix=matrix.astype(np.float32),
             shift_mm=rng.uniform(-6, 6, 3).astype(np.float32),
-            pixel_mm=float(rng.uniform(1.0, 1.14)),
+            pixel_mm=float(rng.uniform(0.94, 1.04)),
             warps=warps,
         )
 
@@ -72,10 +73,10 @@ class Pose:
         turned = np.tensordot(self.matrix, points - beside(self.shift_mm, points), axes=1)
         return turned + self._warp(points)
 
-    def to_scanner(self, point: np.ndarray) -> np.ndarray:
-        """Where a point of the template, ``(3,)`` in mm, lies in the scanner (fixed-point inverse)."""
+    def to_scanner(self, point: Floats) -> Floats:
+        """Where a template point, ``(3,)`` in mm, lies in the scanner, by fixed-point iteration."""
         inverse = np.linalg.inv(self.matrix)
-        target, shift = np.float32(point)[:, None], self.shift_mm[:, None]
+        target, shift = point.astype(np.float32)[:, None], self.shift_mm[:, None]
         found = inverse @ target + shift
         for _ in range(8):
             found = inverse @ (target - self._warp(found)) + shift
@@ -106,7 +107,7 @@ class Pose:
         )
 
 
-def _rotation(pitch: float, roll: float, yaw: float) -> np.ndarray:
+def _rotation(pitch: float, roll: float, yaw: float) -> Floats:
     """The rotation about x, then y, then z, by angles in radians; ``(3, 3)``."""
     (sx, sy, sz), (cx, cy, cz) = np.sin([pitch, roll, yaw]), np.cos([pitch, roll, yaw])
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])

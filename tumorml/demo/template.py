@@ -14,12 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from tumorml.errors import TumorMLError
 
-Points = np.ndarray
+Floats = NDArray[np.floating]
+"""Numbers of any float type, of any shape."""
+
+Points = NDArray[np.floating]
 """Coordinates in mm, float32, shape ``(3, ...)``: x to the right, y to the front, z up (MNI)."""
 
 SCALP_MM = 12.5
@@ -33,7 +36,7 @@ _COARSE_SHAPE = (105, 137, 131)
 _RAW_VALUES, _SIGNALS = (55.0, 80.0, 150.0, 225.0, 255.0), (0.10, 0.15, 0.40, 0.60, 0.66)
 
 
-def beside(vector: ArrayLike, points: Points) -> np.ndarray:
+def beside(vector: ArrayLike, points: Points) -> Floats:
     """A 3-vector shaped to broadcast against points: float32 ``(3, 1, ...)``."""
     return np.asarray(vector, np.float32).reshape(3, *[1] * (points.ndim - 1))
 
@@ -48,17 +51,17 @@ class Volume:
         voxel_mm: The side of a voxel.
     """
 
-    voxels: np.ndarray
+    voxels: NDArray[np.uint8] | NDArray[np.float32]
     origin_mm: tuple[float, float, float]
     voxel_mm: float
 
-    def at(self, points: Points) -> np.ndarray:
+    def at(self, points: Points) -> Floats:
         """Values by linear interpolation, float32 of shape ``(...)``.
 
         Outside the volume a share is 0 and a distance is that of the nearest voxel.
         """
         is_share = self.voxels.dtype == np.uint8
-        values = ndimage.map_coordinates(
+        values: Floats = ndimage.map_coordinates(
             self.voxels,
             (points - beside(self.origin_mm, points)) / np.float32(self.voxel_mm),
             output=np.float32,
@@ -68,8 +71,8 @@ class Volume:
         )
         return values / np.float32(255) if is_share else values
 
-    def points(self, where: np.ndarray) -> Points:
-        """The centres of the voxels that a boolean array of the volume's shape marks, ``(3, n)``."""
+    def points(self, where: NDArray[np.bool_]) -> Points:
+        """The centres of the voxels that a boolean array marks, ``(3, n)`` in mm."""
         indices = np.stack(np.nonzero(where)).astype(np.float32)
         return indices * np.float32(self.voxel_mm) + beside(self.origin_mm, indices)
 
@@ -136,7 +139,7 @@ def _read_map(name: str) -> Volume:
         )
     import nibabel  # comes with nilearn, so only here is it known to be installed
 
-    image = nibabel.load(path)
+    image = nibabel.Nifti1Image.from_filename(path)
     x, y, z = (float(mm) for mm in image.affine[:3, 3])
     return Volume(np.asarray(image.dataobj, np.uint8), (x, y, z), float(image.affine[0, 0]))
 
@@ -163,8 +166,8 @@ def _surfaces(brain: Volume) -> tuple[Volume, Volume]:
     )
 
 
-def _distance(inside: np.ndarray) -> np.ndarray:
+def _distance(inside: NDArray[np.bool_]) -> Floats:
     """Signed distance in mm to the edge of a region, negative inside, float32."""
-    outward = ndimage.distance_transform_edt(~inside).astype(np.float32)
-    inward = ndimage.distance_transform_edt(inside).astype(np.float32)
+    outward: Floats = ndimage.distance_transform_edt(~inside).astype(np.float32)
+    inward: Floats = ndimage.distance_transform_edt(inside).astype(np.float32)
     return (outward - inward) * np.float32(_COARSE_MM)

@@ -7,11 +7,10 @@ from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
-from tumorml.results.session import lock, writing
+from tumorml.promotion.changes import CHANGES
+from tumorml.results.session import lock, reading, writing
 from tumorml.results.tables import Champion, ModelVersion
 from tumorml.settings import Settings
-
-CHANGES = ("rollback", "pin", "unpin")
 
 
 def change_champion(
@@ -66,6 +65,15 @@ def change_champion(
             raise TumorMLError(f"{target} is pinned already: {serving.why}")
         crown(session, task, target, change=change, who=who, why=why, pinned=change == "pin")
         return target
+
+
+def champions(settings: Settings) -> dict[Task, str]:
+    """The model version that serves, of each task that has one."""
+    with reading(settings) as session:
+        rows = session.execute(
+            select(Champion.task, Champion.model_version_id).where(Champion.until.is_(None))
+        )
+        return {Task(task): model_version_id for task, model_version_id in rows}
 
 
 def lock_champion(session: Session, task: Task) -> None:

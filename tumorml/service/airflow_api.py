@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -47,15 +49,26 @@ class AirflowApi:
         health = response.json()
         return [name for name in COMPONENTS if not _is_healthy(name, health.get(name), since)]
 
+    def warm_up(self) -> None:
+        """Let the API server build the part that tasks talk to, which it does on first use.
+
+        It takes seconds, so nobody waits for it: the first task would.
+        """
+        url = self._client.base_url.join("/execution/health")
+
+        def ask() -> None:
+            with suppress(httpx.HTTPError):
+                httpx.get(url, timeout=60.0, trust_env=False)
+
+        threading.Thread(target=ask, daemon=True).start()
+
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """Make a pool; one that exists is left as it is, so a user's own size stays."""
-        response = self._send(
-            "POST",
-            "/api/v2/pools",
-            {"name": name, "slots": slots, "description": description, "include_deferred": False},
-        )
-        if response.status_code != httpx.codes.CONFLICT:
-            response.raise_for_status()
+        if self._send("GET", f"/api/v2/pools/{name}").status_code == httpx.codes.NOT_FOUND:
+            body = {"name": name, "slots": slots, "description": description}
+            self._send(
+                "POST", "/api/v2/pools", body | {"include_deferred": False}
+            ).raise_for_status()
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG has been parsed."""

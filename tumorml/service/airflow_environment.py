@@ -133,6 +133,7 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "parsing_cleanup_interval": 60,
             "scheduler_idle_sleep_time": 1,
         },
+        "triggerer": {"triggerer_health_check_threshold": 20},
         # A restart of the API server must not cost an hour of training.
         "workers": {"max_failed_heartbeats": 12},
         "dag_processor": {
@@ -144,7 +145,7 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "base_log_folder": home / "logs",
             "dag_processor_child_process_log_directory": home / "logs" / "dag_processor",
             "colored_console_log": False,
-            "namespace_levels": "great_expectations=WARNING",
+            "namespace_levels": "http.access=WARNING great_expectations=WARNING",
         },
     }
     return {

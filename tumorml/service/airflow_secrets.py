@@ -1,4 +1,4 @@
-"""Keys and the admin's password of the local Airflow: made once, kept in files only their owner reads."""
+"""Keys and the admin's password of the local Airflow: made once, in files for their owner only."""
 
 from __future__ import annotations
 

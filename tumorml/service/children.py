@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 _CLOCK_SLACK_SECONDS = 1.0
+_LOG_BYTES = 20 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class ChildCommand:
         environment: The child's whole environment.
         folder: Its working folder.
         log_path: Where its output is appended to.
+        grace_seconds: How long it may take to end by itself; shorter for a child that loses
+            nothing when it is killed.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ChildCommand:
     environment: Mapping[str, str]
     folder: Path
     log_path: Path
+    grace_seconds: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,13 @@ class ChildRecord:
 
 
 def start_child(command: ChildCommand) -> subprocess.Popen[bytes]:
-    """Start it as the leader of a new session, out of reach of the terminal's Ctrl-C."""
+    """Start it as the leader of a new session, out of reach of the terminal's Ctrl-C.
+
+    A log that has grown beyond `_LOG_BYTES` is put aside first; one earlier log is kept.
+    """
     command.log_path.parent.mkdir(parents=True, exist_ok=True)
+    if command.log_path.exists() and command.log_path.stat().st_size > _LOG_BYTES:
+        command.log_path.replace(command.log_path.with_suffix(".earlier.log"))
     with command.log_path.open("ab") as log:
         return subprocess.Popen(
             list(command.arguments),
@@ -154,3 +163,15 @@ def kill_leftovers(path: Path) -> int:
     killed = sum(kill_family(record) for record in read_records(path))
     path.unlink(missing_ok=True)
     return killed
+
+
+def last_lines(path: Path, count: int = 15) -> str:
+    """The end of a log, for an error message."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 20_000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-count:])

@@ -20,7 +20,7 @@ def require_free_port(port: int, variable: str) -> None:
         TumorMLError: The port is taken, or may not be used by this user.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the server itself will: a port whose last connections only wait to be forgotten is free.
+        # As the server itself will: what a stopped server's connections leave does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -15,7 +15,7 @@ from tumorml.service.children import (
     ChildCommand,
     ChildRecord,
     kill_family,
-    kill_leftovers,
+    last_lines,
     record_of,
     start_child,
     write_records,
@@ -45,8 +45,8 @@ class Supervisor:
 
     Args:
         commands: What to run.
-        record_path: Where the children are remembered; what an earlier, killed supervisor left
-            there is killed by `start`.
+        record_path: Where the children are remembered for `kill_leftovers`, should this process
+            be killed itself.
         report: Called with one sentence whenever something happens that a user should see.
     """
 
@@ -58,10 +58,7 @@ class Supervisor:
         self._report = report
 
     def start(self) -> None:
-        """Kill leftovers, then start every child."""
-        leftovers = kill_leftovers(self._record_path)
-        if leftovers:
-            self._report(f"Killed {leftovers} processes that an earlier tumorml had left behind.")
+        """Start every child."""
         for child in self._children:
             self._start(child)
 
@@ -110,9 +107,8 @@ class Supervisor:
         child.restart_at = None
         child.process = start_child(child.command)
         child.record = record_of(child.command.name, child.process.pid)
-        write_records(
-            self._record_path, [other.record for other in self._children if other.record is not None]
-        )
+        records = [other.record for other in self._children if other.record is not None]
+        write_records(self._record_path, records)
 
     def _on_end(self, child: _Child, now: float) -> None:
         assert child.process is not None and child.record is not None
@@ -127,7 +123,7 @@ class Supervisor:
             raise TumorMLError(
                 f"The {name} {how}, for the {len(child.crashes)}th time within "
                 f"{CRASH_WINDOW_SECONDS:.0f} seconds. Its last lines:\n"
-                f"{_last_lines(child.command.log_path)}\nThe whole log: {child.command.log_path}"
+                f"{last_lines(child.command.log_path)}\nThe whole log: {child.command.log_path}"
             )
         wait = min(_FIRST_BACKOFF_SECONDS * 2 ** (len(child.crashes) - 1), _LONGEST_BACKOFF_SECONDS)
         child.restart_at = now + wait
@@ -135,30 +131,24 @@ class Supervisor:
             f"The {name} {how}; starting it again in {wait:.0f} s. Log: {child.command.log_path}"
         )
 
-    def _end(
-        self, children: Sequence[_Child], deadline: float, urgent: Callable[[], bool]
-    ) -> None:
-        running = [child for child in children if child.process is not None]
-        for child in running:
-            if child.process is not None and child.process.poll() is None and not urgent():
+    @staticmethod
+    def _end(children: Sequence[_Child], deadline: float, urgent: Callable[[], bool]) -> None:
+        asked_at = time.monotonic()
+        for child in children:
+            if child.process is not None and _runs(child):
                 child.process.send_signal(signal.SIGTERM)
-        while time.monotonic() < deadline and not urgent():
-            if all(child.process is None or child.process.poll() is not None for child in running):
-                break
+        waiting = list(children)
+        while waiting:
+            now = time.monotonic()
+            late = now >= deadline or urgent()
+            for child in list(waiting):
+                if late or not _runs(child) or now - asked_at >= child.command.grace_seconds:
+                    waiting.remove(child)
+                    if child.record is not None:
+                        kill_family(child.record, child.process)
+                    child.process = child.record = child.restart_at = None
             time.sleep(0.05)
-        for child in running:
-            assert child.process is not None and child.record is not None
-            child.restart_at = None
-            kill_family(child.record, child.process)
-            child.process = None
 
 
-def _last_lines(path: Path, count: int = 15) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - 20_000))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return "(no log)"
-    return "\n".join(text.splitlines()[-count:])
+def _runs(child: _Child) -> bool:
+    return child.process is not None and child.process.poll() is None

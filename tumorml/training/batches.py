@@ -19,8 +19,8 @@ from tumorml.training.labelled_images import LabelledImages
 def targets(labels: np.ndarray, class_count: int) -> np.ndarray:
     """Float32 targets `[n, 1]` for two classes, one-hot `[n, class_count]` for more."""
     if class_count == 2:
-        return labels.astype(np.float32)[:, None]
-    return np.eye(class_count, dtype=np.float32)[labels]
+        return np.asarray(labels[:, None], np.float32)
+    return np.asarray(labels[:, None] == np.arange(class_count), np.float32)
 
 
 def balanced_weights(labels: np.ndarray, class_count: int) -> np.ndarray:

@@ -164,13 +164,12 @@ def _run_phase(
             seed=seed,
             epoch=epoch,
         )
-        rates = learning_rates(
-            phase, epoch - first_epoch, len(batches), share=progress.rate_share
-        )
+        rates = learning_rates(phase, epoch - first_epoch, len(batches), share=progress.rate_share)
         history = network.fit(
             batches,
             validation_data=validation_data,
             callbacks=[_LearningRates(rates)],
+            shuffle=False,
             verbose=0,
         ).history
         record = EpochRecord(
@@ -367,7 +366,7 @@ def _fingerprint(
 ) -> str:
     """SHA-256 of what decides a training; of the scans, their number, size and labels."""
     start = hashlib.sha256(initial_weights.read_bytes()).hexdigest() if initial_weights else None
-    parts = [recipe.digest, task.value, seed, start]
+    parts: list[Any] = [recipe.digest, task.value, seed, start]
     for data in (train, validation):
         parts += [list(data.images.shape), hashlib.sha256(data.labels.tobytes()).hexdigest()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -18,4 +18,4 @@ def logits_layer(tensor: keras.KerasTensor, class_count: int, *, seed: int) -> k
 def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers behind `pool`, in order: what a phase with `trainable = "head"` trains."""
     names = [layer.name for layer in model.layers]
-    return model.layers[names.index("pool") + 1 :]
+    return list(model.layers[names.index("pool") + 1 :])

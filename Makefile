@@ -1,0 +1,50 @@
+# One door to everything: `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-slow lint format bench lock clean
+
+help: ## Say what there is to make
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Install everything that the lock names into .venv
+
+$(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version.split()[0] + "; say PYTHON=python3.12, for instance" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements.lock requirements-bootstrap.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install ## Start the service; on a new home also take in a first drop and retrain
+	@$(BIN)/tumorml up
+
+test: install lint ## Lint, type check and run every test but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: install ## Check format, lint, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## Measure what is claimed about speed
+	@for benchmark in benchmarks/*.py; do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+lock: install ## Write the locks anew from pyproject.toml
+	$(BIN)/uv pip compile --universal --generate-hashes --no-header --all-extras --group dev --quiet --output-file requirements.lock pyproject.toml
+	echo 'uv' | $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet --output-file requirements-bootstrap.lock -
+
+clean: ## Remove the virtual environment and caches; never the data under var/
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

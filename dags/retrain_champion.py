@@ -1,0 +1,148 @@
+"""Retrains, compares with the champion, and promotes what beats it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable, Param, dag, task, task_group
+
+from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
+from tumorml.labels import Task
+from tumorml.recipes.recipe import recipe_names
+from tumorml.settings import get_settings
+
+settings = get_settings()
+
+ALL_TASKS = "all"
+
+
+@dag(
+    schedule=CronTriggerTimetable(settings.retrain_cron, timezone="UTC"),
+    max_active_runs=1,
+    catchup=False,
+    default_args=RETRY_WHAT_MAY_PASS,
+    tags=["tumorml"],
+    params={
+        "task": Param(
+            ALL_TASKS,
+            type="string",
+            enum=[ALL_TASKS, *Task],
+            description="What to learn. `all`: every task that has enough labelled scans.",
+        ),
+        "recipe": Param(
+            settings.default_recipe,
+            type="string",
+            examples=recipe_names(),
+            description="A recipe's name, or the path of a recipe file on the worker.",
+        ),
+        "epochs": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=1000,
+            description="Total epochs instead of the recipe's own.",
+        ),
+        "seed": Param(
+            None, type=["null", "integer"], minimum=0, description="Seed of the training."
+        ),
+        "force": Param(
+            False, type="boolean", description="Retrain although no scan or label has changed."
+        ),
+    },
+    doc_md="""
+    Each night, and by hand with a form: snapshot > train > evaluate > explain > judge > promote >
+    report, for each task. Nothing new since the last judgement means a skipped run. Ask
+    `run_summary`, `verdict_rule` and `champion_history` in SQL for what came of it.
+    """,
+)
+def retrain_champion() -> None:
+    @task
+    def choose_tasks(params: dict[str, Any]) -> list[str]:
+        """The tasks to retrain: the one asked for, or every one that has enough scans."""
+        from tumorml.datasets.snapshots import tasks_with_enough_scans
+
+        if params["task"] != ALL_TASKS:
+            return [params["task"]]
+        return [str(name) for name in tasks_with_enough_scans(get_settings())]
+
+    @task_group
+    def retrain(task_name: str) -> None:
+        @task(map_index_template="{{ task_name }}")
+        def take_snapshot(task_name: str) -> str:
+            """Freeze the scans, labels and sides of today."""
+            from tumorml.datasets.snapshots import take_snapshot
+
+            return take_snapshot(get_settings(), Task(task_name))
+
+        @task(map_index_template="{{ run_label }}")
+        def plan_run(task_name: str, snapshot_id: str, **context: Any) -> str:
+            """The run to do; skips, and says why, where there is nothing new."""
+            from tumorml.airflow_plugin.skips import run_or_skip
+            from tumorml.training.plan import plan_run
+
+            params = context["params"]
+            plan = plan_run(
+                get_settings(),
+                snapshot_id,
+                task=Task(task_name),
+                trigger=context["dag_run"].run_id,
+                recipe=params["recipe"],
+                epochs=params["epochs"],
+                seed=params["seed"],
+                force=params["force"],
+            )
+            return run_or_skip(plan, context)
+
+        @task(queue="gpu", pool="gpu", map_index_template="{{ run_id_ }}")
+        def train(run_id_: str) -> str:
+            """Train, from the last finished epoch where there is one."""
+            from tumorml.training.step import train_run
+
+            train_run(get_settings(), run_id_)
+            return run_id_
+
+        @task(map_index_template="{{ run_id_ }}")
+        def evaluate(run_id_: str) -> str:
+            """Score challenger and champion on the same test scans."""
+            from tumorml.evaluation.step import evaluate_run
+
+            return evaluate_run(get_settings(), run_id_)
+
+        @task(map_index_template="{{ run_id_ }}")
+        def explain(run_id_: str) -> int:
+            """Store heatmaps of all errors and of some right answers."""
+            from tumorml.explain.step import explain_run
+
+            return explain_run(get_settings(), run_id_)
+
+        @task(map_index_template="{{ run_id_ }}")
+        def judge(run_id_: str) -> str:
+            """Apply the promotion policy; one row for each rule."""
+            from tumorml.promotion.judge import judge_run
+
+            return judge_run(get_settings(), run_id_)
+
+        @task(map_index_template="{{ verdict_id }}")
+        def promote(verdict_id: str, **context: Any) -> str:
+            """Let the challenger serve, where the verdict says so."""
+            from tumorml.airflow_plugin.people import triggered_by
+            from tumorml.promotion.judge import promote
+
+            return promote(get_settings(), verdict_id, who=triggered_by(context))
+
+        @task(map_index_template="{{ run_id_ }}")
+        def report(run_id_: str) -> str:
+            """One page about the run, in the object store."""
+            from tumorml.reports.run_report import write_run_report
+
+            return write_run_report(get_settings(), run_id_)
+
+        run_id = plan_run(task_name, take_snapshot(task_name))
+        evaluated = evaluate(train(run_id))
+        promoted = promote(judge(evaluated))
+        [explain(evaluated), promoted] >> report(evaluated)
+
+    retrain.expand(task_name=choose_tasks())
+
+
+retrain_champion()

@@ -1,0 +1,85 @@
+"""Snapshots."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import func, select
+
+from tests.rows import Dropped, add_batch, scan_of
+from tumorml.datasets.snapshots import (
+    SnapshotEntry,
+    check_no_leak,
+    read_snapshot,
+    take_snapshot,
+    tasks_with_enough_scans,
+)
+from tumorml.errors import TumorMLError
+from tumorml.labels import LABELS, Task
+from tumorml.objects import object_store
+from tumorml.results.session import reading
+from tumorml.results.tables import Snapshot, SnapshotScan
+from tumorml.settings import Settings
+
+
+def four_class_batch(per_label: int = 60) -> list[Dropped]:
+    return [
+        Dropped(f"{label}-{number}", label, f"{label}-{number // 2}")
+        for label in LABELS[Task.FOUR_CLASS]
+        for number in range(per_label)
+    ]
+
+
+def test_the_same_data_gives_the_same_snapshot_and_new_data_another(settings: Settings) -> None:
+    add_batch(settings, "b1", four_class_batch())
+    first = take_snapshot(settings, Task.FOUR_CLASS)
+    assert take_snapshot(settings, Task.FOUR_CLASS) == first
+    with reading(settings) as session:
+        assert session.scalar(select(func.count()).select_from(SnapshotScan)) == 240
+    add_batch(settings, "b2", [Dropped("new", "glioma", "new")])
+    assert take_snapshot(settings, Task.FOUR_CLASS) != first
+
+
+def test_a_snapshot_is_also_a_parquet_object(settings: Settings) -> None:
+    add_batch(settings, "b1", four_class_batch())
+    snapshot = take_snapshot(settings, Task.FOUR_CLASS)
+    table = pq.read_table(io.BytesIO(object_store(settings).read(f"snapshots/{snapshot}.parquet")))
+    assert table.column("scan_id").to_pylist() == [e.scan_id for e in read_snapshot(settings, snapshot)]
+    assert set(table.column("split").to_pylist()) == {"train", "validation", "test"}
+
+
+def test_a_four_class_label_is_a_binary_label_and_not_the_other_way_round(settings: Settings) -> None:
+    add_batch(settings, "b1", [*four_class_batch(), Dropped("t", "tumor"), Dropped("n", "no_tumor")])
+    binary = {e.scan_id: e.label for e in read_snapshot(settings, take_snapshot(settings, Task.BINARY))}
+    assert binary[scan_of("t")] == "tumor" and binary[scan_of("glioma-1")] == "tumor"
+    four = {e.scan_id: e.label for e in read_snapshot(settings, take_snapshot(settings, Task.FOUR_CLASS))}
+    assert scan_of("t") not in four and four[scan_of("n")] == "no_tumor"
+
+
+def test_a_scan_with_two_labels_is_held_out_and_counted(settings: Settings) -> None:
+    add_batch(settings, "b1", four_class_batch())
+    add_batch(settings, "b2", [Dropped("glioma-1", "meningioma")])
+    snapshot = take_snapshot(settings, Task.FOUR_CLASS)
+    assert scan_of("glioma-1") not in {e.scan_id for e in read_snapshot(settings, snapshot)}
+    with reading(settings) as session:
+        assert session.get_one(Snapshot, snapshot).held_out == {"label_conflict": 1}
+    binary = {e.scan_id for e in read_snapshot(settings, take_snapshot(settings, Task.BINARY))}
+    assert scan_of("glioma-1") in binary
+
+
+def test_too_few_scans_is_an_error_that_names_the_labels(settings: Settings) -> None:
+    add_batch(settings, "b1", [Dropped("a", "glioma")])
+    with pytest.raises(TumorMLError, match="meningioma"):
+        take_snapshot(settings, Task.FOUR_CLASS)
+    assert tasks_with_enough_scans(settings) == []
+    add_batch(settings, "b2", four_class_batch())
+    assert tasks_with_enough_scans(settings) == list(Task)
+
+
+def test_a_group_on_two_sides_is_refused() -> None:
+    with pytest.raises(TumorMLError, match="g1"):
+        check_no_leak(
+            [SnapshotEntry("a", "glioma", "train", "g1"), SnapshotEntry("b", "glioma", "test", "g1")]
+        )

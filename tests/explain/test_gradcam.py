@@ -1,0 +1,109 @@
+"""Grad-CAM shows where a network looked, for the class that is asked about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.blobs import blobs, tiny_recipe
+from tumorml.explain.gradcam import heatmaps
+from tumorml.labels import Task
+from tumorml.models.predictor import Predictor
+from tumorml.recipes.networks import build_network
+from tumorml.recipes.recipe import load_recipe
+from tumorml.training.fit import fit
+
+
+@pytest.fixture(scope="module")
+def blob_finder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    recipe = tiny_recipe(input_size=64, label_smoothing=0.0).with_epochs(8)
+    folder: Path = tmp_path_factory.mktemp("blob-finder")
+    model = fit(
+        recipe,
+        Task.BINARY,
+        blobs(120, 64, seed=1)[0],
+        blobs(40, 64, seed=2)[0],
+        checkpoint_dir=folder,
+        seed=3,
+        on_epoch=lambda record: None,
+    )
+    return Predictor(model, Task.BINARY)
+
+
+def test_a_network_that_only_measures_brightness_is_shown_to_look_at_the_blob() -> None:
+    """Its features are local means, so there is one right answer: this proves the alignment."""
+    inputs = keras.Input((64, 64, 1))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.AveragePooling2D(8)(x)
+    x = keras.layers.ReLU(name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    outputs = keras.layers.Dense(1, kernel_initializer="ones", name="logits")(x)
+    predictor = Predictor(keras.Model(inputs, outputs), Task.BINARY)
+
+    data, inside = blobs(40, 64, seed=4)
+    images, inside = data.images[data.labels == 1], inside[data.labels == 1]
+    maps = heatmaps(predictor, images, np.ones(len(images)))
+    hottest = maps.reshape(len(maps), -1).argmax(axis=1)
+    assert all(place.ravel()[index] for place, index in zip(inside, hottest, strict=True))
+    assert heatmaps(predictor, images, np.zeros(len(images))).max() == 0.0
+
+
+def test_the_heatmap_of_a_trained_network_is_warmer_on_the_blob_than_elsewhere(
+    blob_finder: Predictor,
+) -> None:
+    """Not more than that: such a network is right on every blob and looks at the blob's rim."""
+    data, inside = blobs(40, 64, seed=4)
+    images, inside = data.images[data.labels == 1], inside[data.labels == 1]
+    assert np.mean(blob_finder.predict(images)[:, 1] > 0.5) > 0.9
+    maps = heatmaps(blob_finder, images, np.ones(len(images)))
+    on_blob = [float(heat[place].mean()) for heat, place in zip(maps, inside, strict=True)]
+    off_blob = [float(heat[~place].mean()) for heat, place in zip(maps, inside, strict=True)]
+    assert np.mean(on_blob) > 1.3 * np.mean(off_blob)
+
+
+def test_the_two_classes_of_a_binary_model_have_different_heatmaps(
+    blob_finder: Predictor,
+) -> None:
+    images = blobs(8, 64, seed=5)[0].images
+    tumor = heatmaps(blob_finder, images, np.ones(8))
+    no_tumor = heatmaps(blob_finder, images, np.zeros(8))
+    assert np.abs(tumor - no_tumor).mean() > 0.05
+
+
+def test_the_order_and_size_of_batches_do_not_matter(blob_finder: Predictor) -> None:
+    images = blobs(6, 64, seed=6)[0].images
+    classes = np.array([0, 1, 1, 0, 1, 0])
+    np.testing.assert_allclose(
+        heatmaps(blob_finder, images, classes, batch_size=4),
+        heatmaps(blob_finder, images, classes),
+        atol=1e-4,
+    )
+    assert heatmaps(blob_finder, images[:0], classes[:0]).shape == (0, 64, 64)
+
+
+def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> None:
+    """For a linear head behind average pooling, Grad-CAM is CAM (Selvaraju et al., section 3.1)."""
+    recipe = load_recipe("efficientnet-lite0").model_copy(update={"input_size": 64})
+    model = build_network(recipe, 4, seed=1)
+    predictor = Predictor(model, Task.FOUR_CLASS)
+    images = blobs(4, 64, seed=7)[0].images
+    classes = np.array([0, 1, 2, 3])
+    maps = heatmaps(predictor, images, classes)
+    assert (maps.shape, maps.dtype) == ((4, 64, 64), np.float32)
+    assert (maps.min(), maps.max()) == (0.0, 1.0)
+
+    trunk = keras.Model(model.inputs, model.get_layer("features").output)
+    features = np.asarray(trunk(images.astype(np.float32)[..., None], training=False))
+    kernel = model.get_layer("logits").get_weights()[0]
+    cam = np.maximum(np.einsum("nhwc,nc->nhw", features, kernel.T[classes]), 0)
+    resized = np.asarray(keras.ops.image.resize(cam[..., None], (64, 64)))[..., 0]
+    np.testing.assert_allclose(maps, resized / resized.max((1, 2), keepdims=True), atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [[0], [0, 2], [0, -1]])
+def test_classes_that_do_not_fit_are_refused(blob_finder: Predictor, classes: list[int]) -> None:
+    with pytest.raises(ValueError, match="class"):
+        heatmaps(blob_finder, blobs(2, 64, seed=8)[0].images, np.array(classes))

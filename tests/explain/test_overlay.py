@@ -1,0 +1,44 @@
+"""An overlay is a small picture of a known size, whatever the scan's."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tumorml.explain.overlay import overlay_png
+
+
+def picture(pixels: np.ndarray, heatmap: np.ndarray, label: str | None = "tumor") -> np.ndarray:
+    png = overlay_png(pixels, heatmap, label=label, prediction="tumor", probability=0.93)
+    assert len(png) < 200_000
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("shape", [(100, 60), (60, 100), (512, 512), (1446, 1920)])
+def test_every_scan_gives_a_picture_of_one_size(shape: tuple[int, int]) -> None:
+    pixels = np.full(shape, 90, np.uint8)
+    for heatmap in (np.zeros(shape, np.float32), np.zeros((128, 128), np.float32)):
+        assert picture(pixels, heatmap, None).shape == (308, 580, 3)
+
+
+def test_colour_lies_where_the_heatmap_is_hot_and_only_over_the_right_hand_scan() -> None:
+    heatmap = np.zeros((64, 64), np.float32)
+    heatmap[40:56, 8:24] = 1.0
+    image = picture(np.full((64, 64), 90, np.uint8), heatmap).astype(int)
+    colour = np.ptp(image, axis=2)
+    left, right = colour[8:264, 8:264], colour[8:264, 272:528]
+    assert left.max() == 0
+    assert right[160:224, 32:96].min() > 40
+    assert right[:128].max() == 0
+
+
+def test_a_wrong_prediction_is_captioned_in_another_colour() -> None:
+    pixels, heatmap = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.float32)
+    right, wrong = picture(pixels, heatmap, "tumor"), picture(pixels, heatmap, "no_tumor")
+    assert np.ptp(right[266:288], axis=2).max() < 40
+    assert np.ptp(wrong[266:288], axis=2).max() > 100

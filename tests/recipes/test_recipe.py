@@ -1,0 +1,98 @@
+"""Recipes are read, checked and changed without TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tumorml.errors import TumorMLError
+from tumorml.recipes.recipe import load_recipe, recipe_from_text, recipe_names
+
+
+def test_every_packaged_recipe_is_valid_and_named_after_its_file() -> None:
+    assert recipe_names() == ["baseline-cnn", "efficientnet-lite0"]
+    for name in recipe_names():
+        assert load_recipe(name).name == name
+
+
+def test_reading_recipes_imports_neither_tensorflow_nor_keras() -> None:
+    code = (
+        "import sys; from tumorml.recipes.recipe import load_recipe; load_recipe('baseline-cnn'); "
+        "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_recipe_keeps_its_text_verbatim(tmp_path: Path) -> None:
+    text = "# my own\n" + load_recipe("baseline-cnn").text
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    assert load_recipe(str(path)).text == text
+
+
+def test_comments_do_not_change_a_digest_but_fields_do() -> None:
+    recipe = load_recipe("baseline-cnn")
+    assert recipe_from_text("# a remark\n" + recipe.text).digest == recipe.digest
+    changed = recipe.text.replace("batch_size = 32", "batch_size = 33")
+    assert recipe_from_text(changed).digest != recipe.digest
+
+
+def test_an_unknown_key_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(load_recipe("baseline-cnn").text.replace("zoom = 0.1", "zooom = 0.1"))
+    with pytest.raises(
+        TumorMLError, match=r"mine\.toml.*augmentation\.zooom: there is no such key"
+    ):
+        load_recipe(str(path))
+
+
+def test_a_value_out_of_range_is_named_with_the_reason() -> None:
+    text = load_recipe("baseline-cnn").text.replace("dropout = 0.3", "dropout = 1.5")
+    with pytest.raises(TumorMLError, match=r"dropout: Input should be less than 1 \(got 1\.5\)"):
+        recipe_from_text(text)
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
+    text = load_recipe("baseline-cnn").text.replace('network = "baseline-cnn"', 'network = "vgg"')
+    with pytest.raises(TumorMLError, match="no network 'vgg'; known are efficientnet-lite0"):
+        recipe_from_text(text)
+
+
+def test_a_missing_key_is_named() -> None:
+    text = load_recipe("baseline-cnn").text.replace("input_size = 128\n", "")
+    with pytest.raises(TumorMLError, match="input_size: this key is missing"):
+        recipe_from_text(text)
+
+
+def test_text_that_is_not_toml_is_refused_with_its_place() -> None:
+    with pytest.raises(TumorMLError, match=r"mine\.toml is not valid TOML: .*line 2"):
+        recipe_from_text('name = "a"\nbatch_size =\n', source="mine.toml")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "../recipes/baseline-cnn", "gone.toml"])
+def test_an_unknown_recipe_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(TumorMLError, match="baseline-cnn, efficientnet-lite0"):
+        load_recipe(name)
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 9, 11, 40])
+def test_overridden_epochs_are_spread_over_the_phases_and_kept_in_the_text(total: int) -> None:
+    recipe = load_recipe("efficientnet-lite0")
+    changed = recipe.with_epochs(total)
+    assert changed.epochs == total
+    assert changed.phases[-1].name == recipe.phases[-1].name
+    assert changed.digest != recipe.digest
+    assert recipe_from_text(changed.text).digest == changed.digest
+
+
+def test_the_epochs_that_a_recipe_has_already_leave_it_as_it_is() -> None:
+    recipe = load_recipe("efficientnet-lite0")
+    assert recipe.with_epochs(recipe.epochs) is recipe
+
+
+def test_no_epochs_are_refused() -> None:
+    with pytest.raises(TumorMLError, match="at least 1"):
+        load_recipe("baseline-cnn").with_epochs(0)

@@ -1,0 +1,63 @@
+"""Rows that tests begin with, where the way they came in does not matter."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tumorml.results.session import writing
+from tumorml.results.tables import Batch, BatchFile, Scan, ScanLabel
+from tumorml.settings import Settings
+
+
+class Dropped(NamedTuple):
+    """A scan as a batch brought it."""
+
+    name: str
+    label: str | None = None
+    patient: str | None = None
+    site: str | None = None
+
+
+def scan_of(name: str) -> str:
+    """The id of the scan of that name."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> None:
+    """A finished batch with these scans; its pixels are nowhere."""
+    with writing(settings) as session:
+        session.add(Batch(id=batch_id, drop_name=batch_id, fingerprint="", state="ingested"))
+        session.flush()
+        for number, item in enumerate(dropped):
+            scan_id = scan_of(item.name)
+            if session.get(Scan, scan_id) is None:
+                session.add(
+                    Scan(
+                        id=scan_id,
+                        width=64,
+                        height=64,
+                        mean=1,
+                        deviation=1,
+                        entropy=1,
+                        foreground_share=1,
+                        object_key="",
+                        batch_id=batch_id,
+                    )
+                )
+                session.flush()
+            session.add(
+                BatchFile(
+                    batch_id=batch_id,
+                    path=f"{number}-{item.name}",
+                    outcome="taken_in",
+                    scan_id=scan_id,
+                    label=item.label,
+                    patient_id=item.patient,
+                    site=item.site,
+                )
+            )
+            if item.label and session.get(ScanLabel, (scan_id, item.label)) is None:
+                session.add(ScanLabel(scan_id=scan_id, label=item.label, batch_id=batch_id))
+            session.flush()

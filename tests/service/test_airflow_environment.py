@@ -1,0 +1,66 @@
+"""The environment of Airflow's processes, on a real local Postgres."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tumorml.results.local_postgres import start_local_postgres, stop_local_postgres
+from tumorml.service.airflow_environment import airflow_environment, needs_local_postgres
+from tumorml.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory):
+    home = tmp_path_factory.mktemp("home")
+    start_local_postgres(home)
+    yield Settings(home=home, airflow_port=8123, settle_seconds=3)
+    stop_local_postgres(home)
+
+
+def test_keys_are_made_once_and_only_their_owner_can_read_them(settings: Settings) -> None:
+    first = airflow_environment(settings)
+    second = airflow_environment(settings)
+    for name in ("CORE__FERNET_KEY", "API_AUTH__JWT_SECRET", "API__SECRET_KEY"):
+        assert len(first[f"AIRFLOW__{name}"]) >= 40
+        assert first[f"AIRFLOW__{name}"] == second[f"AIRFLOW__{name}"]
+    for name in ("secrets.json", "passwords.json"):
+        assert stat.S_IMODE((settings.home / "airflow" / name).stat().st_mode) == 0o600
+
+
+def test_what_the_user_set_for_airflow_wins(settings: Settings, monkeypatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY_CMD", "cat /run/fernet")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://else/where")
+    environment = airflow_environment(settings)
+    assert environment["AIRFLOW__CORE__PARALLELISM"] == "3"
+    assert "AIRFLOW__CORE__FERNET_KEY" not in environment
+    assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql://else/where"
+
+
+def test_children_get_the_settings_of_their_parent(settings: Settings) -> None:
+    environment = airflow_environment(settings)
+    assert environment["TUMORML_HOME"] == str(settings.home)
+    assert environment["TUMORML_SETTLE_SECONDS"] == "3.0"
+    assert "TUMORML_DATABASE_URL" not in environment
+
+
+def test_a_proxy_does_not_stand_between_tasks_and_the_api_server(settings, monkeypatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "hospital.example")
+    assert airflow_environment(settings)["NO_PROXY"] == "hospital.example,127.0.0.1,localhost"
+
+
+def test_everything_listens_on_this_machine_alone(settings: Settings) -> None:
+    environment = airflow_environment(settings)
+    assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert environment["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:8123"
+
+
+def test_the_local_postgres_is_needed_unless_both_databases_are_elsewhere(monkeypatch) -> None:
+    outside = Settings(home=Path("x"), database_url="postgresql://a/b")
+    assert needs_local_postgres(outside)
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://a/c")
+    assert not needs_local_postgres(outside)
+    assert needs_local_postgres(Settings(home=Path("x")))

@@ -1,0 +1,35 @@
+"""Small noisy squares, with a bright blob or without: what a tiny network learns in seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tumorml.recipes.recipe import Recipe, load_recipe
+from tumorml.training.labelled_images import LabelledImages
+
+
+def blobs(count: int, size: int, seed: int) -> tuple[LabelledImages, np.ndarray]:
+    """Every other square holds a blob (class 1); and bool [n, size, size]: where it lies."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 2
+    images = rng.integers(20, 90, (count, size, size)).astype(np.float32)
+    radius = size / 8
+    centres = rng.uniform(radius, size - radius, (2, count, 1, 1))
+    rows, columns = np.mgrid[:size, :size]
+    inside = (rows - centres[0]) ** 2 + (columns - centres[1]) ** 2 < radius**2
+    inside &= (labels == 1)[:, None, None]
+    images[inside] += 120
+    return LabelledImages(images.astype(np.uint8), labels), inside
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    """The baseline at 32 px in two short phases, with all that a checkpoint has to carry."""
+    recipe = load_recipe("baseline-cnn").with_epochs(2)
+    (phase,) = recipe.phases
+    phases = (
+        phase.model_copy(update={"name": "first", "epochs": 2}),
+        phase.model_copy(update={"name": "second", "epochs": 3, "schedule": "cosine"}),
+    )
+    return recipe.model_copy(
+        update={"input_size": 32, "batch_size": 8, "phases": phases, **changes}
+    )

@@ -1,0 +1,126 @@
+"""Batches depend on the seed and the epoch alone, and a variation moves pixels as it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.training.blobs import blobs
+from tumorml.recipes.recipe import Augmentation, load_recipe
+from tumorml.training.batches import augment, balanced_weights, targets, training_batches
+from tumorml.training.labelled_images import LabelledImages
+
+DATA = blobs(10, 32, seed=3)[0]
+
+
+def epoch_images(seed: int, epoch: int) -> np.ndarray:
+    batches = training_batches(
+        DATA,
+        2,
+        batch_size=4,
+        augmentation=load_recipe("efficientnet-lite0").augmentation,
+        class_weights=True,
+        seed=seed,
+        epoch=epoch,
+    )
+    return np.concatenate([images.numpy() for images, _, _ in batches])
+
+
+def test_the_seed_and_the_epoch_alone_decide_what_is_seen() -> None:
+    first = epoch_images(1, 1)
+    np.testing.assert_array_equal(first, epoch_images(1, 1))
+    assert not np.array_equal(first, epoch_images(1, 2))
+    assert not np.array_equal(first, epoch_images(2, 1))
+
+
+def test_every_scan_is_seen_and_all_batches_are_of_one_size() -> None:
+    batches = training_batches(
+        DATA,
+        2,
+        batch_size=4,
+        augmentation=Augmentation(),
+        class_weights=False,
+        seed=1,
+        epoch=1,
+    )
+    images = [batch.numpy()[..., 0].astype(np.uint8) for batch, _, _ in batches]
+    assert [len(batch) for batch in images] == [4, 4, 4]
+    seen = {scan.tobytes() for batch in images for scan in batch}
+    assert seen == {scan.tobytes() for scan in DATA.images}
+
+
+@pytest.fixture
+def marked() -> np.ndarray:
+    image = np.zeros((64, 33, 33, 1), np.float32)
+    image[:, 16, 26] = 255.0
+    return image
+
+
+def brightest(images: np.ndarray) -> np.ndarray:
+    """Row and column of the brightest pixel, int64 [n, 2]."""
+    return np.stack(np.unravel_index(images.reshape(len(images), -1).argmax(1), (33, 33)), 1)
+
+
+def test_no_augmentation_changes_nothing(marked: np.ndarray) -> None:
+    np.testing.assert_array_equal(augment(marked, Augmentation(), [1, 2]), marked)
+
+
+def test_a_flip_mirrors_about_half_of_the_scans_left_to_right(marked: np.ndarray) -> None:
+    places = brightest(augment(marked, Augmentation(flip=True), [1, 2]).numpy())
+    assert {tuple(place) for place in places.tolist()} == {(16, 26), (16, 6)}
+    assert 16 < np.sum(places[:, 1] == 6) < 48
+
+
+def test_a_rotation_turns_about_the_centre(marked: np.ndarray) -> None:
+    places = brightest(augment(marked, Augmentation(rotation_degrees=180), [1, 2]).numpy()) - 16
+    np.testing.assert_allclose(np.hypot(*places.T), 10, atol=1.0)
+    angles = np.degrees(np.arctan2(*places.T))
+    assert angles.min() < -120
+    assert angles.max() > 120
+
+
+def test_a_zoom_and_a_shift_stay_within_their_bounds(marked: np.ndarray) -> None:
+    zoomed = brightest(augment(marked, Augmentation(zoom=0.2), [1, 2]).numpy())
+    assert set(zoomed[:, 0]) == {16}
+    assert 23 <= zoomed[:, 1].min() < 26 < zoomed[:, 1].max() <= 28
+    shifted = brightest(augment(marked, Augmentation(shift=0.1), [1, 2]).numpy())
+    assert 1 < np.abs(shifted - [16, 26]).max() <= 4
+
+
+def test_brightness_and_contrast_stay_in_range() -> None:
+    images = np.full((64, 8, 8, 1), 100.0, np.float32)
+    images[:, 0] = 250.0
+    varied = augment(images, Augmentation(brightness=0.1, contrast=0.2), [1, 2]).numpy()
+    assert varied.min() >= 0
+    assert varied.max() <= 255
+    assert 5 < np.ptp(varied.mean(axis=(1, 2, 3))) <= 2 * 25.5
+
+
+def test_rare_classes_weigh_more_and_the_mean_scan_weighs_one() -> None:
+    labels = np.array([0, 0, 0, 2], np.int64)
+    weights = balanced_weights(labels, 4)
+    assert weights[2] == pytest.approx(3 * weights[0])
+    assert weights[labels].mean() == pytest.approx(1.0)
+
+
+def test_targets_are_one_column_for_two_classes_and_one_hot_for_more() -> None:
+    labels = np.array([1, 0], np.int64)
+    assert targets(labels, 2).tolist() == [[1.0], [0.0]]
+    assert targets(labels, 3).tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (np.zeros((2, 4, 5), np.uint8), np.zeros(2, np.int64)),
+        (np.zeros((2, 4, 4), np.float32), np.zeros(2, np.int64)),
+        (np.zeros((2, 4, 4), np.uint8), np.zeros(3, np.int64)),
+        (np.zeros((0, 4, 4), np.uint8), np.zeros(0, np.int64)),
+    ],
+    ids=["not square", "not uint8", "other length", "empty"],
+)
+def test_arrays_that_are_no_labelled_images_are_refused(
+    images: np.ndarray, labels: np.ndarray
+) -> None:
+    with pytest.raises(ValueError, match=r"must be|no scan"):
+        LabelledImages(images, labels)

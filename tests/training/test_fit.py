@@ -1,0 +1,254 @@
+"""Training learns, keeps its best weights, and survives being killed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.blobs import blobs, tiny_recipe
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.recipes.recipe import Recipe
+from tumorml.training.checkpoint import EpochRecord, finished_epochs, load_checkpoint
+from tumorml.training.fit import fit, learning_rates
+
+TRAIN, VALIDATION = blobs(40, 32, seed=1)[0], blobs(16, 32, seed=2)[0]
+EPOCHS = 5
+
+
+def train(
+    folder: Path, recipe: Recipe | None = None, *, stop_after: int = 0, seed: int = 7
+) -> tuple[keras.Model, list[EpochRecord]]:
+    records: list[EpochRecord] = []
+
+    def on_epoch(record: EpochRecord) -> None:
+        records.append(record)
+        if record.epoch == stop_after:
+            raise KeyboardInterrupt
+
+    model = fit(
+        recipe or tiny_recipe(),
+        Task.BINARY,
+        TRAIN,
+        VALIDATION,
+        checkpoint_dir=folder,
+        seed=seed,
+        on_epoch=on_epoch,
+    )
+    return model, records
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, Path]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return train(folder)[0], folder
+
+
+def assert_same_training(
+    uninterrupted: tuple[keras.Model, Path], model: keras.Model, folder: Path
+) -> None:
+    expected, records = finished_epochs(uninterrupted[1]), finished_epochs(folder)
+    assert [record.epoch for record in records] == list(range(1, EPOCHS + 1))
+    np.testing.assert_allclose(
+        [record.validation_loss for record in records],
+        [record.validation_loss for record in expected],
+        rtol=1e-3,
+    )
+    for ours, theirs in zip(model.get_weights(), uninterrupted[0].get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 4], ids=["in a phase", "between phases", "later"])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
+    stop_after: int, uninterrupted: tuple[keras.Model, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, stop_after=stop_after)
+    model, records = train(tmp_path)
+    assert [record.epoch for record in records] == list(range(stop_after + 1, EPOCHS + 1))
+    assert_same_training(uninterrupted, model, tmp_path)
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from tests.training.test_fit import train
+from tumorml.training import checkpoint
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[2] == "write":
+    written, whole = [], checkpoint._save_arrays
+    def save(file, arrays):
+        written.append(file.name)
+        if sum("checkpoint" in name for name in written) == 3:
+            file.write(b"half of a checkpoint")
+            file.flush()
+            die()
+        whole(file, arrays)
+    checkpoint._save_arrays = save
+else:
+    from tumorml.training import batches
+    original = batches._read_images
+    import tensorflow as tf
+    def read(data, chosen, count):
+        images = original(data, chosen, count)
+        if count and len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
+            tf.numpy_function(lambda rows: die() if rows[0] else None, [chosen], [])
+        return images
+    batches._read_images = read
+train(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["write", "epoch"])
+def test_a_training_killed_in_the_middle_goes_on_behind_its_last_finished_epoch(
+    moment: str, uninterrupted: tuple[keras.Model, Path], tmp_path: Path
+) -> None:
+    child = [sys.executable, "-c", CHILD, str(tmp_path), moment]
+    root = Path(__file__).parents[2]
+    assert subprocess.run(child, cwd=root, check=False).returncode == -signal.SIGKILL
+    assert len(finished_epochs(tmp_path)) == 2
+    model, records = train(tmp_path)
+    assert [record.epoch for record in records] == [3, 4, 5]
+    assert_same_training(uninterrupted, model, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_finished_training_answers_at_once_with_the_same_model(
+    uninterrupted: tuple[keras.Model, Path],
+) -> None:
+    model, records = train(uninterrupted[1])
+    assert records == []
+    for ours, theirs in zip(model.get_weights(), uninterrupted[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_weights_of_the_least_validation_loss_are_returned_and_kept(
+    uninterrupted: tuple[keras.Model, Path],
+) -> None:
+    model, folder = uninterrupted
+    records = finished_epochs(folder)
+    best = min(records, key=lambda record: record.validation_loss)
+    logits = model.predict(VALIDATION.images.astype(np.float32)[..., None], verbose=0)[:, 0]
+    loss = np.mean(np.logaddexp(0, np.where(VALIDATION.labels == 1, -logits, logits)))
+    assert loss == pytest.approx(best.validation_loss, rel=1e-3)
+    assert [path.name for path in folder.glob("best-*")] == [f"best-{best.epoch:04d}.npz"]
+
+
+def test_every_epoch_is_told_with_its_phase_and_figures(
+    uninterrupted: tuple[keras.Model, Path],
+) -> None:
+    records = finished_epochs(uninterrupted[1])
+    assert [record.phase for record in records] == ["first"] * 2 + ["second"] * 3
+    assert {record.epochs for record in records} == {EPOCHS}
+    rates = [record.learning_rate for record in records]
+    assert rates[:2] == pytest.approx([1e-3, 1e-3])
+    assert rates[2] > rates[3] > rates[4]
+    assert all(record.seconds > 0 and record.peak_memory_bytes > 10**8 for record in records)
+
+
+def test_another_trainings_checkpoint_is_not_resumed(
+    uninterrupted: tuple[keras.Model, Path],
+) -> None:
+    with pytest.raises(TumorMLError, match="another training"):
+        train(uninterrupted[1], seed=8)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(TumorMLError, match="cannot be read"):
+        train(tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_without_a_checkpoint(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    phases = tuple(phase.model_copy(update={"learning_rate": 1e30}) for phase in recipe.phases)
+    with pytest.raises(TumorMLError, match="broke down in epoch 1"):
+        train(tmp_path, recipe.model_copy(update={"phases": phases}))
+    assert load_checkpoint(tmp_path) is None
+
+
+def test_early_stopping_ends_the_last_phase_and_the_plateau_lowers_the_rate(
+    tmp_path: Path,
+) -> None:
+    recipe = tiny_recipe(early_stopping_patience=3).with_epochs(40)
+    plateau = recipe.reduce_on_plateau
+    assert plateau is not None
+    # A rate this high makes the very first epochs the best ones.
+    phases = tuple(
+        phase.model_copy(update={"learning_rate": 0.5, "schedule": "constant", "epochs": epochs})
+        for phase, epochs in zip(recipe.phases, (1, 30), strict=True)
+    )
+    update = {"phases": phases, "reduce_on_plateau": plateau.model_copy(update={"patience": 1})}
+    _, records = train(tmp_path, recipe.model_copy(update=update))
+    best = min(records, key=lambda record: record.validation_loss).epoch
+    assert len(records) == max(best, 1) + 3 < 31
+    assert records[-1].learning_rate < records[-3].learning_rate <= 0.5
+
+
+def test_head_phases_leave_the_backbone_alone(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    phases = tuple(phase.model_copy(update={"trainable": "head"}) for phase in recipe.phases)
+    frozen = recipe.model_copy(update={"phases": phases[:1]})
+    before, _ = train(tmp_path / "a", frozen.with_epochs(1))
+    after, _ = train(tmp_path / "b", frozen.with_epochs(2))
+    changed = {
+        layer.name
+        for layer, other in zip(before.layers, after.layers, strict=True)
+        for a, b in zip(layer.get_weights(), other.get_weights(), strict=True)
+        if not np.array_equal(a, b)
+    }
+    assert changed <= {"dense", "logits"}
+
+
+def test_a_training_can_start_from_a_saved_model(tmp_path: Path) -> None:
+    model, _ = train(tmp_path / "first")
+    model.save(tmp_path / "model.keras")
+    records: list[EpochRecord] = []
+    recipe = tiny_recipe().with_epochs(1)
+    options = {"seed": 9, "on_epoch": records.append}
+    for folder, start in (("cold", None), ("warm", tmp_path / "model.keras")):
+        fit(
+            recipe,
+            Task.BINARY,
+            TRAIN,
+            VALIDATION,
+            checkpoint_dir=tmp_path / folder,
+            initial_weights=start,
+            **options,
+        )
+    cold, warm = records
+    assert warm.validation_loss < cold.validation_loss
+
+
+def test_images_may_lie_in_a_memory_map(tmp_path: Path) -> None:
+    path = tmp_path / "images.npy"
+    np.save(path, TRAIN.images)
+    mapped = type(TRAIN)(np.load(path, mmap_mode="r"), TRAIN.labels)
+    fit(
+        tiny_recipe().with_epochs(1),
+        Task.BINARY,
+        mapped,
+        VALIDATION,
+        checkpoint_dir=tmp_path / "run",
+        seed=1,
+        on_epoch=lambda record: None,
+    )
+    assert len(finished_epochs(tmp_path / "run")) == 1
+
+
+def test_the_rate_warms_up_and_then_follows_the_cosine_to_nearly_zero() -> None:
+    phase = tiny_recipe().phases[1].model_copy(update={"warmup_epochs": 1.0, "epochs": 4})
+    rates = np.concatenate([learning_rates(phase, epoch, 10) for epoch in range(4)])
+    assert np.argmax(rates) == 9
+    assert np.all(np.diff(rates[:10]) > 0)
+    assert np.all(np.diff(rates[9:]) < 0)
+    assert rates[-1] < 0.01 * phase.learning_rate

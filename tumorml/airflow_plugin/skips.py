@@ -1,0 +1,22 @@
+"""A plan without a run, as Airflow shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+if TYPE_CHECKING:
+    from tumorml.training.plan import Plan
+
+
+def run_or_skip(plan: Plan, context: dict[str, Any]) -> str:
+    """The planned run's id; the task's label in the UI says which run, or why there is none.
+
+    Raises:
+        AirflowSkipException: There is nothing to do; the message says why.
+    """
+    context["run_label"] = plan.run_id or plan.reason
+    if plan.run_id is None:
+        raise AirflowSkipException(plan.reason)
+    return plan.run_id

@@ -1,0 +1,339 @@
+"""Every step as a command: ``tumorml <verb>``.
+
+Heavy libraries are imported inside the commands, so that ``tumorml --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.settings import Settings, get_settings
+
+app = typer.Typer(
+    help="Scheduled retraining of brain-tumour MRI classifiers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+TaskOption = Annotated[Task, typer.Option(help="What the model decides.")]
+
+
+def main() -> None:
+    """Run the command line; what a user can put right is told in one line, without a traceback."""
+    try:
+        app()
+    except TumorMLError as error:
+        Console(stderr=True).print(f"[bold red]tumorml:[/] {error}", highlight=False, markup=True)
+        sys.exit(1)
+
+
+@app.callback()
+def _configure(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def _results_store() -> Iterator[Settings]:
+    """Settings with a results store that answers, started for this command where none runs."""
+    from tumorml.results.migrate import migrate
+    from tumorml.results.server import results_store
+
+    settings = get_settings()
+    with results_store(settings) as started:
+        if started:
+            migrate(settings)
+        yield settings
+
+
+@app.command()
+def up(
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop, with exit code 0, after the first champion.")
+    ] = False,
+    demo: Annotated[
+        bool, typer.Option(help="On a new home, drop a synthetic first batch and retrain.")
+    ] = True,
+) -> None:
+    """Start Postgres and Airflow here, and keep them running."""
+    from tumorml.service.up import up as start
+
+    start(get_settings(), once=once, demo=demo)
+
+
+@app.command()
+def drop(
+    path: Annotated[Path, typer.Argument(help="A folder, zip or tar of scans.")],
+    name: Annotated[str | None, typer.Option(help="Name of the drop; none: the path's.")] = None,
+) -> None:
+    """Put a folder, zip or tar into the inbox."""
+    from tumorml.scans.drops import put_drop
+
+    dropped = put_drop(get_settings(), path, name)
+    console.print(f"dropped {path} as [bold]{dropped}[/]; it is taken in as soon as ingest runs")
+
+
+@app.command()
+def ingest() -> None:
+    """Take in every complete drop that waits, without Airflow."""
+    from tumorml.datasets.groups import assign_groups
+    from tumorml.scans.claim import claim_drops
+    from tumorml.scans.ingest import ingest_batch
+
+    with _results_store() as settings:
+        batches = claim_drops(settings)
+        if not batches:
+            console.print("no complete drop waits in the inbox")
+        for batch_id in batches:
+            with _bar(f"ingest {batch_id}") as on_progress:
+                ingest_batch(settings, batch_id, on_progress=on_progress)
+        if batches:
+            assign_groups(settings)
+            listed = ", ".join(f"'{batch_id}'" for batch_id in batches)
+            _print_query(
+                settings,
+                "select batch, state, files, taken_in, duplicates, refused, companions, reason "
+                f"from batch_summary where batch in ({listed})",
+            )
+
+
+@app.command()
+def retrain(
+    task: TaskOption = Task.FOUR_CLASS,
+    recipe: Annotated[str | None, typer.Option(help="Name, or path of a .toml.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Total epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also when nothing is new.")] = False,
+) -> None:
+    """Snapshot, train, evaluate, judge, promote and report, without Airflow."""
+    from tumorml.datasets.snapshots import take_snapshot
+    from tumorml.training.plan import plan_run
+
+    with _results_store() as settings:
+        snapshot_id = take_snapshot(settings, task)
+        plan = plan_run(
+            settings,
+            snapshot_id,
+            task=task,
+            trigger=f"cli {getpass.getuser()} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
+            recipe=recipe,
+            epochs=epochs,
+            seed=seed,
+            force=force,
+        )
+        if plan.run_id is None:
+            console.print(plan.reason)
+            return
+        _finish_run(settings, plan.run_id)
+
+
+@app.command()
+def resume(run_id: Annotated[str, typer.Argument(help="A run that did not end.")]) -> None:
+    """Go on with a run where it stopped, without Airflow."""
+    with _results_store() as settings:
+        _finish_run(settings, run_id)
+
+
+@app.command()
+def score(task: TaskOption = Task.FOUR_CLASS) -> None:
+    """Let the champion read every unlabelled scan, without Airflow."""
+    from tumorml.serving.score import score_scans
+
+    with _results_store() as settings:
+        console.print(f"{score_scans(settings, task)} scans scored")
+
+
+@app.command()
+def champion(
+    task: TaskOption = Task.FOUR_CLASS,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Back to the champion before, or to --model.")
+    ] = False,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep this one, or --model.")] = False,
+    unpin: Annotated[bool, typer.Option("--unpin", help="Let challengers win again.")] = False,
+    model: Annotated[str | None, typer.Option(help="A model version's id.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; needed for every change.")] = "",
+) -> None:
+    """Show who serves and who served, or change it."""
+    from tumorml.promotion.champion import change_champion
+
+    asked = [name for name, on in (("rollback", rollback), ("pin", pin), ("unpin", unpin)) if on]
+    if len(asked) > 1:
+        raise TumorMLError(f"Only one change at a time, not {' and '.join(asked)}.")
+    if model and not asked:
+        raise TumorMLError("--model goes with --rollback or --pin.")
+    with _results_store() as settings:
+        for change in asked:
+            change_champion(
+                settings, task, change=change, why=reason, who=getpass.getuser(),
+                model_version_id=model,
+            )
+        _print_query(
+            settings,
+            "select model_version, since, until, change, who, why, pinned, recipe, run "
+            f"from champion_history where task = '{task}' order by since desc limit 20",
+        )
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One SQL query.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV instead of a table.")] = False,
+) -> None:
+    """Ask the results store, as the role that can only select."""
+    with _results_store() as settings:
+        _print_query(settings, query, as_csv=as_csv)
+
+
+@app.command()
+def status() -> None:
+    """What waits, what runs, who serves."""
+    from tumorml.scans.drops import waiting_drops
+
+    with _results_store() as settings:
+        for waiting in waiting_drops(settings):
+            state = "complete" if waiting.complete else "still settling"
+            console.print(f"inbox: {waiting.name}, {waiting.files} files, {state}")
+        for title, query in (
+            ("champions", "select task, model_version, since, change, recipe, "
+             "round(f1_macro_when_trained::numeric, 4) as f1_macro from champion_history "
+             "where until is null"),
+            ("latest runs", "select run, task, recipe, state, epochs_done || '/' || epochs as "
+             "epochs, round(accuracy::numeric, 4) as accuracy, verdict, created_at "
+             "from run_summary order by created_at desc limit 5"),
+            ("latest batches", "select batch, state, files, taken_in, duplicates, refused "
+             "from batch_summary order by claimed_at desc limit 5"),
+        ):
+            console.print(f"\n[bold]{title}[/]")
+            _print_query(settings, query)
+
+
+@app.command()
+def recipes() -> None:
+    """The packaged recipes."""
+    from tumorml.recipes.recipe import load_recipe, recipe_names
+
+    table = Table("recipe", "input", "epochs", "description")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        table.add_row(name, f"{recipe.input_size} px", str(recipe.epochs), recipe.description)
+    console.print(table)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the synthetic scans.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = 7,
+    patients: Annotated[int, typer.Option(min=1, help="Patients of each label.")] = 20,
+) -> None:
+    """Write a synthetic, labelled drop to try the service with."""
+    from tumorml.demo.drop import write_demo_drop
+
+    count = write_demo_drop(folder, seed=seed, patients_per_label=patients)
+    console.print(f"{count} synthetic scans in {folder}")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the results store to the newest schema."""
+    from tumorml.results.migrate import migrate as run
+
+    with _results_store() as settings:
+        run(settings)
+        console.print("the results store is at the newest schema")
+
+
+def _finish_run(settings: Settings, run_id: str) -> None:
+    from tumorml.evaluation.step import evaluate_run
+    from tumorml.promotion.judge import judge_run, promote
+    from tumorml.reports.run_report import write_run_report
+    from tumorml.training.step import train_run
+
+    train_run(settings, run_id)
+    evaluate_run(settings, run_id)
+
+    from tumorml.explain.step import explain_run
+
+    explain_run(settings, run_id)
+    outcome = promote(settings, judge_run(settings, run_id), who=getpass.getuser())
+    report = write_run_report(settings, run_id)
+    console.print(f"run {run_id}: [bold]{outcome}[/]; report {report}")
+    _print_query(
+        settings,
+        "select rule, slice, result, explanation from verdict_rule r join verdict v "
+        f"on v.id = r.verdict_id where v.run_id = '{run_id}' order by position",
+    )
+
+
+def _print_query(settings: Settings, query: str, *, as_csv: bool = False) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
+    from tumorml.results.session import reading
+
+    with reading(settings) as session:
+        try:
+            # A colon is no bind parameter here, but a cast or a time.
+            result = session.execute(text(query.replace(":", r"\:")))
+        except DBAPIError as error:
+            raise TumorMLError(f"Postgres refuses the query: {error.orig}") from error
+        if not result.returns_rows:
+            raise TumorMLError("That is no query: it returns no rows.")
+        columns, rows = list(result.keys()), result.all()
+    if as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(columns)
+        writer.writerows(rows)
+        return
+    table = Table(*columns, header_style="bold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+    console.print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", style="dim")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return str(value)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task_id = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task_id, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): which places spoke for a class.
+
+A heatmap is a claim of the network about itself, at the resolution of its last feature map; it
+does not outline a lesion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tumorml.models.predictor import Predictor
+
+_compiled: WeakKeyDictionary[Predictor, Callable[..., np.ndarray]] = WeakKeyDictionary()
+
+
+def heatmaps(
+    predictor: Predictor, images: np.ndarray, class_index: np.ndarray, batch_size: int = 64
+) -> np.ndarray:
+    """The evidence for one class of each scan.
+
+    The network runs forward to `features` once; only the head behind it runs backward.
+
+    Args:
+        predictor: its model has a layer `features`, as every packaged network has.
+        images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
+        class_index: integers `[n]`: the class to explain, for each scan. In a binary model class 0
+            is explained by the negated logit.
+        batch_size: scans at a time.
+
+    Returns:
+        float32 `[n, S, S]` in 0..1; the strongest place of each map is 1, and a map without any
+        evidence for its class is 0 everywhere.
+
+    Raises:
+        ValueError: there are more or fewer classes than scans, or a class that does not exist.
+    """
+    class_index = np.asarray(class_index, dtype=np.int32)
+    if class_index.shape != (len(images),):
+        raise ValueError(f"{len(images)} scans need as many classes, not {class_index.shape}")
+    if np.any((class_index < 0) | (class_index >= len(predictor.labels))):
+        raise ValueError(f"a class is outside 0..{len(predictor.labels) - 1}")
+    explain = _compiled.get(predictor)
+    if explain is None:
+        explain = _compiled[predictor] = _compile(predictor)
+    maps = [
+        explain(images[start : start + batch_size], class_index[start : start + batch_size])
+        for start in range(0, len(images), batch_size)
+    ]
+    side = predictor.input_size
+    return np.concatenate(maps) if maps else np.zeros((0, side, side), np.float32)
+
+
+def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
+    import keras
+    import tensorflow as tf
+
+    model, side = predictor.model, predictor.input_size
+    features_output = model.get_layer("features").output
+    trunk = keras.Model(model.inputs, features_output)
+    head = keras.Model(features_output, model.outputs[0])
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, side, side], tf.uint8),
+            tf.TensorSpec([None], tf.int32),
+        ]
+    )
+    def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        features = trunk(tf.cast(images, tf.float32)[..., None], training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            logits = head(features, training=False)
+            if logits.shape[-1] == 1:
+                score = logits[:, 0] * tf.where(classes == 1, 1.0, -1.0)
+            else:
+                score = tf.gather(logits, classes, batch_dims=1)
+        weights = tf.reduce_mean(tape.gradient(score, features), axis=[1, 2], keepdims=True)
+        maps = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
+        maps = tf.image.resize(maps, [side, side], method="bilinear")[..., 0]
+        return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=[1, 2], keepdims=True))
+
+    return lambda images, classes: explain(images, classes).numpy()

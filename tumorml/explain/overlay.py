@@ -1,0 +1,100 @@
+"""A heatmap over its scan, as a small picture for people."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tumorml.models.resize import fit_to_square, from_square
+
+_SIDE = 256
+_MARGIN = 8
+_BAR_WIDTH = 12
+_BAR_LABEL_WIDTH = 24
+_LINE_HEIGHT = 18
+_FONT_SIZE = 13
+_MOST_OPAQUE = 0.65
+_INK = (30, 30, 30)
+_WRONG_INK = (176, 0, 32)
+
+
+def overlay_png(
+    pixels: np.ndarray,
+    heatmap: np.ndarray,
+    *,
+    label: str | None,
+    prediction: str,
+    probability: float,
+) -> bytes:
+    """The scan, the scan under its heatmap, a colour scale, and what was true and predicted.
+
+    The colour map is matplotlib's inferno, which is perceptually uniform; the colder a place, the
+    more of the scan shows through.
+
+    Args:
+        pixels: uint8 `[h, w]`: the original scan.
+        heatmap: float32 in 0..1, `[h, w]` over the scan, or `[S, S]` over its square input.
+        label: the true label, or None when it is not known.
+        prediction: the predicted label.
+        probability: of the prediction, in 0..1.
+
+    Returns:
+        A PNG, RGB, 580 x 308 pixels.
+    """
+    height, width = pixels.shape
+    if heatmap.shape != pixels.shape:
+        heatmap = from_square(heatmap, height, width)
+    grey = fit_to_square(pixels, _SIDE).astype(np.float32)[..., None]
+    heat = fit_to_square((np.clip(heatmap, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8), _SIDE)
+    opacity = heat[..., None] / 255.0 * _MOST_OPAQUE
+    blended = grey * (1.0 - opacity) + _inferno()[heat] * opacity
+
+    bar_left = 3 * _MARGIN + 2 * _SIDE
+    canvas = Image.new(
+        "RGB",
+        (
+            bar_left + _BAR_WIDTH + _BAR_LABEL_WIDTH + _MARGIN,
+            _SIDE + 2 * _MARGIN + _LINE_HEIGHT * 2,
+        ),
+        "white",
+    )
+    canvas.paste(Image.fromarray(np.repeat(grey, 3, axis=2).astype(np.uint8)), (_MARGIN, _MARGIN))
+    canvas.paste(Image.fromarray(blended.astype(np.uint8)), (2 * _MARGIN + _SIDE, _MARGIN))
+    canvas.paste(_colour_bar(), (bar_left, _MARGIN))
+
+    draw, font = ImageDraw.Draw(canvas), _font()
+    scale_left = bar_left + _BAR_WIDTH + 4
+    draw.text((scale_left, _MARGIN), "1", _INK, font, anchor="lt")
+    draw.text((scale_left, _MARGIN + _SIDE), "0", _INK, font, anchor="lb")
+    verdict = f"predicted {prediction} {probability:.2f}"
+    wrong = label is not None and label != prediction
+    caption = verdict if label is None else f"true {label} - {verdict}"
+    text_top = _SIDE + _MARGIN + 6
+    draw.text((_MARGIN, text_top), caption, _WRONG_INK if wrong else _INK, font)
+    explanation = f"Grad-CAM for {prediction}: 1 = strongest evidence in this scan"
+    draw.text((_MARGIN, text_top + _LINE_HEIGHT), explanation, _INK, font)
+
+    file = io.BytesIO()
+    canvas.save(file, "PNG", compress_level=6)
+    return file.getvalue()
+
+
+@cache
+def _inferno() -> np.ndarray:
+    return matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[:, :3].astype(np.float32)
+
+
+@cache
+def _colour_bar() -> Image.Image:
+    levels = np.linspace(255, 0, _SIDE).round().astype(np.uint8)
+    colours = _inferno()[levels].astype(np.uint8)
+    return Image.fromarray(np.repeat(colours[:, None], _BAR_WIDTH, axis=1))
+
+
+@cache
+def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(_FONT_SIZE)

@@ -1,0 +1,139 @@
+"""The step ``explain``: heatmaps of a run's errors, and of some right answers of each label."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import select, update
+
+from tumorml.datasets.pixels import scan_key
+from tumorml.datasets.resize import fit_to_square, from_square
+from tumorml.explain.gradcam import heatmaps
+from tumorml.explain.overlay import overlay_png
+from tumorml.models.predictor import Predictor
+from tumorml.models.store import fetch_predictor
+from tumorml.objects import ObjectStore, object_store
+from tumorml.results.bulk import copy_rows
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Artifact, ModelVersion, Prediction
+from tumorml.scans.decode import decode
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One answer whose heatmap is wanted."""
+
+    scan_id: str
+    label: str
+    probability: float
+    true_label: str | None
+
+
+def explain_run(settings: Settings, run_id: str) -> int:
+    """Store the overlays of a run's test answers and point its predictions to them.
+
+    All scans that the run's own model version got wrong, and of each label the
+    ``heatmaps_per_label`` first right ones by scan id.
+
+    Returns:
+        How many overlays the run has.
+    """
+    with reading(settings) as session:
+        model = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run_id)).one()
+        rows = session.execute(
+            select(
+                Prediction.scan_id,
+                Prediction.label,
+                Prediction.probability,
+                Prediction.true_label,
+            )
+            .where(Prediction.run_id == run_id, Prediction.model_version_id == model)
+            .order_by(Prediction.scan_id)
+        )
+        answers = [Explained(*row) for row in rows]
+    chosen = _choose(answers, settings.heatmaps_per_label)
+    predictor = fetch_predictor(settings, model)
+    keys: dict[str, str] = {}
+    artifacts = []
+    for answer, key, data in store_overlays(
+        object_store(settings), predictor, chosen, f"runs/{run_id}/heatmaps"
+    ):
+        keys[answer.scan_id] = key
+        artifacts.append(heatmap_artifact(key, data, answer.scan_id, model, run_id))
+    with writing(settings) as session:
+        copy_rows(session, Artifact, artifacts, on_conflict_do_nothing=True)
+        for scan_id, key in keys.items():
+            session.execute(
+                update(Prediction)
+                .where(
+                    Prediction.run_id == run_id,
+                    Prediction.model_version_id == model,
+                    Prediction.scan_id == scan_id,
+                )
+                .values(heatmap_key=key)
+            )
+    wrong = sum(answer.label != answer.true_label for answer in chosen)
+    logger.info("run %s: %s heatmaps, %s of them of wrong answers", run_id, len(keys), wrong)
+    return len(keys)
+
+
+def store_overlays(
+    store: ObjectStore, predictor: Predictor, answers: Sequence[Explained], folder: str
+) -> Iterator[tuple[Explained, str, bytes]]:
+    """Make and store the overlay of each answer, a batch at a time; yields it, its key, its PNG."""
+    for start in range(0, len(answers), BATCH):
+        part = answers[start : start + BATCH]
+        originals = [decode(store.read(scan_key(answer.scan_id))).pixels for answer in part]
+        images = np.stack([fit_to_square(pixels, predictor.input_size) for pixels in originals])
+        classes = np.array([predictor.labels.index(answer.label) for answer in part])
+        maps = heatmaps(predictor, images, classes)
+        for answer, pixels, heatmap in zip(part, originals, maps, strict=True):
+            data = overlay_png(
+                pixels,
+                from_square(heatmap, *pixels.shape),
+                label=answer.true_label,
+                prediction=answer.label,
+                probability=answer.probability,
+            )
+            key = f"{folder}/{answer.scan_id}.png"
+            store.write(key, data)
+            yield answer, key, data
+        if start % (10 * BATCH) == 0:
+            logger.info("%s of %s heatmaps", start + len(part), len(answers))
+
+
+def heatmap_artifact(
+    key: str, data: bytes, scan_id: str, model_version_id: str, run_id: str | None
+) -> dict[str, object]:
+    """The ``artifact`` row of a stored overlay."""
+    return {
+        "object_key": key,
+        "kind": "heatmap",
+        "media_type": "image/png",
+        "size_bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "run_id": run_id,
+        "model_version_id": model_version_id,
+        "scan_id": scan_id,
+    }
+
+
+def _choose(answers: Sequence[Explained], per_label: int) -> list[Explained]:
+    chosen, right = [], defaultdict(int)
+    for answer in answers:
+        if answer.label == answer.true_label:
+            right[answer.label] += 1
+            if right[answer.label] > per_label:
+                continue
+        chosen.append(answer)
+    return chosen

@@ -1,0 +1,90 @@
+"""The one thing that answers for a model: evaluation, the gate and the servers all ask it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from tumorml.labels import LABELS, Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Predictor:
+    """A trained network, its task, and probabilities in the order of the task's labels.
+
+    Attributes:
+        model: float32 `[n, S, S, 1]` in 0..255 to float32 logits `[n, 1]` or `[n, classes]`.
+        task: what it decides.
+        labels: the task's labels, in class order.
+        input_size: the side S of its square input, in pixels.
+
+    Raises:
+        ValueError: the model's output does not fit the task.
+    """
+
+    def __init__(self, model: keras.Model, task: Task) -> None:
+        import tensorflow as tf
+
+        self.model = model
+        self.task = task
+        self.labels = LABELS[task]
+        self.input_size = int(model.input_shape[1])
+        outputs = 1 if len(self.labels) == 2 else len(self.labels)
+        if model.output_shape[-1] != outputs:
+            raise ValueError(f"{task} needs {outputs} logits, not {model.output_shape[-1]}")
+        side = self.input_size
+        # One trace for every batch size, and safe to call from several threads.
+        self._forward = tf.function(
+            lambda images: model(tf.cast(images, tf.float32)[..., None], training=False),
+            input_signature=[tf.TensorSpec([None, side, side], tf.uint8)],
+        )
+
+    def logits(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """The network's raw answers.
+
+        Args:
+            images: uint8 `[n, S, S]`, as `fit_to_square` makes them; n may be 0.
+            batch_size: scans at a time.
+
+        Returns:
+            float32 `[n, classes]`; of a binary model `[-logit / 2, logit / 2]`, whose softmax is
+            the sigmoid of its one logit.
+
+        Raises:
+            ValueError: the images have another type or shape.
+        """
+        size = self.input_size
+        if images.ndim != 3 or images.shape[1:] != (size, size) or images.dtype != np.uint8:
+            raise ValueError(
+                f"images must be uint8 [n, {size}, {size}], not {images.dtype} {images.shape}"
+            )
+        batches = [
+            self._forward(np.ascontiguousarray(images[start : start + batch_size])).numpy()
+            for start in range(0, len(images), batch_size)
+        ]
+        width = self.model.output_shape[-1]
+        raw = np.concatenate(batches) if batches else np.zeros((0, width), np.float32)
+        return np.concatenate([-raw / 2, raw / 2], axis=1) if width == 1 else raw
+
+    def predict(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """Class probabilities.
+
+        Args:
+            images: uint8 `[n, S, S]`, as `fit_to_square` makes them; n may be 0.
+            batch_size: scans at a time.
+
+        Returns:
+            float32 `[n, classes]` in 0..1, in the order of `labels`; rows sum to 1.
+
+        Raises:
+            ValueError: the images have another type or shape.
+        """
+        logits = self.logits(images, batch_size).astype(np.float64)
+        if len(self.labels) == 2:
+            tumor = expit(logits[:, 1] - logits[:, 0])
+            return np.stack([1.0 - tumor, tumor], axis=1).astype(np.float32)
+        return np.asarray(softmax(logits, axis=1), np.float32)

@@ -1,0 +1,48 @@
+"""A results store that answers, for as long as it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine, text
+
+from tumorml.results.local_postgres import (
+    OWNER,
+    database_url,
+    is_running,
+    start_local_postgres,
+    stop_local_postgres,
+)
+from tumorml.settings import Settings
+
+
+@contextmanager
+def results_store(settings: Settings) -> Iterator[bool]:
+    """Start the local Postgres where none is configured and none runs, and stop it again.
+
+    Yields:
+        Whether it was started here; then its schema may be behind, or missing.
+    """
+    started = settings.database_url is None and not is_running(settings.home)
+    if started:
+        start_local_postgres(settings.home)
+        create_database(settings, "tumorml")
+    try:
+        yield started
+    finally:
+        if started:
+            stop_local_postgres(settings.home)
+
+
+def create_database(settings: Settings, name: str) -> None:
+    """Create a database on the local Postgres where there is none of that name."""
+    url = database_url(settings, "postgres", OWNER)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            known = text("select from pg_database where datname = :name")
+            if connection.execute(known, {"name": name}).first() is None:
+                connection.execute(text(f'create database "{name}"'))
+    finally:
+        engine.dispose()

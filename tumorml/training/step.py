@@ -1,0 +1,224 @@
+"""The step ``train``: one run, from where it was, to a model version."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.pool import NullPool
+
+from tumorml.datasets.pixels import split_pixels
+from tumorml.datasets.snapshots import check_no_leak, read_snapshot
+from tumorml.errors import TumorMLError
+from tumorml.labels import LABELS, Task
+from tumorml.models.store import put_model
+from tumorml.recipes.recipe import recipe_from_text
+from tumorml.results.session import reading, writer_url, writing
+from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
+from tumorml.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    from tumorml.training.fit import EpochRecord
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow", "tumorml")
+
+
+def train_run(settings: Settings, run_id: str) -> str:
+    """Train a planned run, resuming at its last finished epoch, and store its model version.
+
+    One process at a time trains a run: a second one waits for the first. A run that has left a
+    model version is not trained again.
+
+    Returns:
+        The model version's id.
+
+    Raises:
+        TumorMLError: The run does not exist, its data leaks, or training cannot go on; the run is
+            marked as failed with the reason.
+    """
+    with _only_trainer(settings, run_id):
+        with reading(settings) as session:
+            run = session.get(Run, run_id)
+            known = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run_id))
+        if run is None:
+            raise TumorMLError(f"There is no run {run_id!r}.")
+        if known is not None:
+            logger.info("run %s has left model version %s before; nothing to do", run_id, known)
+            return known
+        try:
+            return _train(settings, run)
+        except TumorMLError as error:
+            _set_run(settings, run_id, state="failed", reason=str(error))
+            raise
+
+
+def _train(settings: Settings, run: Run) -> str:
+    # TensorFlow takes seconds to import, and this module is imported by the CLI.
+    from tumorml.models.artifact import save_model
+    from tumorml.training.fit import fit
+    from tumorml.training.labelled_images import LabelledImages
+
+    recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
+    task = Task(run.task)
+    entries = read_snapshot(settings, run.snapshot_id)
+    check_no_leak(entries)
+    _set_run(
+        settings,
+        run.id,
+        state="training",
+        reason=None,
+        host=platform.node(),
+        device=_device(),
+        libraries={name: version(name) for name in LIBRARIES},
+        code_version=_code_version(),
+        training_started_at=func.coalesce(Run.training_started_at, func.now()),
+    )
+    sides = {
+        side: split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)
+        for side in ("train", "validation")
+    }
+    folder = settings.home / "runs" / run.id
+    model = fit(
+        recipe,
+        task,
+        LabelledImages(sides["train"].images, sides["train"].labels),
+        LabelledImages(sides["validation"].images, sides["validation"].labels),
+        checkpoint_dir=folder / "checkpoints",
+        seed=run.seed,
+        on_epoch=lambda record: _write_epoch(settings, run.id, record),
+    )
+    save_model(model, folder / "model", task=task, recipe=recipe)
+    model_id, sha256, size_bytes = put_model(settings, folder / "model")
+    key = f"models/{model_id}"
+    with writing(settings) as session:
+        session.add(
+            ModelVersion(
+                id=model_id,
+                run_id=run.id,
+                task=str(task),
+                labels=list(LABELS[task]),
+                input_size=recipe.input_size,
+                parameters=int(model.count_params()),
+                object_key=key,
+                sha256=sha256,
+                size_bytes=size_bytes,
+                given_split=run.given_split,
+            )
+        )
+        session.flush()
+        session.add(
+            Artifact(
+                object_key=f"{key}/model.keras",
+                kind="model",
+                media_type="application/zip",
+                size_bytes=size_bytes,
+                sha256=sha256,
+                run_id=run.id,
+                model_version_id=model_id,
+            )
+        )
+        session.execute(
+            update(Run)
+            .where(Run.id == run.id)
+            .values(
+                state="trained",
+                training_finished_at=func.now(),
+                peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            )
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    logger.info("run %s left model version %s", run.id, model_id)
+    return model_id
+
+
+@contextmanager
+def _only_trainer(settings: Settings, run_id: str) -> Iterator[None]:
+    """Hold the run's advisory lock on a connection of its own; it falls when the process dies."""
+    engine = create_engine(writer_url(settings), poolclass=NullPool)
+    query = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            waited = 0
+            while not connection.execute(query, {"name": f"trainer of {run_id}"}).scalar_one():
+                if waited % 30 == 0:
+                    logger.info("another process trains run %s; waiting for it", run_id)
+                waited += 1
+                time.sleep(1)
+            yield
+    finally:
+        engine.dispose()
+
+
+def _write_epoch(settings: Settings, run_id: str, record: EpochRecord) -> None:
+    row: dict[str, Any] = {
+        "run_id": run_id,
+        "epoch": record.epoch,
+        "phase": record.phase,
+        "loss": record.loss,
+        "accuracy": record.accuracy,
+        "validation_loss": record.validation_loss,
+        "validation_accuracy": record.validation_accuracy,
+        "learning_rate": record.learning_rate,
+        "seconds": record.seconds,
+        "peak_memory_bytes": record.peak_memory_bytes,
+    }
+    statement = insert(Epoch).values(row)
+    # An epoch whose checkpoint was lost with its process is trained, and written, again.
+    statement = statement.on_conflict_do_update(
+        index_elements=["run_id", "epoch"], set_={**row, "created_at": func.now()}
+    )
+    with writing(settings) as session:
+        session.execute(statement)
+    logger.info(
+        "epoch %s/%s %s: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, "
+        "%.1f s",
+        record.epoch,
+        record.epochs,
+        record.phase,
+        record.loss,
+        record.accuracy,
+        record.validation_loss,
+        record.validation_accuracy,
+        record.seconds,
+    )
+
+
+def _set_run(settings: Settings, run_id: str, **values: Any) -> None:
+    with writing(settings) as session:
+        session.execute(update(Run).where(Run.id == run_id).values(**values))
+
+
+def _device() -> str:
+    import tensorflow as tf
+
+    cards = tf.config.list_physical_devices("GPU")
+    if not cards:
+        return f"CPU ({platform.machine()})"
+    name = tf.config.experimental.get_device_details(cards[0]).get("device_name", "GPU")
+    return f"{len(cards)} x {name}"
+
+
+def _code_version() -> str:
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return version("tumorml")
+    return described.stdout.strip()
