@@ -17,7 +17,9 @@ from tumorml.settings import get_settings
     catchup=False,
     tags=["tumorml"],
     params={
-        "task": Param(Task.FOUR_CLASS, type="string", enum=list(Task), description="Whose champion."),
+        "task": Param(
+            Task.FOUR_CLASS, type="string", enum=list(Task), description="Whose champion."
+        ),
         "change": Param(
             CHANGES[0],
             type="string",

@@ -50,7 +50,7 @@ def ingest_scans() -> None:
 
         return ingest_batch(get_settings(), batch_id)
 
-    @task(trigger_rule="all_done")
+    @task(trigger_rule="none_failed")
     def assign_groups() -> int:
         """Give new scans their group and their side of the split."""
         from tumorml.datasets.groups import assign_groups

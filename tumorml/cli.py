@@ -110,11 +110,11 @@ def ingest() -> None:
                 ingest_batch(settings, batch_id, on_progress=on_progress)
         if batches:
             assign_groups(settings)
-            listed = ", ".join(f"'{batch_id}'" for batch_id in batches)
             _print_query(
                 settings,
                 "select batch, state, files, taken_in, duplicates, refused, companions, reason "
-                f"from batch_summary where batch in ({listed})",
+                "from batch_summary where batch = any(:batches)",
+                batches=batches,
             )
 
 
@@ -186,13 +186,18 @@ def champion(
     with _results_store() as settings:
         for change in asked:
             change_champion(
-                settings, task, change=change, why=reason, who=getpass.getuser(),
+                settings,
+                task,
+                change=change,
+                why=reason,
+                who=getpass.getuser(),
                 model_version_id=model,
             )
         _print_query(
             settings,
             "select model_version, since, until, change, who, why, pinned, recipe, run "
-            f"from champion_history where task = '{task}' order by since desc limit 20",
+            "from champion_history where task = :task order by since desc limit 20",
+            task=str(task),
         )
 
 
@@ -203,7 +208,8 @@ def sql(
 ) -> None:
     """Ask the results store, as the role that can only select."""
     with _results_store() as settings:
-        _print_query(settings, query, as_csv=as_csv)
+        # A colon in a user's query is a cast or a time, never a bind parameter.
+        _print_query(settings, query.replace(":", r"\:"), as_csv=as_csv)
 
 
 @app.command()
@@ -216,14 +222,23 @@ def status() -> None:
             state = "complete" if waiting.complete else "still settling"
             console.print(f"inbox: {waiting.name}, {waiting.files} files, {state}")
         for title, query in (
-            ("champions", "select task, model_version, since, change, recipe, "
-             "round(f1_macro_when_trained::numeric, 4) as f1_macro from champion_history "
-             "where until is null"),
-            ("latest runs", "select run, task, recipe, state, epochs_done || '/' || epochs as "
-             "epochs, round(accuracy::numeric, 4) as accuracy, verdict, created_at "
-             "from run_summary order by created_at desc limit 5"),
-            ("latest batches", "select batch, state, files, taken_in, duplicates, refused "
-             "from batch_summary order by claimed_at desc limit 5"),
+            (
+                "champions",
+                "select task, model_version, since, change, recipe, "
+                "round(cast(f1_macro_when_trained as numeric), 4) as f1_macro from champion_history "
+                "where until is null",
+            ),
+            (
+                "latest runs",
+                "select run, task, recipe, state, epochs_done || '/' || epochs as "
+                "epochs, round(cast(accuracy as numeric), 4) as accuracy, verdict, created_at "
+                "from run_summary order by created_at desc limit 5",
+            ),
+            (
+                "latest batches",
+                "select batch, state, files, taken_in, duplicates, refused "
+                "from batch_summary order by claimed_at desc limit 5",
+            ),
         ):
             console.print(f"\n[bold]{title}[/]")
             _print_query(settings, query)
@@ -282,23 +297,25 @@ def _finish_run(settings: Settings, run_id: str) -> None:
     _print_query(
         settings,
         "select rule, slice, result, explanation from verdict_rule r join verdict v "
-        f"on v.id = r.verdict_id where v.run_id = '{run_id}' order by position",
+        "on v.id = r.verdict_id where v.run_id = :run_id order by position",
+        run_id=run_id,
     )
 
 
-def _print_query(settings: Settings, query: str, *, as_csv: bool = False) -> None:
-    from sqlalchemy import text
+def _print_query(
+    settings: Settings, query: str, *, as_csv: bool = False, **parameters: object
+) -> None:
+    from sqlalchemy import CursorResult, text
     from sqlalchemy.exc import DBAPIError
 
     from tumorml.results.session import reading
 
     with reading(settings) as session:
         try:
-            # A colon is no bind parameter here, but a cast or a time.
-            result = session.execute(text(query.replace(":", r"\:")))
+            result = session.execute(text(query), parameters)
         except DBAPIError as error:
             raise TumorMLError(f"Postgres refuses the query: {error.orig}") from error
-        if not result.returns_rows:
+        if not (isinstance(result, CursorResult) and result.returns_rows):
             raise TumorMLError("That is no query: it returns no rows.")
         columns, rows = list(result.keys()), result.all()
     if as_csv:
@@ -325,10 +342,19 @@ def _cell(value: Any) -> str:
 
 @contextmanager
 def _bar(title: str) -> Iterator[Any]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task_id = progress.add_task(title, total=None)

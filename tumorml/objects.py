@@ -97,7 +97,7 @@ class ObjectStore:
             return
         temporary = self._temporary_beside(path)
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def write_file(self, key: str, source: Path, *, overwrite: bool = True) -> None:
         """Put a local file's bytes under a key, streamed.
@@ -133,13 +133,13 @@ class ObjectStore:
         path = self._path(target)
         if self._is_local:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self._path(source), path)
+            Path(self._path(source)).replace(path)
         else:
             self._filesystem.cp_file(self._path(source), path)
             self._filesystem.rm_file(self._path(source))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object under a prefix, as a folder, in key order; writes in progress are left out."""
+        """Every object under a prefix, as a folder, in key order; without writes in progress."""
         found = self._local_objects(prefix) if self._is_local else self._remote_objects(prefix)
         for stored in sorted(found, key=lambda stored: stored.key):
             if not _TEMPORARY_NAME.fullmatch(PurePosixPath(stored.key).name):
@@ -187,13 +187,13 @@ class ObjectStore:
             yield StoredObject(key, int(info["size"] or 0), version, modified)
 
     def remove_empty_folders(self, prefix: str) -> None:
-        """Remove the folders under and at a prefix that hold nothing; a no-op where there are none."""
+        """Remove the folders at and under a prefix that hold nothing."""
         root = self.local_path(prefix)
         if root is None or not root.is_dir():
             return
         for folder, _, _ in os.walk(root, topdown=False):
             try:
-                os.rmdir(folder)
+                Path(folder).rmdir()
             except OSError:
                 continue
 

@@ -1,4 +1,4 @@
-"""Every setting of the service, read once from the environment (``TUMORML_*``) or a ``.env`` file."""
+"""Every setting of the service, read once from ``TUMORML_*`` variables or a ``.env`` file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     )
     inbox_poll_seconds: PositiveFloat = Field(5.0, description="How often the inbox is listed.")
     retrain_cron: str = Field("0 2 * * *", description="When the nightly retraining starts (UTC).")
-    ingest_cron: str = Field("45 1 * * *", description="When the inbox is swept, event or not (UTC).")
+    ingest_cron: str = Field(
+        "45 1 * * *", description="When the inbox is swept, event or not (UTC)."
+    )
     default_recipe: str = Field("efficientnet-lite0", description="Recipe of the nightly run.")
     seed: int = Field(20_261_101, description="Seed of training when a run names none.")
     promotion_policy: Path = Field(
@@ -54,7 +56,9 @@ class Settings(BaseSettings):
     )
     max_file_bytes: PositiveInt = Field(256 * 1024**2, description="Largest single image file.")
     max_scan_pixels: PositiveInt = Field(64_000_000, description="Most pixels of one scan.")
-    min_scan_side: PositiveInt = Field(32, description="Least width and height of a scan, in pixels.")
+    min_scan_side: PositiveInt = Field(
+        32, description="Least width and height of a scan, in pixels."
+    )
     max_refused_share: Share = Field(
         0.5, description="A batch with a larger share of refused files is quarantined whole."
     )

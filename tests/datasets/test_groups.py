@@ -40,7 +40,15 @@ def test_a_patients_scans_stand_on_one_side_over_batches(settings: Settings) -> 
     add_batch(settings, "b2", [Dropped("three", "glioma", "p"), Dropped("other", "glioma", "q")])
     assert assign_groups(settings) == 2
     groups = groups_of(settings)
-    assert len({(groups[scan_of(n)].group_id, groups[scan_of(n)].side) for n in ("one", "two", "three")}) == 1
+    assert (
+        len(
+            {
+                (groups[scan_of(n)].group_id, groups[scan_of(n)].side)
+                for n in ("one", "two", "three")
+            }
+        )
+        == 1
+    )
     assert groups[scan_of("other")].group_id != groups[scan_of("one")].group_id
 
 
@@ -51,7 +59,9 @@ def test_the_same_patient_id_at_two_sites_is_two_patients(settings: Settings) ->
     assert groups[scan_of("a")].group_id != groups[scan_of("b")].group_id
 
 
-def test_a_tie_across_sides_keeps_both_sides_and_holds_the_test_scans_out(settings: Settings) -> None:
+def test_a_tie_across_sides_keeps_both_sides_and_holds_the_test_scans_out(
+    settings: Settings,
+) -> None:
     train, test = patient_on("train"), patient_on("test")
     add_batch(settings, "b1", [Dropped("a", "glioma", train), Dropped("b", "glioma", test)])
     assign_groups(settings)
@@ -99,7 +109,10 @@ scans = st.builds(
 @hypothesis_settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(batches=st.lists(st.lists(scans, min_size=1, max_size=6), min_size=1, max_size=4), data=st.data())
+@given(
+    batches=st.lists(st.lists(scans, min_size=1, max_size=6), min_size=1, max_size=4),
+    data=st.data(),
+)
 def test_sides_never_change_and_the_order_of_drops_does_not_change_groups(
     settings: Settings, batches: list[list[Dropped]], data: st.DataObject
 ) -> None:
@@ -132,6 +145,8 @@ def test_sides_never_change_and_the_order_of_drops_does_not_change_groups(
 def test_every_side_is_one_that_the_store_knows(settings: Settings) -> None:
     with reading(settings) as session:
         rule = session.execute(
-            text("select pg_get_constraintdef(oid) from pg_constraint where conname = 'ck_scan_group_side'")
+            text(
+                "select pg_get_constraintdef(oid) from pg_constraint where conname = 'ck_scan_group_side'"
+            )
         ).scalar_one()
     assert all(side in rule for side in ("train", "validation", "test"))

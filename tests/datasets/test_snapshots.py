@@ -46,15 +46,26 @@ def test_a_snapshot_is_also_a_parquet_object(settings: Settings) -> None:
     add_batch(settings, "b1", four_class_batch())
     snapshot = take_snapshot(settings, Task.FOUR_CLASS)
     table = pq.read_table(io.BytesIO(object_store(settings).read(f"snapshots/{snapshot}.parquet")))
-    assert table.column("scan_id").to_pylist() == [e.scan_id for e in read_snapshot(settings, snapshot)]
+    assert table.column("scan_id").to_pylist() == [
+        e.scan_id for e in read_snapshot(settings, snapshot)
+    ]
     assert set(table.column("split").to_pylist()) == {"train", "validation", "test"}
 
 
-def test_a_four_class_label_is_a_binary_label_and_not_the_other_way_round(settings: Settings) -> None:
-    add_batch(settings, "b1", [*four_class_batch(), Dropped("t", "tumor"), Dropped("n", "no_tumor")])
-    binary = {e.scan_id: e.label for e in read_snapshot(settings, take_snapshot(settings, Task.BINARY))}
+def test_a_four_class_label_is_a_binary_label_and_not_the_other_way_round(
+    settings: Settings,
+) -> None:
+    add_batch(
+        settings, "b1", [*four_class_batch(), Dropped("t", "tumor"), Dropped("n", "no_tumor")]
+    )
+    binary = {
+        e.scan_id: e.label for e in read_snapshot(settings, take_snapshot(settings, Task.BINARY))
+    }
     assert binary[scan_of("t")] == "tumor" and binary[scan_of("glioma-1")] == "tumor"
-    four = {e.scan_id: e.label for e in read_snapshot(settings, take_snapshot(settings, Task.FOUR_CLASS))}
+    four = {
+        e.scan_id: e.label
+        for e in read_snapshot(settings, take_snapshot(settings, Task.FOUR_CLASS))
+    }
     assert scan_of("t") not in four and four[scan_of("n")] == "no_tumor"
 
 
@@ -81,5 +92,8 @@ def test_too_few_scans_is_an_error_that_names_the_labels(settings: Settings) -> 
 def test_a_group_on_two_sides_is_refused() -> None:
     with pytest.raises(TumorMLError, match="g1"):
         check_no_leak(
-            [SnapshotEntry("a", "glioma", "train", "g1"), SnapshotEntry("b", "glioma", "test", "g1")]
+            [
+                SnapshotEntry("a", "glioma", "train", "g1"),
+                SnapshotEntry("b", "glioma", "test", "g1"),
+            ]
         )

@@ -66,7 +66,9 @@ def test_each_resample_gives_the_metrics_of_the_scans_it_drew() -> None:
             accuracy_score(truth[chosen], predicted[chosen])
         )
         assert drawn.f1()[index] == pytest.approx(
-            f1_score(truth[chosen], predicted[chosen], labels=[0, 1, 2], average=None, zero_division=0)
+            f1_score(
+                truth[chosen], predicted[chosen], labels=[0, 1, 2], average=None, zero_division=0
+            )
         )
         assert drawn.precision()[index] == pytest.approx(
             precision_score(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
+import keras  # noqa: TID253
 import numpy as np
 import pytest
 
@@ -93,14 +93,17 @@ def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> Non
     classes = np.array([0, 1, 2, 3])
     maps = heatmaps(predictor, images, classes)
     assert (maps.shape, maps.dtype) == ((4, 64, 64), np.float32)
-    assert (maps.min(), maps.max()) == (0.0, 1.0)
+    assert maps.min() >= 0.0
+    assert maps.max() == 1.0
 
     trunk = keras.Model(model.inputs, model.get_layer("features").output)
     features = np.asarray(trunk(images.astype(np.float32)[..., None], training=False))
     kernel = model.get_layer("logits").get_weights()[0]
     cam = np.maximum(np.einsum("nhwc,nc->nhw", features, kernel.T[classes]), 0)
     resized = np.asarray(keras.ops.image.resize(cam[..., None], (64, 64)))[..., 0]
-    np.testing.assert_allclose(maps, resized / resized.max((1, 2), keepdims=True), atol=1e-3)
+    # A map without evidence stays all zero.
+    highest = np.maximum(resized.max((1, 2), keepdims=True), 1e-12)
+    np.testing.assert_allclose(maps, resized / highest, atol=1e-3)
 
 
 @pytest.mark.parametrize("classes", [[0], [0, 2], [0, -1]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import keras
+import keras  # noqa: TID253
 import numpy as np
 import pytest
 

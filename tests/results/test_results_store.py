@@ -66,13 +66,31 @@ def test_a_task_never_has_two_champions(settings: Settings) -> None:
         session.add(Snapshot(id="s", task="binary", counts={}, held_out={}, object_key="k"))
         session.flush()
         session.add(
-            Run(id="r", task="binary", snapshot_id="s", recipe="x", recipe_text="", recipe_digest="",
-                seed=1, epochs=1, trigger="test")
+            Run(
+                id="r",
+                task="binary",
+                snapshot_id="s",
+                recipe="x",
+                recipe_text="",
+                recipe_digest="",
+                seed=1,
+                epochs=1,
+                trigger="test",
+            )
         )
         session.flush()
         session.add(
-            ModelVersion(id="m", run_id="r", task="binary", labels=[], input_size=1, parameters=1,
-                         object_key="k", sha256="", size_bytes=1)
+            ModelVersion(
+                id="m",
+                run_id="r",
+                task="binary",
+                labels=[],
+                input_size=1,
+                parameters=1,
+                object_key="k",
+                sha256="",
+                size_bytes=1,
+            )
         )
     crown = {"task": "binary", "model_version_id": "m", "change": "promotion", "who": "", "why": ""}
     with writing(settings) as session:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,13 @@ from tumorml.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory):
-    home = tmp_path_factory.mktemp("home")
-    start_local_postgres(home)
-    yield Settings(home=home, airflow_port=8123, settle_seconds=3)
-    stop_local_postgres(home)
+def settings() -> Iterator[Settings]:
+    # Not below pytest's folder, which every session that starts closes to Postgres's system user.
+    with tempfile.TemporaryDirectory(prefix="tumorml-test-") as folder:
+        home = Path(folder) / "home"
+        start_local_postgres(home)
+        yield Settings(home=home, airflow_port=8123, settle_seconds=3)
+        stop_local_postgres(home)
 
 
 def test_keys_are_made_once_and_only_their_owner_can_read_them(settings: Settings) -> None:

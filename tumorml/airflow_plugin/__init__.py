@@ -1,0 +1,1 @@
+"""What Airflow loads from the package, and the little that DAG files share."""

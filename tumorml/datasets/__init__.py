@@ -1,0 +1,1 @@
+"""From trusted scans to what a run sees: groups, sides, snapshots, pixels."""

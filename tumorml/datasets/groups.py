@@ -86,7 +86,7 @@ def _components(
         .where(BatchFile.scan_id.is_not(None), BatchFile.patient_id.is_not(None))
         .distinct()
     ):
-        edges.append((nodes[scan], node(f"patient {site or ''}/{patient}")))
+        edges.append((nodes[str(scan)], node(f"patient {site or ''}/{patient}")))
     for scan, (group, _) in placed.items():
         edges.append((nodes[scan], node(f"group {group}")))
 
@@ -121,7 +121,7 @@ def _merge(
     placed: dict[str, tuple[str, str]],
 ) -> None:
     kept, *merged = groups
-    sides = {group: side for group, side in (placed[scan] for scan in members if scan in placed)}
+    sides = dict(placed[scan] for scan in members if scan in placed)
     session.add_all(
         GroupTie(
             kept_group_id=kept,
@@ -132,9 +132,7 @@ def _merge(
         )
         for group in merged
     )
-    session.execute(
-        update(ScanGroup).where(ScanGroup.group_id.in_(merged)).values(group_id=kept)
-    )
+    session.execute(update(ScanGroup).where(ScanGroup.group_id.in_(merged)).values(group_id=kept))
     first = min((placed[scan][1] for scan in members if scan in placed), key=SIDES.index)
     session.execute(
         update(ScanGroup)

@@ -77,7 +77,7 @@ def cached_pixels(settings: Settings, scan_ids: Sequence[str], size: int) -> NDA
             images[index] = pixels
         images.flush()
         del images
-        os.replace(partial, path)
+        partial.replace(path)
     os.utime(path)
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 

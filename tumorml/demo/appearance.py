@@ -63,7 +63,8 @@ def acquire(
     magnitude = np.hypot(signal + real, imaginary)
     white = np.quantile(magnitude[picture > 0.08], acquisition.white_quantile)
     shown = np.clip(magnitude / white, 0, 1) ** acquisition.gamma
-    return np.rint(shown * 255).astype(np.uint8)
+    image: NDArray[np.uint8] = np.rint(shown * 255).astype(np.uint8)
+    return image
 
 
 def _bias_field(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:

@@ -46,7 +46,7 @@ _SELLA: tuple[tuple[_Triple, _Triple, float], ...] = (
     ((13, 6, -33), (2.3, 5, 2.3), AIR),  # carotid flow voids
     ((-13, 6, -33), (2.3, 5, 2.3), AIR),
     ((0, 2, -23), (1.2, 1.2, 7), 0.70),  # stalk
-    ((0, 3, -33.5), (5.5, 4.2, 3.2), 0.74),  # gland
+    ((0, 3, -33.5), (5.5, 4.2, 3.0), 0.66),  # gland
 )
 
 
@@ -108,7 +108,8 @@ def paint_head(
 
 def soft_step(distance_mm: Floats, width_mm: float) -> Floats:
     """0 where a distance is well below zero, 1 well above, with a soft edge of a given width."""
-    return 0.5 + 0.5 * np.tanh(distance_mm / np.float32(width_mm))
+    step: Floats = np.tanh(distance_mm / np.float32(width_mm))
+    return 0.5 + 0.5 * step
 
 
 def _paint_shell(

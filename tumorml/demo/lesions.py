@@ -65,7 +65,8 @@ class Lesion:
         """Distance from the centre in units of the semi-axes, ``(...)``: 1 on the ellipsoid."""
         offset = points - beside(self.centre_mm, points)
         along = np.tensordot((self.frame / self.semi_axes_mm).T.astype(np.float32), offset, axes=1)
-        return np.sqrt((along**2).sum(axis=0))
+        distance: Floats = np.sqrt((along**2).sum(axis=0))
+        return distance
 
 
 def draw_lesion(anatomy: Anatomy, label: str, rng: np.random.Generator) -> Lesion:
@@ -101,7 +102,7 @@ def _draw_glioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
 
 
 def _draw_meningioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
-    site = rng.choice(["convexity", "falx", "base"], p=[0.48, 0.32, 0.20])
+    site = rng.choice(["convexity", "falx", "base"], p=[0.53, 0.33, 0.14])
     radius = rng.uniform(12, 22) if site != "base" else rng.uniform(11, 18)
     side = int(rng.choice([-1, 1]))
     depth = rng.uniform(0.35, 0.75) * radius
@@ -135,7 +136,7 @@ def _draw_meningioma(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
 
 
 def _draw_pituitary(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
-    radius = rng.uniform(8.0, 15.0)
+    radius = rng.uniform(9.0, 15.5)
     # A larger adenoma leaves the sella upwards, under the chiasm.
     rise = max(0.0, radius - 7.0) * rng.uniform(0.3, 0.8)
     return Lesion(
@@ -146,7 +147,7 @@ def _draw_pituitary(anatomy: Anatomy, rng: np.random.Generator) -> Lesion:
         irregularity=rng.uniform(0.03, 0.09),
         shape=SmoothField.draw(rng, 0.8 * radius),
         texture=SmoothField.draw(rng, 3.5),
-        enhancement=rng.uniform(0.66, 0.92),
+        enhancement=rng.uniform(0.74, 0.95),
         core_share=rng.uniform(0.35, 0.6) if rng.random() < 0.10 else 0.0,
         push_share=rng.uniform(0.3, 0.5),
     )

@@ -25,9 +25,10 @@ def pushed_points(lesion: Lesion, points: Points) -> Points:
     """
     radius = np.float32(lesion.radius_mm)
     offset = points - beside(lesion.centre_mm, points)
-    distance = np.sqrt((offset**2).sum(axis=0)) + np.float32(1e-3)
+    distance: Floats = np.sqrt((offset**2).sum(axis=0)) + np.float32(1e-3)
     pull = lesion.push_share * radius * np.exp(-np.maximum(distance - radius, 0) / (0.9 * radius))
-    return points - offset / distance * np.minimum(pull, distance)
+    shift: Floats = np.minimum(pull, distance)
+    return points - offset / distance * shift
 
 
 def outline(
@@ -136,7 +137,8 @@ def _paint_oedema(
     fingers[near] = lesion.shape.at(points[:, near] * 1.3)
     reach = (1 + lesion.oedema_share * (1 + 0.35 * fingers) - radius) * lesion.radius_mm
     share = 0.85 * soft_step(reach, 3.0) * anatomy.white.at(brain_points)
-    return picture + share * np.minimum(_OEDEMA_SIGNAL - picture, 0)
+    darkening: Floats = np.minimum(_OEDEMA_SIGNAL - picture, 0)
+    return picture + share * darkening
 
 
 def _paint_dural_tail(anatomy: Anatomy, lesion: Lesion, points: Points, picture: Floats) -> Floats:
@@ -144,6 +146,6 @@ def _paint_dural_tail(anatomy: Anatomy, lesion: Lesion, points: Points, picture:
     meninges = anatomy.meninges.at(points)
     off_dura = points[0] if lesion.on_falx_side else meninges + 0.3
     along = soft_step((1.75 - lesion.scaled_distance(points)) * lesion.radius_mm, 3.0)
-    share = 0.85 * np.exp(-((off_dura / 1.2) ** 2)) * along
-    inside = meninges < 1.5
-    return picture + share * inside * np.maximum(0.9 * lesion.enhancement - picture, 0)
+    on_dura: Floats = np.exp(-((off_dura / 1.2) ** 2)) * (meninges < 1.5)
+    brightening: Floats = np.maximum(0.9 * lesion.enhancement - picture, 0)
+    return picture + 0.85 * on_dura * along * brightening

@@ -113,4 +113,5 @@ def _rotation(pitch: float, roll: float, yaw: float) -> Floats:
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    rotation: Floats = about_z @ about_y @ about_x
+    return rotation

@@ -46,9 +46,7 @@ def write_predictions(
     heatmap_keys: Sequence[str | None] | None = None,
 ) -> int:
     """Write one ``prediction`` row for each answer; all carry ``created_at``."""
-    session.execute(
-        text("select ensure_prediction_partition(:moment)"), {"moment": created_at}
-    )
+    session.execute(text("select ensure_prediction_partition(:moment)"), {"moment": created_at})
     best = answers.probabilities.argmax(axis=1)
 
     def row(index: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The step ``evaluate``: challenger and champion on the same test scans, by the same code, today."""
+"""The step ``evaluate``: challenger and champion, today, on the same test scans, by one code."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
         if run.state in ("evaluated", "judged"):
             logger.info("run %s was evaluated before; nothing to do", run_id)
             return run_id
-        challenger = session.scalar(
-            select(ModelVersion.id).where(ModelVersion.run_id == run_id)
-        )
+        challenger = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run_id))
         champion = session.scalar(
             select(Champion.model_version_id).where(
                 Champion.task == run.task, Champion.until.is_(None)
@@ -61,9 +59,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
     results = {}
     for model in contenders:
         predictor = fetch_predictor(settings, model)
-        test = split_pixels(
-            settings, entries, "test", labels=labels, size=predictor.input_size
-        )
+        test = split_pixels(settings, entries, "test", labels=labels, size=predictor.input_size)
         if not test.scan_ids:
             raise TumorMLError(
                 f"Snapshot {run.snapshot_id} has no test scan; drop more labelled scans."

@@ -1,0 +1,1 @@
+"""What the model saw: heatmaps and overlays."""

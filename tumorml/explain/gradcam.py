@@ -64,7 +64,7 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
     trunk = keras.Model(model.inputs, features_output)
     head = keras.Model(features_output, model.outputs[0])
 
-    @tf.function(
+    @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
             tf.TensorSpec([None, side, side], tf.uint8),
             tf.TensorSpec([None], tf.int32),

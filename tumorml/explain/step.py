@@ -129,7 +129,8 @@ def heatmap_artifact(
 
 
 def _choose(answers: Sequence[Explained], per_label: int) -> list[Explained]:
-    chosen, right = [], defaultdict(int)
+    chosen: list[Explained] = []
+    right: dict[str, int] = defaultdict(int)
     for answer in answers:
         if answer.label == answer.true_label:
             right[answer.label] += 1

@@ -1,0 +1,1 @@
+"""What a run leaves, and the one predictor that everybody asks."""

@@ -66,7 +66,7 @@ def fetch_predictor(settings: Settings, model_version_id: str) -> Predictor:
                     f"{store.display(version.object_key)}/{name} is missing."
                 ) from error
         try:
-            os.replace(partial, folder)
+            partial.replace(folder)
         except OSError:  # another process was first
             shutil.rmtree(partial, ignore_errors=True)
     if sha256_of(folder / "model.keras") != version.sha256:

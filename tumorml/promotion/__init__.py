@@ -1,0 +1,1 @@
+"""Who serves: the policy, the rules, the verdict, the champion."""

@@ -47,7 +47,9 @@ def change_champion(
         lock_champion(session, task)
         serving = open_champion(session, task)
         if serving is None:
-            raise TumorMLError(f"The task {task} has no champion yet: there is nothing to {change}.")
+            raise TumorMLError(
+                f"The task {task} has no champion yet: there is nothing to {change}."
+            )
         if model_version_id is None:
             target = (
                 _previous(session, serving) if change == "rollback" else serving.model_version_id
@@ -131,7 +133,9 @@ def _previous(session: Session, serving: Champion) -> str:
         .limit(1)
     )
     if previous is None:
-        raise TumorMLError(f"The task {serving.task} has had one champion only: nothing to go back to.")
+        raise TumorMLError(
+            f"The task {serving.task} has had one champion only: nothing to go back to."
+        )
     return previous
 
 

@@ -35,6 +35,15 @@ class Contest:
 
 
 @dataclass(frozen=True, slots=True)
+class _Pair:
+    """The champion's answers, and the same resamples of both."""
+
+    predicted: NDArray[np.int64]
+    challenger: ConfusionResamples
+    champion: ConfusionResamples
+
+
+@dataclass(frozen=True, slots=True)
 class RuleResult:
     """One rule's outcome with its numbers; values are shares (0 to 1), not points."""
 
@@ -58,12 +67,15 @@ def apply_rules(contest: Contest, policy: Policy) -> list[RuleResult]:
     results = enough_evidence(contest, policy)
     if contest.champion is None:
         return results + first_model_floors(contest, policy)
-    challenger = _resample(contest, contest.challenger, policy)
-    champion = _resample(contest, contest.champion, policy)
+    pair = _Pair(
+        contest.champion,
+        _resample(contest, contest.challenger, policy),
+        _resample(contest, contest.champion, policy),
+    )
     return [
         *results,
-        f1_gain(contest, policy, challenger, champion),
-        *recall_non_inferiority(contest, policy, challenger, champion),
+        f1_gain(contest, policy, pair),
+        *recall_non_inferiority(contest, policy, pair),
     ]
 
 
@@ -126,16 +138,11 @@ def first_model_floors(contest: Contest, policy: Policy) -> list[RuleResult]:
     return results
 
 
-def f1_gain(
-    contest: Contest,
-    policy: Policy,
-    challenger: ConfusionResamples,
-    champion: ConfusionResamples,
-) -> RuleResult:
+def f1_gain(contest: Contest, policy: Policy, pair: _Pair) -> RuleResult:
     """The lower bound of the paired gain in macro F1 is above the least gain."""
-    assert contest.champion is not None
-    new, old = _f1_macro(contest, contest.challenger), _f1_macro(contest, contest.champion)
-    low, high = _bounds(challenger.f1().mean(axis=1) - champion.f1().mean(axis=1), policy)
+    new, old = _f1_macro(contest, contest.challenger), _f1_macro(contest, pair.predicted)
+    drawn = pair.challenger.f1().mean(axis=1) - pair.champion.f1().mean(axis=1)
+    low, high = _bounds(drawn, policy)
     threshold = policy.gain.min_gain_points / 100
     scans, groups = _size(contest)
     return RuleResult(
@@ -155,17 +162,11 @@ def f1_gain(
     )
 
 
-def recall_non_inferiority(
-    contest: Contest,
-    policy: Policy,
-    challenger: ConfusionResamples,
-    champion: ConfusionResamples,
-) -> list[RuleResult]:
+def recall_non_inferiority(contest: Contest, policy: Policy, pair: _Pair) -> list[RuleResult]:
     """No label's recall is worse than its margin, by the lower bound of the paired change."""
-    assert contest.champion is not None
-    new, old = _recalls(contest, contest.challenger), _recalls(contest, contest.champion)
+    new, old = _recalls(contest, contest.challenger), _recalls(contest, pair.predicted)
     margin = policy.non_inferiority.recall_margin_points / 100
-    changes = challenger.recall() - champion.recall()
+    changes = pair.challenger.recall() - pair.champion.recall()
     results = []
     for index, label in enumerate(contest.labels):
         low, high = _bounds(changes[:, index], policy)
@@ -192,9 +193,7 @@ def recall_non_inferiority(
     return results
 
 
-def _resample(
-    contest: Contest, predicted: NDArray[np.int64], policy: Policy
-) -> ConfusionResamples:
+def _resample(contest: Contest, predicted: NDArray[np.int64], policy: Policy) -> ConfusionResamples:
     return resample_confusions(
         contest.truth,
         predicted,
@@ -227,4 +226,6 @@ def _recalls(contest: Contest, predicted: NDArray[np.int64]) -> NDArray[np.float
 def _size(contest: Contest, index: int | None = None) -> tuple[int, int]:
     """Test scans and groups, of one class or of all."""
     chosen = np.ones(len(contest.truth), bool) if index is None else contest.truth == index
-    return int(chosen.sum()), len({g for g, of_it in zip(contest.groups, chosen, strict=True) if of_it})
+    return int(chosen.sum()), len(
+        {g for g, of_it in zip(contest.groups, chosen, strict=True) if of_it}
+    )

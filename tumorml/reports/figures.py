@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ def curves_figure(epochs: Sequence[Epoch]) -> bytes:
     numbers = [epoch.epoch for epoch in epochs]
     starts = [
         later.epoch
-        for earlier, later in zip(epochs, epochs[1:], strict=False)
+        for earlier, later in pairwise(epochs)
         if earlier.phase != later.phase
     ]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -53,7 +54,9 @@ def confusion_figure(counts: list[list[int]], labels: Sequence[str], title: str)
             colour = "black" if shares[row, column] > 0.5 else "white"
             axes.text(column, row, f"{counts[row][column]}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right")
-    axes.set_yticks(range(len(labels)), [f"{n} (n={int(t)})" for n, t in zip(labels, totals[:, 0], strict=True)])
+    axes.set_yticks(
+        range(len(labels)), [f"{n} (n={int(t)})" for n, t in zip(labels, totals[:, 0], strict=True)]
+    )
     axes.set_xlabel("predicted label")
     axes.set_ylabel("true label")
     axes.set_title(title, fontsize=10)

@@ -128,9 +128,7 @@ def _heatmaps(session: Session, store: ObjectStore, run_id: str, model: str) -> 
             Prediction.model_version_id == model,
             Prediction.heatmap_key.is_not(None),
         )
-        .order_by(
-            (Prediction.label != Prediction.true_label).desc(), Prediction.probability.desc()
-        )
+        .order_by((Prediction.label != Prediction.true_label).desc(), Prediction.probability.desc())
         .limit(SHOWN_HEATMAPS)
     )
     return [

@@ -1,0 +1,1 @@
+"""The Postgres results store: tables, sessions, bulk rows, migrations."""

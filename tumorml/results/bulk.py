@@ -46,7 +46,9 @@ def copy_rows(
     session.flush()
     session.execute(text(f"drop table if exists {staging}"))
     session.execute(
-        text(f"create temporary table {staging} on commit drop as select {listed} from {name} limit 0")
+        text(
+            f"create temporary table {staging} on commit drop as select {listed} from {name} limit 0"
+        )
     )
     cursor = session.connection().connection.cursor()
     cursor.copy_expert(  # type: ignore[attr-defined]

@@ -51,7 +51,9 @@ def reading(settings: Settings) -> Iterator[Session]:
 
 def lock(session: Session, name: str) -> None:
     """Wait for the advisory lock of this name and hold it until the transaction ends."""
-    session.execute(text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+    session.execute(
+        text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+    )
 
 
 @lru_cache(maxsize=8)

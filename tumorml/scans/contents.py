@@ -21,7 +21,7 @@ CHANGED = (
 )
 
 
-class DropRefused(TumorMLError):
+class DropRefusedError(TumorMLError):
     """The drop cannot be taken in at all; the message says why."""
 
 
@@ -59,6 +59,7 @@ class FolderContents:
         ]
 
     def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
+        """The wanted entries with their bytes; see ``Contents``."""
         for entry in self.entries:
             if entry.refusal or entry.path not in wanted:
                 continue
@@ -94,18 +95,18 @@ def open_contents(store: ObjectStore, claim: Claim, settings: Settings) -> Itera
     """The contents of a claimed drop.
 
     Raises:
-        DropRefused: There is nothing in it, or it is an archive that must not be unpacked.
+        DropRefusedError: There is nothing in it, or it is an archive that must not be unpacked.
     """
     from tumorml.scans.tar_archive import TarContents
     from tumorml.scans.zip_archive import ZipContents
 
     if not claim.files:
-        raise DropRefused("The drop is empty: there is no file in it.")
+        raise DropRefusedError("The drop is empty: there is no file in it.")
     if not is_archive(claim):
         yield FolderContents(store, claim, settings)
         return
     if changed_files(store, claim):
-        raise DropRefused(CHANGED)
+        raise DropRefusedError(CHANGED)
     with store.open(claim.drop_key) as stream:
         if archive_suffix(claim.drop_key) == ".zip":
             yield ZipContents(stream, settings)

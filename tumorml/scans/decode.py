@@ -86,7 +86,7 @@ def scan_id(pixels: NDArray[np.uint8]) -> str:
     """The scan's id: SHA-256, in hex, over width, height and pixels, uint8 [height, width]."""
     height, width = pixels.shape
     digest = hashlib.sha256(f"{width}x{height}\n".encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 

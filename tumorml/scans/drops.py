@@ -40,7 +40,7 @@ class WaitingDrop:
 
 
 def waiting_drops(settings: Settings) -> list[WaitingDrop]:
-    """Everything that waits in the inbox, complete or not, by name. One listing, no file is read."""
+    """Everything that waits in the inbox, complete or not, by name; one listing, no file read."""
     store = object_store(settings)
     found: dict[str, list[StoredObject]] = {}
     markers: dict[str, StoredObject] = {}
@@ -178,4 +178,3 @@ def _files_below(folder: Path) -> Iterator[tuple[Path, str]]:
             if not source.is_file():
                 raise TumorMLError(f"{source} is not a file that can be copied: take it out.")
             yield source, source.relative_to(folder).as_posix()
-

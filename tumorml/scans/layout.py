@@ -59,7 +59,7 @@ class Layout:
 
 
 def parse_split(spelling: str) -> str | None:
-    """``train`` or ``test`` where a folder or manifest spells it; validation data is for training."""
+    """``train`` or ``test`` where a folder or manifest spells it; validation is ``train``."""
     return _SPLITS.get(re.sub(r"[\s_\-]+", "", spelling.casefold()))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tumorml.labels import parse_label
-from tumorml.scans.contents import DropRefused
+from tumorml.scans.contents import DropRefusedError
 from tumorml.scans.layout import KNOWN_LABELS, SYSTEM_FILE, Layout, Reading, parse_split
 from tumorml.scans.names import is_system_file, leads_outside, path_parts, printable
 
@@ -22,7 +22,7 @@ def find_manifest(paths: Sequence[str]) -> str | None:
     """The path of the manifest at the drop's root or one folder down, or None.
 
     Raises:
-        DropRefused: There are several, and none at the root.
+        DropRefusedError: There are several, and none at the root.
     """
     found = [
         path
@@ -35,7 +35,7 @@ def find_manifest(paths: Sequence[str]) -> str | None:
     if len(at_root) == 1 or len(found) == 1:
         return (at_root or found)[0]
     if found:
-        raise DropRefused(
+        raise DropRefusedError(
             f"The drop has several manifests ({', '.join(sorted(found)[:5])}): drop each folder by "
             "itself, or put one manifest.csv at the root."
         )
@@ -51,7 +51,7 @@ def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
         paths: The paths of all files in the drop.
 
     Raises:
-        DropRefused: It cannot be read, or lacks the column ``path`` or ``label``.
+        DropRefusedError: It cannot be read, or lacks the column ``path`` or ``label``.
     """
     by_name = {_folded(path): path for path in paths}
     folder = manifest.rpartition("/")[0]
@@ -94,7 +94,7 @@ def _rows(data: bytes) -> list[dict[str, str]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DropRefused("manifest.csv is not UTF-8 text: save it as CSV UTF-8.") from error
+        raise DropRefusedError("manifest.csv is not UTF-8 text: save it as CSV UTF-8.") from error
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     try:
@@ -103,14 +103,14 @@ def _rows(data: bytes) -> list[dict[str, str]]:
         for needed in ("path", "label"):
             if columns.count(needed) != 1:
                 has = ", ".join(filter(None, columns))[:200] or "nothing"
-                raise DropRefused(
+                raise DropRefusedError(
                     f"manifest.csv needs one column {needed!r}; its first line has {has}."
                 )
         reader.fieldnames = columns
         used = ("path", "label", *_OPTIONAL)
         return [{c: printable((row.get(c) or "").strip()) for c in used} for row in reader]
     except csv.Error as error:
-        raise DropRefused(f"manifest.csv cannot be read as CSV: {error}.") from error
+        raise DropRefusedError(f"manifest.csv cannot be read as CSV: {error}.") from error
 
 
 def _reading(row: dict[str, str]) -> Reading:

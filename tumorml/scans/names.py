@@ -25,7 +25,7 @@ _LONGEST_NAME_BYTES = 200
 
 
 def printable(name: str) -> str:
-    """The name as text that Postgres takes: bytes that are not UTF-8 stand as ``\\xNN``."""
+    r"""The name as text that Postgres takes: bytes that are not UTF-8 stand as ``\xNN``."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text.replace("\0", "\\x00")
 
@@ -101,8 +101,10 @@ def archive_key(batch_id: str, path: str) -> str:
 
 def quarantine_key(batch_id: str, path: str) -> str:
     """Where the original of a refused file lies; ``reasons.json`` is the service's own."""
-    own = path.casefold() == "reasons.json"
-    return f"quarantine/{batch_id}/{storable(f'{path}.dropped' if own else path)}"
+    first, slash, rest = path.partition("/")
+    if first.casefold() == "reasons.json":
+        path = f"{first}.dropped{slash}{rest}"
+    return f"quarantine/{batch_id}/{storable(path)}"
 
 
 def scan_key(scan_id: str) -> str:

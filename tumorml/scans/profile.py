@@ -60,9 +60,7 @@ class FileProfile:
     exif_readable: bool | None = None
 
 
-def examine(
-    profile: FileProfile, data: bytes, settings: Settings
-) -> NDArray[np.uint8] | None:
+def examine(profile: FileProfile, data: bytes, settings: Settings) -> NDArray[np.uint8] | None:
     """Decode a file and fill its profile; its pixels, uint8 [height, width], or None if refused."""
     profile.size_bytes = len(data)
     profile.sha256 = hashlib.sha256(data).hexdigest()
@@ -91,7 +89,7 @@ def profile_frame(profiles: Iterable[FileProfile]) -> pandas.DataFrame:
     """
     import pandas
 
-    names = [name for name in FileProfile.__slots__]
+    names = list(FileProfile.__slots__)
     frame = pandas.DataFrame(
         [[getattr(profile, name) for name in names] for profile in profiles], columns=names
     )

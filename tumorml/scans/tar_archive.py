@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol
 
-from tumorml.scans.contents import NOT_TEXT, TOO_LARGE, DropRefused, Entry
+from tumorml.scans.contents import NOT_TEXT, TOO_LARGE, DropRefusedError, Entry
 from tumorml.scans.names import is_text, leads_outside, printable, unique
 from tumorml.scans.zip_archive import OUTSIDE
 from tumorml.settings import Settings
@@ -28,7 +28,7 @@ class TarContents:
     """The members of a tar, in their order. The archive is read once to list it and once for data.
 
     Raises:
-        DropRefused: It is damaged, or has more members or unpacks to more than is allowed.
+        DropRefusedError: It is damaged, or has more members or unpacks to more than is allowed.
     """
 
     def __init__(self, stream: IO[bytes], settings: Settings) -> None:
@@ -40,16 +40,16 @@ class TarContents:
                 self.entries.append(entry)
                 if len(self.entries) > settings.max_archive_files:
                     most = f"{settings.max_archive_files:,}"
-                    raise DropRefused(f"The archive holds more than {most} files.")
+                    raise DropRefusedError(f"The archive holds more than {most} files.")
 
     def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
+        """The wanted entries with their bytes; see ``Contents``."""
         with self._members() as members:
             for entry, archive, member in members:
                 if entry.refusal is None and entry.path in wanted:
                     with _as_refusal():
                         unpacked = archive.extractfile(member)
-                        assert unpacked is not None, "a regular member has data"
-                        data = unpacked.read()
+                        data = unpacked.read() if unpacked else b""
                     yield entry, data, None
 
     @contextmanager
@@ -126,24 +126,19 @@ class _Counted:
         self._position += len(data)
         if self._position > self._settings.max_archive_bytes:
             most = f"{self._settings.max_archive_bytes:,}"
-            raise DropRefused(f"The archive unpacks to more than {most} bytes.")
+            raise DropRefusedError(f"The archive unpacks to more than {most} bytes.")
         ratio = self._settings.max_archive_ratio
         if self._position > max(_SMALLEST_BOMB_BYTES, ratio * (self._packed.tell() + 1)):
-            raise DropRefused(
+            raise DropRefusedError(
                 f"The archive unpacks to more than {ratio:g} times its size, as only archives "
                 "made to do harm do."
             )
         if self._position > self._allowed + _CHUNK_BYTES:
-            raise DropRefused("The archive holds a header that is far too long.")
+            raise DropRefusedError("The archive holds a header that is far too long.")
         return data
 
 
-class _Unpacker(Protocol):
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+_Unpacker = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 
 class _Unpacked:
@@ -165,11 +160,11 @@ class _Unpacked:
             elif self._unpacker.needs_input:
                 data = self._packed.read(_CHUNK_BYTES)
                 if not data:
-                    raise DropRefused("The archive is cut short.")
+                    raise DropRefusedError("The archive is cut short.")
             try:
                 unpacked = self._unpacker.decompress(data, size)
             except (OSError, lzma.LZMAError, MemoryError) as error:
-                raise DropRefused(f"The archive is damaged: {error}.") from error
+                raise DropRefusedError(f"The archive is damaged: {error}.") from error
             if unpacked:
                 return unpacked
 
@@ -192,4 +187,4 @@ def _as_refusal() -> Iterator[None]:
         yield
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
         reason = str(error).rstrip(".")
-        raise DropRefused(f"It is not a tar archive that can be read: {reason}.") from error
+        raise DropRefusedError(f"It is not a tar archive that can be read: {reason}.") from error

@@ -43,6 +43,7 @@ class Rule:
 
     @property
     def severity(self) -> str:
+        """``critical`` or ``warning``."""
         return str(self.expectation.severity.value)
 
 
@@ -211,7 +212,7 @@ def _batch_numbers(profiles: Sequence[FileProfile], refused: dict[str, str]) -> 
 
 
 def _divergence(labels: Counter[str]) -> float | None:
-    """Kullback-Leibler divergence of the labels' shares from equal ones, in nats; None: no label."""
+    """Kullback-Leibler divergence of the labels' shares from equal ones, in nats."""
     total = labels.total()
     if not total:
         return None
@@ -279,6 +280,9 @@ def _run(
         batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(name, when)
     )
     (validated,) = run.run_results.values()
+    for result in validated.results:
+        if not result.success and "unexpected_count" not in result.result:
+            raise RuntimeError(f"an expectation could not be evaluated: {result.exception_info}")
     # Great Expectations answers in an order of its own.
     by_rule = {
         result.expectation_config.meta["rule"]: {"success": result.success, **result.result}

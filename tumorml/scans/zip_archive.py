@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Container, Iterator
 from typing import IO
 
-from tumorml.scans.contents import NOT_TEXT, TOO_LARGE, DropRefused, Entry
+from tumorml.scans.contents import NOT_TEXT, TOO_LARGE, DropRefusedError, Entry
 from tumorml.scans.names import is_text, leads_outside, printable, unique
 from tumorml.settings import Settings
 
@@ -25,23 +25,23 @@ class ZipContents:
     """The members of a zip, in the order in which they lie in it.
 
     Raises:
-        DropRefused: It is damaged, or has more members or unpacks to more than is allowed.
+        DropRefusedError: It is damaged, or has more members or unpacks to more than is allowed.
     """
 
     def __init__(self, stream: IO[bytes], settings: Settings) -> None:
         self._settings = settings
         most = settings.max_archive_files
         if _directory_bytes(stream) > max(most * _ENTRY_BYTES, _CHUNK_BYTES):
-            raise DropRefused(f"The archive lists more than {most:,} files.")
+            raise DropRefusedError(f"The archive lists more than {most:,} files.")
         try:
             self._archive = zipfile.ZipFile(stream)
         except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
-            raise DropRefused(f"It is not a zip archive that can be read: {error}.") from error
+            raise DropRefusedError(f"It is not a zip archive that can be read: {error}.") from error
         members = [member for member in self._archive.infolist() if not member.is_dir()]
         if len(members) > most:
-            raise DropRefused(f"The archive holds more than {most:,} files.")
+            raise DropRefusedError(f"The archive holds more than {most:,} files.")
         if sum(member.file_size for member in members) > settings.max_archive_bytes:
-            raise DropRefused(_too_much(settings))
+            raise DropRefusedError(_too_much(settings))
         self.entries: list[Entry] = []
         self._members: dict[str, zipfile.ZipInfo] = {}
         taken: set[str] = set()
@@ -53,6 +53,7 @@ class ZipContents:
             self._members[path] = member
 
     def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
+        """The wanted entries with their bytes; see ``Contents``."""
         budget = self._settings.max_archive_bytes
         for entry in self.entries:
             if entry.refusal or entry.path not in wanted:
@@ -60,7 +61,7 @@ class ZipContents:
             data, refusal = self._unpack(self._members[entry.path])
             budget -= len(data)
             if budget < 0:
-                raise DropRefused(_too_much(self._settings))
+                raise DropRefusedError(_too_much(self._settings))
             yield (entry, None, refusal) if refusal else (entry, bytes(data), None)
 
     def _refusal(self, member: zipfile.ZipInfo, name: str) -> str | None:
@@ -126,5 +127,5 @@ def _directory_bytes(stream: IO[bytes]) -> int:
     (directory,) = struct.unpack_from("<L", tail, end + 12)
     wide = tail.rfind(b"PK\x06\x06", 0, end)
     if wide >= 0 and len(tail) >= wide + 56:
-        return max(directory if directory != 0xFFFFFFFF else 0, *struct.unpack_from("<Q", tail, wide + 40))
+        directory = struct.unpack_from("<Q", tail, wide + 40)[0]
     return int(directory)

@@ -35,8 +35,8 @@ class AirflowApi:
         """Close the connections."""
         self._client.close()
 
-    def unhealthy(self, since: datetime) -> list[str] | None:
-        """The components that are not healthy yet; none at all when Airflow does not answer.
+    def unhealthy(self, since: datetime) -> list[str]:
+        """The components that are not healthy yet; all of them when Airflow does not answer.
 
         Args:
             since: A heartbeat older than this is that of an earlier start and does not count.
@@ -45,7 +45,7 @@ class AirflowApi:
             response = self._client.get("/api/v2/monitor/health")
             response.raise_for_status()
         except httpx.HTTPError:
-            return None
+            return list(COMPONENTS)
         health = response.json()
         return [name for name in COMPONENTS if not _is_healthy(name, health.get(name), since)]
 

@@ -134,8 +134,14 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "scheduler_idle_sleep_time": 1,
         },
         "triggerer": {"triggerer_health_check_threshold": 20},
-        # A restart of the API server must not cost an hour of training.
-        "workers": {"max_failed_heartbeats": 12},
+        # Tasks wait for an API server that is being started again, for about 40 seconds, instead
+        # of failing: that must not cost an hour of training.
+        "workers": {
+            "max_failed_heartbeats": 12,
+            "execution_api_retries": 12,
+            "execution_api_retry_wait_max": 10,
+            "execution_api_timeout": 30,
+        },
         "dag_processor": {
             "min_file_process_interval": 60,
             "refresh_interval": 60,

@@ -94,7 +94,7 @@ def batch_outcome(settings: Settings, drop_name: str) -> tuple[str, str | None, 
             .where(BatchFile.batch_id == batch.id)
             .group_by(BatchFile.outcome)
         )
-        return batch.state, batch.reason, {outcome: count for outcome, count in counts}
+        return batch.state, batch.reason, dict(counts.tuples().all())
 
 
 def run_of(settings: Settings, airflow_run_id: str) -> tuple[str, int] | None:

@@ -9,7 +9,7 @@ import time
 from types import FrameType
 
 
-class StopRequested(Exception):
+class StopRequested(Exception):  # noqa: N818 - a request, no error
     """Somebody asked the service to stop; raised by `StopSignal` where stopping is safe."""
 
 

@@ -57,10 +57,11 @@ class Supervisor:
         self._record_path = record_path
         self._report = report
 
-    def start(self) -> None:
-        """Start every child."""
+    def start(self, *names: str) -> None:
+        """Start the children of these names, or all of them."""
         for child in self._children:
-            self._start(child)
+            if not names or child.command.name in names:
+                self._start(child)
 
     def pids(self) -> dict[str, int]:
         """Pid of each child that runs now, by name."""
@@ -82,8 +83,8 @@ class Supervisor:
             if child.restart_at is not None:
                 if now >= child.restart_at:
                     self._start(child)
-            elif child.process is not None and child.process.poll() is not None:
-                self._on_end(child, now)
+            elif child.process is not None and (code := child.process.poll()) is not None:
+                self._on_end(child, code, now)
 
     def stop(
         self, grace_seconds: float = GRACE_SECONDS, urgent: Callable[[], bool] = lambda: False
@@ -110,11 +111,11 @@ class Supervisor:
         records = [other.record for other in self._children if other.record is not None]
         write_records(self._record_path, records)
 
-    def _on_end(self, child: _Child, now: float) -> None:
-        assert child.process is not None and child.record is not None
-        name, code = child.command.name, child.process.returncode
-        # Workers of a killed scheduler would go on without one; the new one brings its own.
-        kill_family(child.record, child.process)
+    def _on_end(self, child: _Child, code: int, now: float) -> None:
+        name = child.command.name
+        if child.record is not None:
+            # Workers of a killed scheduler would go on without one; the new one brings its own.
+            kill_family(child.record, child.process)
         child.crashes.append(now)
         while child.crashes and now - child.crashes[0] > CRASH_WINDOW_SECONDS:
             child.crashes.popleft()

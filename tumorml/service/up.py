@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from tumorml.errors import TumorMLError
-from tumorml.service.airflow_api import AirflowApi
+from tumorml.service.airflow_api import COMPONENTS, AirflowApi
 from tumorml.service.airflow_environment import (
     airflow_environment,
     airflow_home,
@@ -35,6 +35,7 @@ POOLS = (
     ("gpu", 1, "Training: one at a time, so that two runs never share the card."),
     ("ingest", 2, "Taking in drops and scoring them."),
 )
+BEFORE_SCHEDULER = ("api-server", "dag-processor", "triggerer")
 _HEALTH_PATIENCE_SECONDS = 300.0
 _DAGS_PATIENCE_SECONDS = 180.0
 _POSTGRES_LOOK_SECONDS = 5.0
@@ -61,8 +62,8 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
         require_free_port(settings.airflow_port, "TUMORML_AIRFLOW_PORT")
         service = _Service(settings, screen, stop)
         try:
-            service.start()
-            service.first_champion(demo=demo, once=once)
+            api = service.start()
+            service.first_champion(api, demo=demo, once=once)
             if not once:
                 service.serve()
         except StopRequested:
@@ -84,7 +85,7 @@ class _Service:
         self._api: AirflowApi | None = None
         self._looked_at_postgres = 0.0
 
-    def start(self) -> None:
+    def start(self) -> AirflowApi:
         """Postgres, schemas, the four Airflow processes, until all are healthy."""
         from tumorml.results.local_postgres import start_local_postgres
 
@@ -102,24 +103,27 @@ class _Service:
             _commands(settings, environment), settings.home / "run" / "children.json", screen.warn
         )
         keys = load_or_create_secrets(airflow_home(settings))
-        self._api = AirflowApi(airflow_url(settings), keys.admin_password)
+        self._api = api = AirflowApi(airflow_url(settings), keys.admin_password)
         with screen.step("Starting Airflow", "Airflow is healthy"):
-            self._supervisor.start()
-            self._wait_for_health(self._api, started)
+            self._supervisor.start(*BEFORE_SCHEDULER)
+            self._wait_for_health(api, started, ("metadatabase",))
+            api.warm_up()
+            # Not before: a task that it finds interrupted would start, and ask nobody in vain.
+            self._supervisor.start("scheduler")
+            self._wait_for_health(api, started, COMPONENTS)
             for name, slots, description in POOLS:
-                self._api.ensure_pool(name, slots, description)
+                api.ensure_pool(name, slots, description)
         with screen.step("Waiting for the DAGs", "The DAGs are known"):
-            self._wait_for_dags(self._api)
-        self._api.warm_up()
+            self._wait_for_dags(api)
+        return api
 
-    def first_champion(self, *, demo: bool, once: bool) -> None:
+    def first_champion(self, api: AirflowApi, *, demo: bool, once: bool) -> None:
         """The first screen and, in a new home, the first champion."""
-        assert self._api is not None
         if not once:
             show_way_in(self._screen, self._settings)
             self._screen.say("")
         try:
-            FirstRun(self._settings, self._api, self._screen, self._pause).lead(demo)
+            FirstRun(self._settings, api, self._screen, self._pause).lead(demo)
         except TumorMLError as error:
             if once or self._supervisor is None or len(self._supervisor.pids()) < 4:
                 raise
@@ -157,18 +161,19 @@ class _Service:
 
     def _pause(self, seconds: float) -> None:
         self._stop.sleep(seconds)
-        assert self._supervisor is not None
         now = time.monotonic()
         if self._local_postgres and now - self._looked_at_postgres > _POSTGRES_LOOK_SECONDS:
             self._looked_at_postgres = now
             if restart_postgres_if_gone(self._settings):
                 self._screen.warn("Postgres had ended; it was started again.")
-        self._supervisor.watch()
+        if self._supervisor is not None:
+            self._supervisor.watch()
 
-    def _wait_for_health(self, api: AirflowApi, since: datetime) -> None:
+    def _wait_for_health(
+        self, api: AirflowApi, since: datetime, components: Collection[str]
+    ) -> None:
         until = time.monotonic() + _HEALTH_PATIENCE_SECONDS
-        while (missing := api.unhealthy(since)) != []:
-            waiting = ", ".join(missing) if missing else "api-server"
+        while waiting := ", ".join(name for name in api.unhealthy(since) if name in components):
             self._screen.update(f"Starting Airflow: waiting for {waiting}")
             if time.monotonic() > until:
                 raise TumorMLError(

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import exists, select
+from sqlalchemy import Select, exists, select
 
 from tumorml.datasets.pixels import read_scan
 from tumorml.errors import TumorMLError
@@ -88,7 +88,7 @@ def score_scans(settings: Settings, task: Task) -> int:
     return scored
 
 
-def _waiting(champion: str):  # type: ignore[no-untyped-def]
+def _waiting(champion: str) -> Select[tuple[str]]:
     labelled = exists().where(ScanLabel.scan_id == Scan.id)
     predicted = exists().where(
         Prediction.scan_id == Scan.id,

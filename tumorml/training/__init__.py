@@ -1,0 +1,1 @@
+"""Runs a recipe: plan, train, checkpoint, resume."""

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.recipe import Augmentation
 from tumorml.training.labelled_images import LabelledImages

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
+import keras  # noqa: TID253
 import numpy as np
 
 from tumorml.errors import TumorMLError
@@ -236,7 +236,7 @@ def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) 
     return rates
 
 
-class _LearningRates(keras.callbacks.Callback):
+class _LearningRates(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, rates: np.ndarray) -> None:
         super().__init__()
         self._rates = rates

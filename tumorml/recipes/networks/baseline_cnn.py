@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import keras
+import keras  # noqa: TID253
 
 from tumorml.errors import TumorMLError
 from tumorml.recipes.networks.head import logits_layer

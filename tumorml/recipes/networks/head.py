@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import keras
+import keras  # noqa: TID253
 
 
 def logits_layer(tensor: keras.KerasTensor, class_count: int, *, seed: int) -> keras.KerasTensor:

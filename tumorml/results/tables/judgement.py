@@ -30,7 +30,7 @@ class Evaluation(Base):
     split: Mapped[str] = mapped_column(primary_key=True)
     metric: Mapped[str] = mapped_column(primary_key=True)
     slice: Mapped[str] = mapped_column(primary_key=True)
-    """``all``, ``label=glioma``, or ``true=glioma predicted=pituitary`` for the confusion matrix."""
+    """``all``, ``label=glioma``, or ``true=glioma predicted=pituitary`` for confusion counts."""
     value: Mapped[float | None]
     low: Mapped[float | None]
     high: Mapped[float | None]

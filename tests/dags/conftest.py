@@ -1,0 +1,63 @@
+"""A real Airflow on a real Postgres, migrated once for all DAG tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tumorml.results.local_postgres import start_local_postgres, stop_local_postgres
+from tumorml.results.migrate import migrate
+from tumorml.service.airflow_environment import airflow_environment
+from tumorml.service.databases import create_databases
+from tumorml.settings import PROJECT_ROOT, Settings
+
+RUNNER = Path(__file__).with_name("run_dag.py")
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """An Airflow without scheduler: DAGs run in it by ``dag.test()``."""
+
+    settings: Settings
+    environment: dict[str, str]
+
+    def run(self, dag_id: str, run_id: str, **conf: Any) -> dict[str, str]:
+        """Run a DAG to its end; the state of each task instance, by ``task_id[map_index]``."""
+        result = self.python(str(RUNNER), dag_id, run_id, json.dumps(conf))
+        return json.loads(result.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in this Airflow's environment."""
+        result = subprocess.run(
+            [sys.executable, *arguments],
+            env=self.environment,
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        assert result.returncode == 0, f"{result.stdout[-6000:]}\n{result.stderr[-6000:]}"
+        return result
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    settings = Settings(
+        home=tmp_path_factory.mktemp("airflow-home"),
+        settle_seconds=0,
+        default_recipe=str(Path(__file__).with_name("tiny.toml")),
+    )
+    start_local_postgres(settings.home)
+    create_databases(settings)
+    migrate(settings)
+    airflow = Airflow(settings, airflow_environment(settings))
+    airflow.python("-m", "airflow", "db", "migrate")
+    yield airflow
+    stop_local_postgres(settings.home)

@@ -1,0 +1,63 @@
+"""The DAG files: light to parse, and of the shape that everybody agreed on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from tests.dags.conftest import Airflow
+from tumorml.settings import PROJECT_ROOT
+
+DAG_FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
+
+PARSE = """
+import json, runpy, sys, time
+import airflow.sdk
+started = time.perf_counter()
+runpy.run_path(sys.argv[1])
+heavy = ["tensorflow", "keras", "pandas", "great_expectations", "sklearn", "matplotlib"]
+print(json.dumps([time.perf_counter() - started, [name for name in heavy if name in sys.modules]]))
+"""
+
+DESCRIBE = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag()
+assert not bag.import_errors, bag.import_errors
+print(json.dumps({
+    dag_id: {
+        "schedule": type(dag.timetable).__name__,
+        "max_active_runs": dag.max_active_runs,
+        "params": {name: dag.params.get_param(name).schema for name in dag.params},
+        "tasks": {
+            task.task_id: {
+                "downstream": sorted(task.downstream_task_ids),
+                "mapped": bool(task.get_closest_mapped_task_group() or task.is_mapped),
+                "pool": task.pool, "queue": task.queue, "retries": task.retries,
+                "trigger_rule": str(task.trigger_rule),
+            } for task in dag.tasks
+        },
+    } for dag_id, dag in sorted(bag.dags.items())
+}))
+"""
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
+def test_a_dag_file_parses_in_under_a_second_without_heavy_libraries(
+    airflow: Airflow, path: Path
+) -> None:
+    seconds, heavy = min(
+        json.loads(airflow.python("-c", PARSE, str(path)).stdout.splitlines()[-1]) for _ in range(2)
+    )
+    assert heavy == []
+    assert seconds < 1.0
+
+
+def test_the_graph_of_every_dag_is_the_agreed_one(
+    airflow: Airflow, snapshot: SnapshotAssertion
+) -> None:
+    described = airflow.python("-c", DESCRIBE).stdout.splitlines()[-1]
+    assert json.dumps(json.loads(described), indent=2, sort_keys=True) == snapshot

@@ -1,0 +1,156 @@
+"""Each DAG, run to its end by ``dag.test()`` on real Postgres, with real scans and real training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import text
+
+from tests.dags.conftest import Airflow
+from tumorml.demo.drop import write_demo_drop
+from tumorml.objects import object_store
+from tumorml.results.session import reading
+from tumorml.scans.drops import put_drop
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def rows(airflow: Airflow, query: str) -> list[Any]:
+    with reading(airflow.settings) as session:
+        return list(session.execute(text(query)).all())
+
+
+def one(airflow: Airflow, query: str) -> Any:
+    return rows(airflow, query)[0][0]
+
+
+COUNTS = """
+    select (select count(*) from scan), (select count(*) from scan_label),
+           (select count(*) from batch), (select count(*) from run), (select count(*) from epoch),
+           (select count(*) from model_version), (select count(*) from prediction),
+           (select count(*) from evaluation), (select count(*) from verdict_rule),
+           (select count(*) from champion), (select count(*) from artifact)
+"""
+
+
+@pytest.fixture(scope="module")
+def first_champion(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    """A home with a synthetic batch taken in and a first champion."""
+    folder = tmp_path_factory.mktemp("drop") / "synthetic"
+    write_demo_drop(folder, patients_per_label=20, slices_per_patient=2)
+    put_drop(airflow.settings, folder, "synthetic")
+    states = airflow.run("ingest_scans", "first")
+    assert states["run"] == "success", states
+    # A recipe of seconds passes no floor worth having.
+    states = airflow.run("retrain_champion", "first", task="four_class")
+    assert states["run"] == "success", states
+    return airflow
+
+
+def test_a_drop_becomes_scans_and_a_run_a_champion(first_champion: Airflow) -> None:
+    airflow = first_champion
+    assert one(airflow, "select count(*) from scan") == 160
+    assert one(airflow, "select count(*) from batch_file where outcome = 'refused'") == 0
+    run = rows(airflow, "select state, epochs_done, verdict from run_summary")[0]
+    assert run == ("judged", 4, "promoted")
+    test_scans = one(airflow, "select count(*) from snapshot_scan where split = 'test'")
+    assert one(airflow, "select count(*) from prediction where source = 'evaluation'") == test_scans
+    keys = rows(
+        airflow,
+        "select heatmap_key from prediction where not correct_or_null".replace(
+            "not correct_or_null", "label <> true_label"
+        ),
+    )
+    assert keys and all(object_store(airflow.settings).exists(key) for (key,) in keys)
+    report = one(airflow, "select object_key from artifact where kind = 'report'")
+    assert b"first_model_f1_floor" in object_store(airflow.settings).read(report)
+
+
+def test_nothing_new_is_a_skipped_run(first_champion: Airflow) -> None:
+    before = rows(first_champion, COUNTS)
+    states = first_champion.run("retrain_champion", "again", task="four_class")
+    assert states["run"] == "success"
+    assert states["retrain.plan_run[0]"] == "skipped"
+    assert states["retrain.train[0]"] == "skipped"
+    assert rows(first_champion, COUNTS) == before
+
+
+def test_an_empty_inbox_is_a_skipped_ingest(first_champion: Airflow) -> None:
+    states = first_champion.run("ingest_scans", "empty")
+    assert states["claim_drops[-1]"] == "success"
+    assert one(first_champion, "select count(*) from batch") == 1
+
+
+def test_a_forced_crippled_run_is_kept_out(first_champion: Airflow, tmp_path: Path) -> None:
+    recipe = tmp_path / "crippled.toml"
+    text_of = Path(__file__).with_name("tiny.toml").read_text()
+    recipe.write_text(text_of.replace("0.002", "1e-7").replace('"tiny"', '"crippled"'))
+    champion = one(first_champion, "select model_version_id from champion where until is null")
+    states = first_champion.run(
+        "retrain_champion", "forced", task="four_class", recipe=str(recipe), epochs=1, force=True
+    )
+    assert states["run"] == "success", states
+    assert (
+        one(first_champion, "select outcome from verdict order by created_at desc limit 1")
+        == "kept"
+    )
+    assert (
+        one(first_champion, "select model_version_id from champion where until is null") == champion
+    )
+    rules = rows(
+        first_champion,
+        "select rule, low, threshold from verdict_rule where verdict_id = "
+        "(select id from verdict order by created_at desc limit 1) and rule = 'f1_gain'",
+    )
+    assert len(rules) == 1 and None not in rules[0]
+
+
+def test_the_champion_is_pinned_rolled_back_and_unpinned_with_reasons(
+    first_champion: Airflow,
+) -> None:
+    loser = one(
+        first_champion, "select challenger_id from verdict order by created_at desc limit 1"
+    )
+    for number, change in enumerate(("pin", "unpin", "rollback")):
+        states = first_champion.run(
+            "change_champion",
+            f"change-{number}",
+            task="four_class",
+            change=change,
+            model_version=loser if change == "pin" else None,
+            reason=f"because of {change}",
+        )
+        assert states["run"] == "success", states
+    story = rows(
+        first_champion,
+        "select change, why, pinned, until is null from champion_history order by since",
+    )
+    assert [tuple(row) for row in story[1:]] == [
+        ("pin", "because of pin", True, False),
+        ("unpin", "because of unpin", False, False),
+        ("rollback", "because of rollback", False, True),
+    ]
+
+
+def test_unlabelled_scans_are_scored_once(first_champion: Airflow, tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    folder = tmp_path / "unlabelled"
+    folder.mkdir()
+    for number in range(3):
+        pixels = generator.integers(0, 255, (90, 80), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    put_drop(first_champion.settings, folder, "unlabelled")
+    assert first_champion.run("ingest_scans", "unlabelled")["run"] == "success"
+    for attempt in range(2):
+        states = first_champion.run("score_scans", f"score-{attempt}")
+        assert states["run"] == "success", states
+    found = rows(
+        first_champion,
+        "select heatmap_key from prediction where source = 'score'",
+    )
+    assert len(found) == 3
+    assert all(object_store(first_champion.settings).exists(key) for (key,) in found)

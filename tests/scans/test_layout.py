@@ -1,0 +1,128 @@
+import pytest
+
+from tumorml.labels import parse_label
+from tumorml.scans.contents import DropRefusedError
+from tumorml.scans.layout import KNOWN_LABELS, read_folders
+from tumorml.scans.manifest import find_manifest, read_manifest
+
+
+def label_and_split(path: str, *others: str, stem: str = "drop") -> tuple[str | None, str | None]:
+    reading = read_folders([path, *others], stem).readings[path]
+    assert reading.role == "scan", reading.reason
+    return reading.label, reading.given_split
+
+
+@pytest.mark.parametrize(
+    ("path", "label", "split"),
+    [
+        ("glioma/a.jpg", "glioma", None),
+        ("Training/glioma_tumor/a.jpg", "glioma", "train"),
+        ("Testing/notumor/a.jpg", "no_tumor", "test"),
+        ("test/no_tumor/a.jpg", "no_tumor", "test"),
+        ("brain_tumor_dataset/yes/Y1.jpg", "tumor", None),
+        ("archive/brain_tumor_dataset/no/1 no.jpeg", "no_tumor", None),
+        ("Brain-Tumor/Training/Pituitary Tumour/p.png", "pituitary", "train"),
+        ("tumor/glioma/a.jpg", "glioma", None),
+        ("./meningioma/patient 7/a.jpg", "meningioma", None),
+        ("images/Healthy/a.jpg", "no_tumor", None),
+        (r"Training\glioma\a.jpg", "glioma", "train"),
+        ("valid/positive/a.jpg", "tumor", "train"),
+    ],
+)
+def test_folders_spell_labels_and_splits(path: str, label: str, split: str | None) -> None:
+    assert label_and_split(path) == (label, split)
+
+
+@pytest.mark.parametrize(
+    "path", ["a.jpg", "unlabelled/a.jpg", "Unlabeled/b/a.jpg", "images/a.jpg", "drop/a.jpg"]
+)
+def test_scans_without_label_folders_are_unlabelled(path: str) -> None:
+    assert label_and_split(path) == (None, None)
+
+
+def test_an_unlabelled_folder_may_stand_beside_label_folders() -> None:
+    assert label_and_split("unlabelled/a.jpg", "glioma/b.jpg") == (None, None)
+
+
+@pytest.mark.parametrize("path", ["gliom/a.jpg", "Training/stuff/a.jpg", "glioma_x/b/a.jpg"])
+def test_an_unknown_folder_is_refused_with_the_known_spellings(path: str) -> None:
+    reading = read_folders([path, "glioma/b.jpg"], "drop").readings[path]
+    assert reading.role == "refused"
+    assert KNOWN_LABELS in str(reading.reason)
+
+
+def test_the_known_spellings_are_known() -> None:
+    spelled = KNOWN_LABELS.replace(" and ", ", ").replace("also as ", "").split(", ")
+    assert all(map(parse_label, spelled))
+
+
+def test_a_scan_beside_label_folders_or_in_two_labels_is_refused() -> None:
+    readings = read_folders(["a.jpg", "glioma/b.jpg", "no/yes/c.jpg"], "drop").readings
+    assert "beside the label folders" in str(readings["a.jpg"].reason)
+    assert "no_tumor and tumor" in str(readings["no/yes/c.jpg"].reason)
+
+
+def test_system_files_are_companions() -> None:
+    paths = ["__MACOSX/glioma/._a.jpg", "glioma/.DS_Store", "glioma/Thumbs.db", "x/desktop.ini"]
+    readings = read_folders([*paths, "glioma/a.jpg"], "drop").readings
+    assert {readings[path].role for path in paths} == {"companion"}
+    assert readings["glioma/a.jpg"].label == "glioma"
+
+
+def test_a_manifest_tells_everything_it_knows() -> None:
+    data = (
+        "\ufeffPath,label,patient_id,study_id,site,acquired_at,mask,split,fold\r\n"
+        "images/a.jpg,Glioma,p1,s1,north,2020-01-02,masks/a.png,Test,3\r\n"
+        '"images/b,c.jpg",,,,,,,,\r\n\r\n'
+    ).encode()
+    paths = ["w/images/a.jpg", "w/images/b,c.jpg", "w/masks/a.png", "w/manifest.csv"]
+    assert find_manifest(paths) == "w/manifest.csv"
+    readings = read_manifest(data, "w/manifest.csv", paths).readings
+    first = readings["w/images/a.jpg"]
+    assert (first.label, first.patient_id, first.study_id) == ("glioma", "p1", "s1")
+    assert (first.site, first.acquired_at, first.given_split) == ("north", "2020-01-02", "test")
+    assert first.mask == "w/masks/a.png"
+    assert readings["w/masks/a.png"].mask_of == ("w/images/a.jpg",)
+    assert readings["w/images/b,c.jpg"].role == "scan"
+    assert readings["w/images/b,c.jpg"].label is None
+    assert readings["w/manifest.csv"].role == "companion"
+
+
+def test_a_manifest_may_use_semicolons_backslashes_and_the_other_spelling_of_an_accent() -> None:
+    data = "path;label\n.\\im\u00e4ges\\a.jpg;yes\n".encode()
+    path = "ima\u0308ges/a.jpg"
+    assert read_manifest(data, "manifest.csv", [path]).readings[path].label == "tumor"
+
+
+def test_a_file_listed_twice_with_two_labels_is_refused() -> None:
+    data = b"path,label\na.jpg,glioma\nb.jpg,glioma\nb.jpg,glioma\na.jpg,no\n"
+    readings = read_manifest(data, "manifest.csv", ["a.jpg", "b.jpg"]).readings
+    assert "'glioma' and with 'no'" in str(readings["a.jpg"].reason)
+    assert readings["b.jpg"].role == "scan"
+
+
+def test_files_that_are_missing_or_not_listed_are_told_apart() -> None:
+    data = b"path,label\na.jpg,glioma\nb.jpg,glioma\n../c.jpg,glioma\n"
+    layout = read_manifest(data, "manifest.csv", ["a.jpg", "d.jpg", "../c.jpg"])
+    assert set(layout.missing) == {"b.jpg", "../c.jpg"}
+    assert layout.readings["d.jpg"].reason == "Not listed in manifest.csv."
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"path,class\na.jpg,glioma\n", "needs one column 'label'"),
+        (b"", "needs one column 'path'"),
+        (b"path,label\n\xff\xfe.jpg,glioma\n", "not UTF-8"),
+        (b'path,label\n"a.jpg,glioma\n', "CSV"),
+        (b"path,label\n" + b"a" * 200_000 + b",glioma\n", "CSV"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_refuses_the_drop(data: bytes, reason: str) -> None:
+    with pytest.raises(DropRefusedError, match=reason):
+        read_manifest(data, "manifest.csv", ["a.jpg"])
+
+
+def test_two_manifests_one_folder_down_refuse_the_drop() -> None:
+    with pytest.raises(DropRefusedError, match="several manifests"):
+        find_manifest(["a/manifest.csv", "b/manifest.csv"])

@@ -1,0 +1,60 @@
+"""Take a claimed drop in: objects first, then one transaction, then the originals are moved."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from sqlalchemy import func, select
+
+from tumorml.errors import TumorMLError
+from tumorml.objects import object_store
+from tumorml.results.session import reading
+from tumorml.results.tables import Batch, BatchFile
+from tumorml.scans.claim import read_claim
+from tumorml.scans.intake import Progress, read_drop
+from tumorml.scans.put_away import put_away
+from tumorml.scans.record import record
+from tumorml.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def ingest_batch(settings: Settings, batch_id: str, *, on_progress: Progress | None = None) -> str:
+    """Take in one batch that ``claim_drops`` made; the batch's id is returned.
+
+    After a crash anywhere, doing it again ends with the same rows and files. A batch that is
+    finished is left as it is.
+
+    Args:
+        settings: Where the object store and the results store are, and the limits.
+        batch_id: A row of ``batch``.
+        on_progress: Called with the number of files read and their total, after each file.
+
+    Raises:
+        TumorMLError: There is no such batch.
+    """
+    started = time.monotonic()
+    with reading(settings) as session:
+        batch = session.get(Batch, batch_id)
+    if batch is None:
+        raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch for those there.")
+    if batch.finished_at is not None:
+        return batch_id
+    store = object_store(settings)
+    claim = read_claim(store, batch_id)
+    if batch.state == "waiting":
+        log.info("taking in %s: %s files of %s", batch_id, len(claim.files), batch.drop_name)
+        intake = read_drop(settings, store, batch_id, claim, batch.claimed_at, on_progress)
+        record(settings, batch_id, claim, intake, time.monotonic() - started)
+    put_away(settings, store, batch_id, claim)
+    with reading(settings) as session:
+        counts = session.execute(
+            select(BatchFile.outcome, func.count())
+            .where(BatchFile.batch_id == batch_id)
+            .group_by(BatchFile.outcome)
+        )
+        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.tuples()))
+    seconds = time.monotonic() - started
+    log.info("%s is done after %.1f s: %s", batch_id, seconds, outcomes or "no file")
+    return batch_id
