@@ -46,7 +46,7 @@ class DemoSlice:
 
 
 def write_demo_drop(
-    folder: Path, *, seed: int = 7, patients_per_label: int = 16, slices_per_patient: int = 4
+    folder: Path, *, seed: int = 7, patients_per_label: int = 24, slices_per_patient: int = 4
 ) -> int:
     """Write a drop of synthetic contrast-enhanced T1 slices of four classes.
 

@@ -51,7 +51,7 @@ def copy_rows(
         )
     )
     cursor = session.connection().connection.cursor()
-    cursor.copy_expert(  # type: ignore[attr-defined]
+    cursor.copy_expert(
         rf"copy {staging} ({listed}) from stdin with (format csv, null '\N')", buffer
     )
     conflict = " on conflict do nothing" if on_conflict_do_nothing else ""
@@ -59,7 +59,7 @@ def copy_rows(
         text(f"insert into {name} ({listed}) select {listed} from {staging}{conflict}")
     )
     session.execute(text(f"drop table {staging}"))
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return int(result.rowcount)
 
 
 def _field(value: Any) -> Any:

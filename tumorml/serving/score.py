@@ -88,7 +88,7 @@ def score_scans(settings: Settings, task: Task) -> int:
     return scored
 
 
-def _waiting(champion: str) -> Select[tuple[str]]:
+def _waiting(champion: str) -> Select[str]:
     labelled = exists().where(ScanLabel.scan_id == Scan.id)
     predicted = exists().where(
         Prediction.scan_id == Scan.id,
