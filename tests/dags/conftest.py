@@ -53,6 +53,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         home=tmp_path_factory.mktemp("airflow-home"),
         settle_seconds=0,
         default_recipe=str(Path(__file__).with_name("tiny.toml")),
+        promotion_policy=Path(__file__).with_name("lenient.toml"),
     )
     start_local_postgres(settings.home)
     create_databases(settings)

@@ -15,7 +15,7 @@ from tumorml.errors import TumorMLError
 from tumorml.evaluation.metrics import score
 from tumorml.evaluation.predictions import Answers, write_predictions
 from tumorml.labels import LABELS, Task
-from tumorml.promotion.champion import change_champion, champions
+from tumorml.promotion.champion import champions, change_champion
 from tumorml.promotion.judge import judge_run, promote, verdict_outcome
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing

@@ -30,7 +30,7 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(postgres: Settings
 def test_the_reader_can_select_and_nothing_else(settings: Settings) -> None:
     with reading(settings) as session:
         assert session.execute(text("select count(*) from batch_summary")).scalar_one() == 0
-    with reading(settings) as session, pytest.raises(DBAPIError, match="read-only|permission"):
+    with reading(settings) as session, pytest.raises(DBAPIError, match=r"read-only|permission"):
         session.execute(text("insert into batch (id, drop_name, fingerprint) values ('a','b','c')"))
     with reading(settings) as session, pytest.raises(DBAPIError, match="permission denied"):
         session.execute(text("set transaction read write"))

@@ -79,4 +79,6 @@ def resample_confusions(
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros_like(whole, dtype=float), where=whole > 0)
+    ratio = np.zeros_like(whole, dtype=np.float64)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio

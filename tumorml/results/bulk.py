@@ -45,21 +45,18 @@ def copy_rows(
     listed = ", ".join(f'"{column}"' for column in columns)
     session.flush()
     session.execute(text(f"drop table if exists {staging}"))
-    session.execute(
-        text(
-            f"create temporary table {staging} on commit drop as select {listed} from {name} limit 0"
-        )
-    )
+    columns_of = f"select {listed} from {name} limit 0"
+    session.execute(text(f"create temporary table {staging} on commit drop as {columns_of}"))
     cursor = session.connection().connection.cursor()
     cursor.copy_expert(
         rf"copy {staging} ({listed}) from stdin with (format csv, null '\N')", buffer
     )
     conflict = " on conflict do nothing" if on_conflict_do_nothing else ""
-    result = session.execute(
+    result = session.connection().execute(
         text(f"insert into {name} ({listed}) select {listed} from {staging}{conflict}")
     )
     session.execute(text(f"drop table {staging}"))
-    return int(result.rowcount)
+    return result.rowcount
 
 
 def _field(value: Any) -> Any:

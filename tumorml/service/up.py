@@ -209,8 +209,8 @@ def _commands(settings: Settings, environment: Mapping[str, str]) -> list[ChildC
             environment=environment,
             folder=settings.home,
             log_path=settings.home / "logs" / f"{name}.log",
-            # The triggerer waits for ten seconds for nothing; all it knows is in the database.
-            grace_seconds=1.5 if name == "triggerer" else GRACE_SECONDS,
+            # These two wait seconds for nothing; all that they know is in the database.
+            grace_seconds=1.5 if name in ("dag-processor", "triggerer") else GRACE_SECONDS,
         )
         for name, words in arguments.items()
     ]

@@ -181,18 +181,6 @@ def _write_epoch(settings: Settings, run_id: str, record: EpochRecord) -> None:
     )
     with writing(settings) as session:
         session.execute(statement)
-    logger.info(
-        "epoch %s/%s %s: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, "
-        "%.1f s",
-        record.epoch,
-        record.epochs,
-        record.phase,
-        record.loss,
-        record.accuracy,
-        record.validation_loss,
-        record.validation_accuracy,
-        record.seconds,
-    )
 
 
 def _set_run(settings: Settings, run_id: str, **values: Any) -> None:
