@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 
 from tumorml.airflow_plugin.inbox_trigger import InboxTrigger
@@ -23,7 +25,10 @@ SCANS = Asset("scans")
 
 @dag(
     schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable(settings.ingest_cron, timezone="UTC"), assets=[INBOX]
+        timetable=CronTriggerTimetable(
+            settings.ingest_cron, timezone="UTC", run_immediately=timedelta(0)
+        ),
+        assets=[INBOX],
     ),
     max_active_runs=1,
     catchup=False,
@@ -43,7 +48,7 @@ def ingest_scans() -> None:
 
         return claim_drops(get_settings())
 
-    @task(pool="ingest", map_index_template="{{ batch_id }}", outlets=[SCANS])
+    @task(pool="ingest", map_index_template="{{ task.op_kwargs['batch_id'] }}", outlets=[SCANS])
     def ingest_batch(batch_id: str) -> str:
         """Read, validate and register one batch, then move its files away."""
         from tumorml.scans.ingest import ingest_batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, Param, dag, task, task_group
@@ -17,7 +18,10 @@ ALL_TASKS = "all"
 
 
 @dag(
-    schedule=CronTriggerTimetable(settings.retrain_cron, timezone="UTC"),
+    # A service that starts after 02:00 waits for the next night.
+    schedule=CronTriggerTimetable(
+        settings.retrain_cron, timezone="UTC", run_immediately=timedelta(0)
+    ),
     max_active_runs=1,
     catchup=False,
     default_args=RETRY_WHAT_MAY_PASS,
@@ -67,7 +71,7 @@ def retrain_champion() -> None:
 
     @task_group
     def retrain(task_name: str) -> None:
-        @task(map_index_template="{{ task_name }}")
+        @task(map_index_template="{{ task.op_kwargs['task_name'] }}")
         def take_snapshot(task_name: str) -> str:
             """Freeze the scans, labels and sides of today."""
             from tumorml.datasets.snapshots import take_snapshot
@@ -91,38 +95,38 @@ def retrain_champion() -> None:
                 seed=params["seed"],
                 force=params["force"],
             )
-            return run_or_skip(plan, context)
+            return run_or_skip(plan)
 
-        @task(queue="gpu", pool="gpu", map_index_template="{{ run_id_ }}")
-        def train(run_id_: str) -> str:
+        @task(queue="gpu", pool="gpu", map_index_template="{{ task.op_kwargs['retraining'] }}")
+        def train(retraining: str) -> str:
             """Train, from the last finished epoch where there is one."""
             from tumorml.training.step import train_run
 
-            train_run(get_settings(), run_id_)
-            return run_id_
+            train_run(get_settings(), retraining)
+            return retraining
 
-        @task(map_index_template="{{ run_id_ }}")
-        def evaluate(run_id_: str) -> str:
+        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        def evaluate(retraining: str) -> str:
             """Score challenger and champion on the same test scans."""
             from tumorml.evaluation.step import evaluate_run
 
-            return evaluate_run(get_settings(), run_id_)
+            return evaluate_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ run_id_ }}")
-        def explain(run_id_: str) -> int:
+        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        def explain(retraining: str) -> int:
             """Store heatmaps of all errors and of some right answers."""
             from tumorml.explain.step import explain_run
 
-            return explain_run(get_settings(), run_id_)
+            return explain_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ run_id_ }}")
-        def judge(run_id_: str) -> str:
+        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        def judge(retraining: str) -> str:
             """Apply the promotion policy; one row for each rule."""
             from tumorml.promotion.judge import judge_run
 
-            return judge_run(get_settings(), run_id_)
+            return judge_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ verdict_id }}")
+        @task(map_index_template="{{ task.op_kwargs['verdict_id'] }}")
         def promote(verdict_id: str, **context: Any) -> str:
             """Let the challenger serve, where the verdict says so."""
             from tumorml.airflow_plugin.people import triggered_by
@@ -130,12 +134,12 @@ def retrain_champion() -> None:
 
             return promote(get_settings(), verdict_id, who=triggered_by(context))
 
-        @task(map_index_template="{{ run_id_ }}")
-        def report(run_id_: str) -> str:
+        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        def report(retraining: str) -> str:
             """One page about the run, in the object store."""
             from tumorml.reports.run_report import write_run_report
 
-            return write_run_report(get_settings(), run_id_)
+            return write_run_report(get_settings(), retraining)
 
         run_id = plan_run(task_name, take_snapshot(task_name))
         evaluated = evaluate(train(run_id))

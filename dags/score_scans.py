@@ -28,7 +28,7 @@ def score_scans() -> None:
 
         return [str(task) for task in Task if task in champions(get_settings())]
 
-    @task(map_index_template="{{ task_name }}")
+    @task(map_index_template="{{ task.op_kwargs['task_name'] }}")
     def score(task_name: str) -> int:
         """Predictions and heatmaps for the scans that wait."""
         from tumorml.serving.score import score_scans

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tumorml.errors import TumorMLError
@@ -38,7 +39,7 @@ def main() -> None:
     try:
         app()
     except TumorMLError as error:
-        Console(stderr=True).print(f"[bold red]tumorml:[/] {error}", highlight=False, markup=True)
+        Console(stderr=True).print(f"[bold red]tumorml:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
 
 
@@ -326,7 +327,7 @@ def _print_query(
         return
     table = Table(*columns, header_style="bold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(escape(_cell(value)) for value in row))
     console.print(table)
     console.print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", style="dim")
 

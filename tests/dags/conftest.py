@@ -31,7 +31,10 @@ class Airflow:
     def run(self, dag_id: str, run_id: str, **conf: Any) -> dict[str, str]:
         """Run a DAG to its end; the state of each task instance, by ``task_id[map_index]``."""
         result = self.python(str(RUNNER), dag_id, run_id, json.dumps(conf))
-        return json.loads(result.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+        states: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
+        if states["run"] != "success":
+            print(result.stdout[-8000:], result.stderr[-8000:])
+        return states
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Python in this Airflow's environment."""

@@ -47,13 +47,17 @@ def png_bomb(width: int = 30_000, height: int = 30_000) -> bytes:
     """A PNG of a few hundred kilobytes that claims, and has, width x height black pixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
+        return (
+            struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
+        )
 
     header = struct.pack(">LLBBBBB", width, height, 1, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
     line = bytes(1 + (width + 7) // 8)
     body = b"".join(packer.compress(line * 100) for _ in range(height // 100)) + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:

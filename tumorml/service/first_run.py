@@ -56,7 +56,7 @@ class FirstRun:
     def lead(self, demo: bool) -> None:
         """Return once there is a champion, or when there is nothing here to be led.
 
-        A retraining that runs already is followed. Otherwise the synthetic first drop is made
+        A first run that was left unfinished is followed. Otherwise the synthetic first drop is made
         only in a home with no batch and nothing in its inbox, and the first retraining is started
         only where that drop is all there is: a user's own scans wait for the user or the night.
 
@@ -106,13 +106,15 @@ class FirstRun:
         with self._screen.step("The inbox's drop is being taken in", "The drop is taken in"):
             while True:
                 state, reason, counts = batch_outcome(self._settings, SYNTHETIC_DROP)
-                if state == "ingested":
-                    break
                 if state == "quarantined":
                     raise TumorMLError(f"The synthetic drop was quarantined: {reason}")
-                for run in self._runs(INGEST_DAG):
+                runs = self._runs(INGEST_DAG)
+                for run in runs:
                     if run["state"] == "failed" and run["dag_run_id"] not in seen:
                         raise TumorMLError(self._failure(INGEST_DAG, run["dag_run_id"]))
+                # After the batch's own rows, its scans are still given their groups.
+                if state == "ingested" and not any(run["state"] in ACTIVE_STATES for run in runs):
+                    break
                 if time.monotonic() > until:
                     raise TumorMLError(
                         f"The inbox's drop was not taken in within {_INGEST_PATIENCE_SECONDS:.0f} "
@@ -132,8 +134,11 @@ class FirstRun:
         return run_id
 
     def _active_run(self) -> str | None:
-        active = [run for run in self._api.runs(RETRAIN_DAG) if run["state"] in ACTIVE_STATES]
-        return active[-1]["dag_run_id"] if active else None
+        """A first run that an earlier start left unfinished; a nightly run is none of ours."""
+        for run in self._api.runs(RETRAIN_DAG):
+            if run["state"] in ACTIVE_STATES and run["dag_run_id"].startswith(FIRST_RUN_ID):
+                return str(run["dag_run_id"])
+        return None
 
     def _follow_retraining(self, run_id: str) -> None:
         done: set[tuple[str, int]] = set()

