@@ -71,14 +71,14 @@ def retrain_champion() -> None:
 
     @task_group
     def retrain(task_name: str) -> None:
-        @task(map_index_template="{{ task.op_kwargs['task_name'] }}")
+        @task(map_index_template="{{ task.op_args[0] }}")
         def take_snapshot(task_name: str) -> str:
             """Freeze the scans, labels and sides of today."""
             from tumorml.datasets.snapshots import take_snapshot
 
             return take_snapshot(get_settings(), Task(task_name))
 
-        @task(map_index_template="{{ run_label }}")
+        @task(map_index_template="{{ run_label | default(task.op_args[0]) }}")
         def plan_run(task_name: str, snapshot_id: str, **context: Any) -> str:
             """The run to do; skips, and says why, where there is nothing new."""
             from tumorml.airflow_plugin.skips import run_or_skip
@@ -97,7 +97,7 @@ def retrain_champion() -> None:
             )
             return run_or_skip(plan)
 
-        @task(queue="gpu", pool="gpu", map_index_template="{{ task.op_kwargs['retraining'] }}")
+        @task(queue="gpu", pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def train(retraining: str) -> str:
             """Train, from the last finished epoch where there is one."""
             from tumorml.training.step import train_run
@@ -105,28 +105,28 @@ def retrain_champion() -> None:
             train_run(get_settings(), retraining)
             return retraining
 
-        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        @task(map_index_template="{{ task.op_args[0] }}")
         def evaluate(retraining: str) -> str:
             """Score challenger and champion on the same test scans."""
             from tumorml.evaluation.step import evaluate_run
 
             return evaluate_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        @task(map_index_template="{{ task.op_args[0] }}")
         def explain(retraining: str) -> int:
             """Store heatmaps of all errors and of some right answers."""
             from tumorml.explain.step import explain_run
 
             return explain_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        @task(map_index_template="{{ task.op_args[0] }}")
         def judge(retraining: str) -> str:
             """Apply the promotion policy; one row for each rule."""
             from tumorml.promotion.judge import judge_run
 
             return judge_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ task.op_kwargs['verdict_id'] }}")
+        @task(map_index_template="{{ task.op_args[0] }}")
         def promote(verdict_id: str, **context: Any) -> str:
             """Let the challenger serve, where the verdict says so."""
             from tumorml.airflow_plugin.people import triggered_by
@@ -134,7 +134,7 @@ def retrain_champion() -> None:
 
             return promote(get_settings(), verdict_id, who=triggered_by(context))
 
-        @task(map_index_template="{{ task.op_kwargs['retraining'] }}")
+        @task(map_index_template="{{ task.op_args[0] }}")
         def report(retraining: str) -> str:
             """One page about the run, in the object store."""
             from tumorml.reports.run_report import write_run_report

@@ -180,7 +180,7 @@ class ObjectStore:
             if ".." in PurePosixPath(key).parts:
                 log.warning("%s is left out: a key with '..' in it cannot be used", key)
                 continue
-            modified = info.get("LastModified", info.get("mtime"))
+            modified = info.get("LastModified", info.get("created"))
             if not isinstance(modified, datetime):
                 modified = datetime.fromtimestamp(float(modified or 0), UTC)
             version = f"{info.get('ETag', '')}-{modified.timestamp():.3f}"

@@ -96,7 +96,7 @@ def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> Non
     assert maps.min() >= 0.0
     assert maps.max() == 1.0
 
-    trunk = keras.Model(model.inputs, model.get_layer("features").output)
+    trunk = keras.Model(model.inputs[0], model.get_layer("features").output)
     features = np.asarray(trunk(images.astype(np.float32)[..., None], training=False))
     kernel = model.get_layer("logits").get_weights()[0]
     cam = np.maximum(np.einsum("nhwc,nc->nhw", features, kernel.T[classes]), 0)

@@ -102,8 +102,11 @@ def test_a_picture_dropped_again_is_a_duplicate_and_its_other_label_is_kept(
     reason = f"The same picture as glioma/a.png of the batch {first}."
     assert [(row.outcome, row.reason) for row in rows.values()] == [("duplicate", reason)] * 2
     with reading(settings) as session:
-        labels = session.execute(select(ScanLabel.label, ScanLabel.batch_id)).tuples().all()
-    assert sorted(labels) == [("glioma", first), ("no_tumor", rows["no/b.bmp"].batch_id)]
+        labels = session.execute(select(ScanLabel.label, ScanLabel.batch_id)).all()
+    assert sorted(map(tuple, labels)) == [
+        ("glioma", first),
+        ("no_tumor", rows["no/b.bmp"].batch_id),
+    ]
 
 
 def test_an_archive_is_kept_whole_and_says_where_each_file_is(
@@ -211,7 +214,7 @@ def test_a_file_that_comes_while_its_drop_is_read_stays_for_the_next_batch(
     assert len(labels_of(files_of(settings, first))) == 2
 
 
-class Crash(Exception):
+class CrashError(Exception):
     pass
 
 
@@ -223,7 +226,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: in
         answer = real(*args, **options)
         calls.append(1)
         if len(calls) == call:
-            raise Crash
+            raise CrashError
         return answer
 
     monkeypatch.setattr(where, name, crashing)
@@ -274,7 +277,7 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
         with monkeypatch.context() as patch:
             (batch_id,) = claim_drops(settings)
             crash_at(patch, where, name, call)
-            with pytest.raises(Crash):
+            with pytest.raises(CrashError):
                 ingest_batch(settings, batch_id)
         left = claim_drops(settings)
         assert left == ([] if name == "put_away" else [batch_id]), name

@@ -61,7 +61,7 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
 
     model, side = predictor.model, predictor.input_size
     features_output = model.get_layer("features").output
-    trunk = keras.Model(model.inputs, features_output)
+    trunk = keras.Model(model.inputs[0], features_output)
     head = keras.Model(features_output, model.outputs[0])
 
     @tf.function(  # type: ignore[untyped-decorator]

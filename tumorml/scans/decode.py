@@ -70,6 +70,8 @@ def decode(
             if getattr(image, "is_animated", False):
                 warnings.append("more_frames")
             image.load()
+            if image.format == "PNG":
+                _verify(data)
             pixels = _grey(_upright(image, warnings))
     except UnidentifiedImageError:
         raise TumorMLError(f"It is not an image that is read here: {_kind(data)}.") from None
@@ -109,6 +111,12 @@ def _check_size(image: Image.Image, max_pixels: int, min_side: int) -> None:
         raise TumorMLError(
             f"It has {width} x {height} pixels; each side needs at least {min_side}."
         )
+
+
+def _verify(data: bytes) -> None:
+    """Check a PNG's checksums, which decoding passes over."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        image.verify()
 
 
 def _upright(image: Image.Image, warnings: list[str]) -> Image.Image:

@@ -54,7 +54,9 @@ def ingest_batch(settings: Settings, batch_id: str, *, on_progress: Progress | N
             .where(BatchFile.batch_id == batch_id)
             .group_by(BatchFile.outcome)
         )
-        outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.tuples()))
+        outcomes = ", ".join(
+            f"{number} {outcome}" for outcome, number in sorted(map(tuple, counts))
+        )
     seconds = time.monotonic() - started
     log.info("%s is done after %.1f s: %s", batch_id, seconds, outcomes or "no file")
     return batch_id
