@@ -45,11 +45,14 @@ def fit_to_square(pixels: np.ndarray, size: int) -> np.ndarray:
     """
     if pixels.ndim != 2 or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8 [h, w], not {pixels.dtype} {pixels.shape}")
-    place = placement(*pixels.shape, size)
+    height, width = pixels.shape
+    place = placement(height, width, size)
     image = Image.fromarray(pixels)
     fitted = image.resize((place.width, place.height), Image.Resampling.BILINEAR)
     square = np.zeros((size, size), np.uint8)
-    square[place.top : place.top + place.height, place.left : place.left + place.width] = fitted
+    square[place.top : place.top + place.height, place.left : place.left + place.width] = (
+        np.asarray(fitted)
+    )
     return square
 
 

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tumorml.models.resize import fit_to_square, from_square
+from tumorml.datasets.resize import fit_to_square, from_square
 
 _SIDE = 256
 _MARGIN = 8

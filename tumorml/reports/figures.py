@@ -19,11 +19,7 @@ def curves_figure(epochs: Sequence[Epoch]) -> bytes:
     """Loss and accuracy by epoch, with the start of each phase marked."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     numbers = [epoch.epoch for epoch in epochs]
-    starts = [
-        later.epoch
-        for earlier, later in pairwise(epochs)
-        if earlier.phase != later.phase
-    ]
+    starts = [later.epoch for earlier, later in pairwise(epochs) if earlier.phase != later.phase]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for prefix, label, colour in (
             ("", "training", TRAINING),

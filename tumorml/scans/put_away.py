@@ -53,7 +53,7 @@ def _moves(
         rows = session.execute(
             select(BatchFile.path, BatchFile.object_key).where(BatchFile.batch_id == batch.id)
         )
-        places = dict(map(tuple, rows.all()))
+        places = {row.path: row.object_key for row in rows}
         for file in claim.files:
             yield file, places.get(file.path)
     if claim.marker:

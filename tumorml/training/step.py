@@ -67,7 +67,7 @@ def train_run(settings: Settings, run_id: str) -> str:
 def _train(settings: Settings, run: Run) -> str:
     # TensorFlow takes seconds to import, and this module is imported by the CLI.
     from tumorml.models.artifact import save_model
-    from tumorml.training.fit import fit
+    from tumorml.training.fit import finished_epochs, fit
     from tumorml.training.labelled_images import LabelledImages
 
     recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
@@ -90,6 +90,9 @@ def _train(settings: Settings, run: Run) -> str:
         for side in ("train", "validation")
     }
     folder = settings.home / "runs" / run.id
+    # A process that was killed between a checkpoint and its row has left the row to us.
+    for record in finished_epochs(folder / "checkpoints"):
+        _write_epoch(settings, run.id, record)
     model = fit(
         recipe,
         task,

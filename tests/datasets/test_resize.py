@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tumorml.models.resize import fit_to_square, from_square, placement
+from tumorml.datasets.resize import fit_to_square, from_square, placement
 
 
 @pytest.mark.parametrize("shape", [(100, 50), (50, 100), (30, 30), (1446, 1920), (1, 300)])
