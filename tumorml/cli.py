@@ -29,7 +29,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console()
+# A table that goes into a file or a pipe is not cut to a terminal's width.
+console = Console(width=None if sys.stdout.isatty() else 240)
 
 TaskOption = Annotated[Task, typer.Option(help="What the model decides.")]
 

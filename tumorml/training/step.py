@@ -92,7 +92,7 @@ def _train(settings: Settings, run: Run) -> str:
     folder = settings.home / "runs" / run.id
     # A process that was killed between a checkpoint and its row has left the row to us.
     for record in finished_epochs(folder / "checkpoints"):
-        _write_epoch(settings, run.id, record)
+        _write_epoch(settings, run.id, record, heal=True)
     model = fit(
         recipe,
         task,
@@ -164,7 +164,9 @@ def _only_trainer(settings: Settings, run_id: str) -> Iterator[None]:
         engine.dispose()
 
 
-def _write_epoch(settings: Settings, run_id: str, record: EpochRecord) -> None:
+def _write_epoch(
+    settings: Settings, run_id: str, record: EpochRecord, *, heal: bool = False
+) -> None:
     row: dict[str, Any] = {
         "run_id": run_id,
         "epoch": record.epoch,
@@ -178,10 +180,13 @@ def _write_epoch(settings: Settings, run_id: str, record: EpochRecord) -> None:
         "peak_memory_bytes": record.peak_memory_bytes,
     }
     statement = insert(Epoch).values(row)
-    # An epoch whose checkpoint was lost with its process is trained, and written, again.
-    statement = statement.on_conflict_do_update(
-        index_elements=["run_id", "epoch"], set_={**row, "created_at": func.now()}
-    )
+    key = ["run_id", "epoch"]
+    if heal:
+        statement = statement.on_conflict_do_nothing(index_elements=key)
+    else:  # an epoch whose checkpoint was lost with its process is trained, and written, again
+        statement = statement.on_conflict_do_update(
+            index_elements=key, set_={**row, "created_at": func.now()}
+        )
     with writing(settings) as session:
         session.execute(statement)
 

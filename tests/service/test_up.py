@@ -1,0 +1,58 @@
+"""`tumorml up`, whole: Postgres, Airflow's own scheduler, a first drop, a first champion."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tumorml.results.server import results_store
+from tumorml.results.session import reading
+from tumorml.settings import PROJECT_ROOT, Settings
+
+RECIPE = PROJECT_ROOT / "tests" / "dags" / "tiny.toml"
+POLICY = PROJECT_ROOT / "tests" / "dags" / "lenient.toml"
+
+
+@pytest.mark.timeout(900)
+def test_a_new_home_gets_its_first_champion_from_the_real_scheduler(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    result = subprocess.run(
+        [sys.executable, "-m", "tumorml.cli", "up", "--once"],
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "TUMORML"))},
+            "TUMORML_HOME": str(tmp_path),
+            "TUMORML_AIRFLOW_PORT": str(port),
+            "TUMORML_DEFAULT_RECIPE": str(RECIPE),
+            "TUMORML_PROMOTION_POLICY": str(POLICY),
+        },
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=800,
+    )
+    assert result.returncode == 0, f"{result.stdout[-5000:]}\n{result.stderr[-5000:]}"
+    settings = Settings(home=tmp_path)
+    with results_store(settings), reading(settings) as session:
+        trigger, epochs = session.execute(
+            text("select trigger, epochs_done from run_summary where verdict = 'promoted'")
+        ).one()
+        assert (trigger, epochs) == ("first-champion", 10)
+        outcomes = dict(
+            session.execute(text("select outcome, count(*) from batch_file group by 1")).all()
+        )
+        assert outcomes["taken_in"] == 384 and "refused" not in outcomes
+        # Each query of the first screen is one that Postgres answers.
+        queries = [
+            line.split('"')[1] for line in result.stdout.splitlines() if "tumorml sql" in line
+        ]
+        assert len(queries) == 3
+        for query in queries:
+            assert session.execute(text(query)).all()
