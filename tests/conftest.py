@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,14 +26,16 @@ TEMPLATE = "tumorml_template"
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def postgres() -> Iterator[Settings]:
     """A running Postgres that holds a migrated template database."""
-    server = Settings(home=tmp_path_factory.mktemp("postgres-home"))
+    # Not below pytest's own folder: it is closed to the user that Postgres runs as under root.
+    server = Settings(home=Path(tempfile.mkdtemp(prefix="tumorml-tests-")))
     start_local_postgres(server.home)
     run_as_owner(server, f"create database {TEMPLATE}")
     migrate(server.model_copy(update={"database_url": database_url(server, TEMPLATE, OWNER)}))
     yield server
     stop_local_postgres(server.home)
+    shutil.rmtree(server.home)
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +53,9 @@ class Airflow:
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def airflow() -> Iterator[Airflow]:
     settings = Settings(
-        home=tmp_path_factory.mktemp("airflow-home"),
+        home=Path(tempfile.mkdtemp(prefix="tumorml-airflow-")),
         settle_seconds=0,
         default_recipe=str(Path(__file__).with_name("tiny.toml")),
         promotion_policy=Path(__file__).with_name("lenient.toml"),
@@ -65,3 +67,4 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     airflow.python("-m", "airflow", "db", "migrate")
     yield airflow
     stop_local_postgres(settings.home)
+    shutil.rmtree(settings.home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import run_as_owner
 from tumorml.results.bulk import copy_rows
-from tumorml.results.local_postgres import OWNER, database_url
+from tumorml.results.local_postgres import OWNER, _forget_dead_server, database_url
 from tumorml.results.migrate import alembic_config, migrate
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Batch, Champion, ModelVersion, Run, Snapshot
@@ -97,3 +98,11 @@ def test_a_task_never_has_two_champions(settings: Settings) -> None:
         session.add(Champion(**crown))
     with pytest.raises(DBAPIError, match="uq_champion_open"), writing(settings) as session:
         session.add(Champion(**crown))
+
+
+def test_the_pid_file_of_a_dead_server_stops_nobody(settings: Settings) -> None:
+    folder = settings.home / "postgres"
+    folder.mkdir(parents=True)
+    (folder / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    _forget_dead_server(folder)
+    assert not (folder / "postmaster.pid").exists()

@@ -18,6 +18,7 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.objects import ObjectStore, object_store
 from tumorml.scans.decode import decode
+from tumorml.scans.names import scan_key
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -104,11 +105,6 @@ def resized_scans(
 def read_scan(store: ObjectStore, scan_id: str, size: int) -> NDArray[np.uint8]:
     """One scan as uint8 [size, size]."""
     return fit_to_square(decode(store.read(scan_key(scan_id))).pixels, size)
-
-
-def scan_key(scan_id: str) -> str:
-    """The object key of a scan's canonical pixels."""
-    return f"scans/{scan_id[:2]}/{scan_id}.png"
 
 
 def _prune(folder: Path) -> None:

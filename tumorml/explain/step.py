@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import select, update
 
-from tumorml.datasets.pixels import scan_key
 from tumorml.datasets.resize import fit_to_square, from_square
 from tumorml.explain.gradcam import heatmaps
 from tumorml.explain.overlay import overlay_png
@@ -22,6 +21,7 @@ from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Artifact, ModelVersion, Prediction
 from tumorml.scans.decode import decode
+from tumorml.scans.names import scan_key
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -10,6 +10,8 @@ import atexit
 import warnings
 from pathlib import Path
 
+import psutil
+
 from tumorml.errors import TumorMLError
 from tumorml.settings import Settings
 
@@ -33,6 +35,7 @@ def start_local_postgres(home: Path) -> None:
         ) from error
     folder = data_folder(home)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _forget_dead_server(folder)
     try:
         get_server(folder, cleanup_mode=None)
     except Exception as error:
@@ -84,6 +87,18 @@ def data_folder(home: Path) -> Path:
     return home / "postgres"
 
 
+def _forget_dead_server(folder: Path) -> None:
+    # After a power loss the pid of the dead server may be somebody else's by now.
+    pid_file = folder / "postmaster.pid"
+    try:
+        process = psutil.Process(int(pid_file.read_text().split()[0]))
+        alive = process.name() == "postgres"
+    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
+        return
+    if not alive:
+        pid_file.unlink()
+
+
 def _running_socket(home: Path) -> tuple[str, str] | None:
     try:
         with warnings.catch_warnings():
@@ -92,6 +107,6 @@ def _running_socket(home: Path) -> tuple[str, str] | None:
     except ImportError:
         return None
     info = PostmasterInfo.read_from_pgdata(data_folder(home))
-    if info is None or not info.is_running():
+    if info is None or not info.is_running() or info.process.name() != "postgres":
         return None
     return str(info.socket_dir), str(info.port)

@@ -32,19 +32,10 @@ RESULTS_DATABASE = "tumorml"
 
 def create_databases(settings: Settings) -> None:
     """Make the databases that the local Postgres lacks."""
-    from tumorml.results.local_postgres import OWNER, database_url
+    from tumorml.results.server import create_database
 
-    engine = create_engine(
-        database_url(settings, database="postgres", role=OWNER), isolation_level="AUTOCOMMIT"
-    )
-    try:
-        with engine.connect() as connection:
-            present = set(connection.scalars(text("select datname from pg_database")))
-            for name in (RESULTS_DATABASE, AIRFLOW_DATABASE):
-                if name not in present:
-                    connection.execute(text(f'create database "{name}"'))
-    finally:
-        engine.dispose()
+    for name in (RESULTS_DATABASE, AIRFLOW_DATABASE):
+        create_database(settings, name)
 
 
 def migrate_databases(

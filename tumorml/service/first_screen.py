@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 from rich.markup import escape
@@ -50,8 +52,16 @@ def show_champions(screen: Screen, settings: Settings) -> None:
         _show_card(screen, settings, card)
     screen.console.print("\n[bold]Ask in SQL[/]")
     for query in QUERIES:
-        screen.say(f'  tumorml sql "{query}"')
+        screen.say(f'  {command()} sql "{query}"')
     screen.say(f"  {psql_line(settings)}")
+
+
+def command() -> str:
+    """How to call `tumorml` here: by its name where it is on the path, else by where it lies."""
+    if shutil.which("tumorml"):
+        return "tumorml"
+    program = Path(sys.executable).with_name("tumorml")
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 
 
 def _show_card(screen: Screen, settings: Settings, card: ChampionCard) -> None:
