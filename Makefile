@@ -47,4 +47,4 @@ lock: install ## Write the locks anew from pyproject.toml
 	echo 'uv' | $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet --output-file requirements-bootstrap.lock -
 
 clean: ## Remove the virtual environment and caches; never the data under var/
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -52,6 +52,7 @@ def change_champion() -> None:
             model_version_id=params["model_version"] or None,
             why=params["reason"],
             who=triggered_by(context),
+            request=context["dag_run"].run_id,
         )
 
     change()

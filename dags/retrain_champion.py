@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, Param, dag, task, task_group
+from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, task, task_group
 
 from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
 from tumorml.labels import Task
@@ -15,6 +15,7 @@ from tumorml.settings import get_settings
 settings = get_settings()
 
 ALL_TASKS = "all"
+CHAMPION = Asset("champion")
 
 
 @dag(
@@ -105,14 +106,14 @@ def retrain_champion() -> None:
             train_run(get_settings(), retraining)
             return retraining
 
-        @task(map_index_template="{{ task.op_args[0] }}")
+        @task(pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def evaluate(retraining: str) -> str:
             """Score challenger and champion on the same test scans."""
             from tumorml.evaluation.step import evaluate_run
 
             return evaluate_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ task.op_args[0] }}")
+        @task(pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def explain(retraining: str) -> int:
             """Store heatmaps of all errors and of some right answers."""
             from tumorml.explain.step import explain_run
@@ -126,7 +127,7 @@ def retrain_champion() -> None:
 
             return judge_run(get_settings(), retraining)
 
-        @task(map_index_template="{{ task.op_args[0] }}")
+        @task(outlets=[CHAMPION], map_index_template="{{ task.op_args[0] }}")
         def promote(verdict_id: str, **context: Any) -> str:
             """Let the challenger serve, where the verdict says so."""
             from tumorml.airflow_plugin.people import triggered_by

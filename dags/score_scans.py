@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from airflow.sdk import Asset, dag, task
+from datetime import timedelta
+
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 
 from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
 from tumorml.labels import Task
 from tumorml.settings import get_settings
 
+settings = get_settings()
+
 
 @dag(
-    schedule=[Asset("scans")],
+    schedule=AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable(
+            settings.score_cron, timezone="UTC", run_immediately=timedelta(0)
+        ),
+        assets=Asset("scans") | Asset("champion"),
+    ),
     max_active_runs=1,
     catchup=False,
     default_args=RETRY_WHAT_MAY_PASS,
     tags=["tumorml"],
     doc_md="""
-    After each ingest, and by hand: the champion of each task over every unlabelled scan that it has
-    not read yet. Ask `prediction_history` in SQL, `where source = 'score'`.
+    After each ingest and each promotion, every night, and by hand: the champion of each task over
+    every unlabelled scan that it has not read yet. Ask `prediction_history` in SQL,
+    `where source = 'score'`.
     """,
 )
 def score_scans() -> None:
@@ -28,7 +38,7 @@ def score_scans() -> None:
 
         return [str(task) for task in Task if task in champions(get_settings())]
 
-    @task(map_index_template="{{ task.op_kwargs['task_name'] }}")
+    @task(pool="gpu", map_index_template="{{ task.op_kwargs['task_name'] }}")
     def score(task_name: str) -> int:
         """Predictions and heatmaps for the scans that wait."""
         from tumorml.serving.score import score_scans

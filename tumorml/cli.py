@@ -22,6 +22,7 @@ from rich.table import Table
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
+from tumorml.objects import object_store
 from tumorml.settings import Settings, get_settings
 
 app = typer.Typer(
@@ -93,8 +94,10 @@ def drop(
     """Put a folder, zip or tar into the inbox."""
     from tumorml.scans.drops import put_drop
 
-    dropped = put_drop(get_settings(), path, name)
-    console.print(f"dropped {path} as [bold]{dropped}[/]; it is taken in as soon as ingest runs")
+    settings = get_settings()
+    dropped = put_drop(settings, path, name)
+    where = object_store(settings).display(f"inbox/{dropped}")
+    console.print(f"dropped as {escape(where)}; it is taken in as soon as ingest runs")
 
 
 @app.command()

@@ -120,14 +120,6 @@ class ObjectStore:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy one object within the store."""
-        path = self._path(target)
-        staging = str(self._temporary_beside(path)) if self._is_local else path
-        self._filesystem.cp_file(self._path(source), staging)
-        if self._is_local:
-            os.replace(staging, path)
-
     def move(self, source: str, target: str) -> None:
         """Move one object; on a local disk in one rename."""
         path = self._path(target)
@@ -137,6 +129,10 @@ class ObjectStore:
         else:
             self._filesystem.cp_file(self._path(source), path)
             self._filesystem.rm_file(self._path(source))
+
+    def remove(self, key: str) -> None:
+        """Remove one object."""
+        self._filesystem.rm_file(self._path(key))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Every object under a prefix, as a folder, in key order; without writes in progress."""

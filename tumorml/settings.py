@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     ingest_cron: str = Field(
         "45 1 * * *", description="When the inbox is swept, event or not (UTC)."
     )
+    score_cron: str = Field("0 5 * * *", description="When waiting scans are scored, event or not.")
     default_recipe: str = Field("efficientnet-lite0", description="Recipe of the nightly run.")
     seed: int = Field(20_261_101, description="Seed of training when a run names none.")
     promotion_policy: Path = Field(

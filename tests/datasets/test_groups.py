@@ -59,6 +59,18 @@ def test_the_same_patient_id_at_two_sites_is_two_patients(settings: Settings) ->
     assert groups[scan_of("a")].group_id != groups[scan_of("b")].group_id
 
 
+def test_a_patient_whose_site_is_left_out_once_still_stands_on_one_side(settings: Settings) -> None:
+    patients = [f"p{number}" for number in range(40)]
+    add_batch(settings, "b1", [Dropped(f"a-{p}", "glioma", p) for p in patients])
+    assign_groups(settings)
+    add_batch(settings, "b2", [Dropped(f"b-{p}", "glioma", p.upper(), "Mainz") for p in patients])
+    assign_groups(settings)
+    groups = groups_of(settings)
+    for p in patients:
+        one, two = groups[scan_of(f"a-{p}")], groups[scan_of(f"b-{p}")]
+        assert (one.group_id, one.side) == (two.group_id, two.side)
+
+
 def test_a_tie_across_sides_keeps_both_sides_and_holds_the_test_scans_out(
     settings: Settings,
 ) -> None:

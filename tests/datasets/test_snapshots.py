@@ -42,6 +42,18 @@ def test_the_same_data_gives_the_same_snapshot_and_new_data_another(settings: Se
     assert take_snapshot(settings, Task.FOUR_CLASS) != first
 
 
+def test_groups_that_become_one_make_another_snapshot(settings: Settings) -> None:
+    add_batch(settings, "b1", [d._replace(patient=None) for d in four_class_batch()])
+    first = take_snapshot(settings, Task.FOUR_CLASS)
+    side = [e.scan_id for e in read_snapshot(settings, first) if e.split == "test"]
+    names = {scan_of(d.name): d.name for d in four_class_batch()}
+    add_batch(settings, "b2", [Dropped(names[scan], None, "p") for scan in side[:2]])
+    second = take_snapshot(settings, Task.FOUR_CLASS)
+    assert second != first
+    groups = {e.scan_id: e.group_id for e in read_snapshot(settings, second)}
+    assert groups[side[0]] == groups[side[1]]
+
+
 def test_a_snapshot_is_also_a_parquet_object(settings: Settings) -> None:
     add_batch(settings, "b1", four_class_batch())
     snapshot = take_snapshot(settings, Task.FOUR_CLASS)

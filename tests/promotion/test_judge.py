@@ -153,6 +153,31 @@ def test_judging_and_promoting_twice_leaves_the_rows_of_once(store: Settings) ->
         assert session.scalar(select(func.count()).select_from(Champion)) == 1
 
 
+def test_promoting_again_later_neither_undoes_a_rollback_nor_rewrites_a_verdict(
+    store: Settings,
+) -> None:
+    judged(store, evaluated_run(store, "a", 0.4))
+    run_b = evaluated_run(store, "b", 0.05, champion=("m-a", 0.4))
+    judged(store, run_b)
+    change_champion(store, TASK, change="rollback", why="recall", who="me")
+    assert judged(store, run_b) == "promoted"
+    assert champions(store) == {TASK: "m-a"}
+    assert judged(store, "r-a") == "promoted"
+    assert champions(store) == {TASK: "m-a"}
+
+
+def test_one_request_changes_the_champion_once(store: Settings) -> None:
+    judged(store, evaluated_run(store, "a", 0.4))
+    judged(store, evaluated_run(store, "b", 0.05, champion=("m-a", 0.4)))
+    for _ in range(2):
+        target = change_champion(
+            store, TASK, change="rollback", why="recall", who="me", request="manual-1"
+        )
+        assert target == "m-a"
+    with reading(store) as session:
+        assert session.scalar(select(func.count()).select_from(Champion)) == 3
+
+
 def test_a_winner_over_a_champion_of_yesterday_is_kept_out_and_told_why(store: Settings) -> None:
     judged(store, evaluated_run(store, "old", 0.4))
     first = evaluated_run(store, "first", 0.1, champion=("m-old", 0.4))
@@ -191,7 +216,10 @@ def test_rollback_goes_back_and_forth_and_tells_the_story(store: Settings) -> No
     judged(store, evaluated_run(store, "a", 0.4))
     judged(store, evaluated_run(store, "b", 0.05, champion=("m-a", 0.4)))
     assert change_champion(store, TASK, change="rollback", why="recall", who="me") == "m-a"
-    assert change_champion(store, TASK, change="rollback", why="fixed", who="me") == "m-b"
+    with pytest.raises(TumorMLError, match="nothing to go back to"):
+        change_champion(store, TASK, change="rollback", why="again", who="me")
+    forth = {"change": "rollback", "why": "fixed", "who": "me", "model_version_id": "m-b"}
+    assert change_champion(store, TASK, **forth) == "m-b"
     with reading(store) as session:
         story = session.execute(
             text("select model_version, change, why from champion_history order by since")
@@ -209,7 +237,7 @@ def test_rollback_goes_back_and_forth_and_tells_the_story(store: Settings) -> No
     [
         ({"change": "rollback", "why": " "}, "needs a reason"),
         ({"change": "dethrone", "why": "x"}, "dethrone"),
-        ({"change": "rollback", "why": "x"}, "one champion only"),
+        ({"change": "rollback", "why": "x"}, "nothing to go back to"),
         ({"change": "unpin", "why": "x"}, "not pinned"),
         ({"change": "pin", "why": "x", "model_version_id": "m-nobody"}, "newest are m-a"),
     ],

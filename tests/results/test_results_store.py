@@ -41,13 +41,13 @@ def test_the_reader_can_select_and_nothing_else(settings: Settings) -> None:
 def test_copied_rows_keep_json_nulls_and_commas_and_pass_over_conflicts(settings: Settings) -> None:
     rows = [
         {"id": "one", "drop_name": 'a,"b"\n', "fingerprint": "f", "validation": {"x": [1, None]}},
-        {"id": "two", "drop_name": "", "fingerprint": "g", "validation": None},
+        {"id": r"\N", "drop_name": "", "fingerprint": "g", "validation": None},
     ]
     with writing(settings) as session:
         assert copy_rows(session, Batch, rows) == 2
         assert copy_rows(session, Batch, rows, on_conflict_do_nothing=True) == 0
     with reading(settings) as session:
-        one, two = session.scalars(select(Batch).order_by(Batch.id))
+        two, one = session.scalars(select(Batch).order_by(Batch.id.collate("C")))
         assert (one.drop_name, one.validation) == ('a,"b"\n', {"x": [1, None]})
         assert (two.drop_name, two.validation) == ("", None)
 

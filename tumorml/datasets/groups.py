@@ -1,8 +1,9 @@
 """Groups: scans that must stay on one side of a split.
 
-For now scans are tied by patient id; an exact copy is the same scan. A patient id is read within
-its site where the site is known. Two sites that leave the site out and use the same id are taken
-for one patient: that can only make a group too large, never let a patient leak.
+For now scans are tied by patient and study id; an exact copy is the same scan. An id is read
+within its site, unless somebody used it without one: then it is one patient (or study) everywhere.
+That can make a group too large; the other way a patient could leak. Case and outer blanks do not
+count.
 """
 
 from __future__ import annotations
@@ -81,12 +82,17 @@ def _components(
             names.append(name)
         return nodes[name]
 
-    for scan, site, patient in session.execute(
-        select(BatchFile.scan_id, BatchFile.site, BatchFile.patient_id)
-        .where(BatchFile.scan_id.is_not(None), BatchFile.patient_id.is_not(None))
-        .distinct()
-    ):
-        edges.append((nodes[str(scan)], node(f"patient {site or ''}/{patient}")))
+    for kind, column in (("patient", BatchFile.patient_id), ("study", BatchFile.study_id)):
+        rows = session.execute(
+            select(BatchFile.scan_id, BatchFile.site, column)
+            .where(BatchFile.scan_id.is_not(None), column.is_not(None))
+            .distinct()
+        )
+        said = [(str(scan), _folded(site), _folded(name)) for scan, site, name in rows]
+        siteless = {name for _, site, name in said if not site}
+        for scan, site, name in said:
+            where = "" if name in siteless else site
+            edges.append((nodes[scan], node(f"{kind} {where}/{name}")))
     for scan, (group, _) in placed.items():
         edges.append((nodes[scan], node(f"group {group}")))
 
@@ -104,9 +110,13 @@ def _components(
         label = int(component[index])
         if index < len(scans):
             members[label].append(name)
-        elif name.startswith("patient "):
+        elif not name.startswith("group "):
             patients[label].append(name)
     return [(members[label], sorted(patients[label])) for label in sorted(members)]
+
+
+def _folded(text: str | None) -> str:
+    return (text or "").strip().casefold()
 
 
 def _group_id(members: list[str]) -> str:

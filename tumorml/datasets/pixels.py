@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,6 @@ def resized_scans(
     store: ObjectStore,
     scan_ids: Sequence[str],
     size: int,
-    on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Each scan as uint8 [size, size], in order, read by a few threads with bounded memory."""
     window, last = 256, time.monotonic()
@@ -95,8 +94,6 @@ def resized_scans(
         for start in range(0, len(scan_ids), window):
             part = scan_ids[start : start + window]
             yield from pool.map(lambda scan: read_scan(store, scan, size), part)
-            if on_progress is not None:
-                on_progress(start + len(part), len(scan_ids))
             if time.monotonic() - last > 5:
                 last = time.monotonic()
                 logger.info("resized %s of %s scans", start + len(part), len(scan_ids))

@@ -49,7 +49,7 @@ def take_snapshot(settings: Settings, task: Task) -> str:
     _check_counts(settings, task, entries)
     check_no_leak(entries)
 
-    lines = "".join(f"{e.scan_id},{e.label},{e.split}\n" for e in entries)
+    lines = "".join(f"{e.scan_id},{e.label},{e.split},{e.group_id}\n" for e in entries)
     snapshot_id = "s-" + hashlib.sha256(f"{task}\n{lines}".encode()).hexdigest()[:16]
     with reading(settings) as session:
         if session.get(Snapshot, snapshot_id) is not None:

@@ -17,9 +17,9 @@ from tumorml.explain.overlay import overlay_png
 from tumorml.models.predictor import Predictor
 from tumorml.models.store import fetch_predictor
 from tumorml.objects import ObjectStore, object_store
-from tumorml.results.bulk import copy_rows
+from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Artifact, ModelVersion, Prediction
+from tumorml.results.tables import ModelVersion, Prediction
 from tumorml.scans.decode import decode
 from tumorml.scans.names import scan_key
 from tumorml.settings import Settings
@@ -71,7 +71,7 @@ def explain_run(settings: Settings, run_id: str) -> int:
         keys[answer.scan_id] = key
         artifacts.append(heatmap_artifact(key, data, answer.scan_id, model, run_id))
     with writing(settings) as session:
-        copy_rows(session, Artifact, artifacts, on_conflict_do_nothing=True)
+        record_artifacts(session, artifacts)
         for scan_id, key in keys.items():
             session.execute(
                 update(Prediction)

@@ -21,6 +21,7 @@ def change_champion(
     why: str,
     who: str,
     model_version_id: str | None = None,
+    request: str | None = None,
 ) -> str:
     """Roll back to an earlier model version, pin one, or unpin the one that serves.
 
@@ -30,8 +31,9 @@ def change_champion(
         change: ``rollback``, ``pin`` or ``unpin``.
         why: The reason, kept for ever.
         who: Who asks.
-        model_version_id: The one to serve. None: the champion before this one for a rollback, the
-            one that serves for a pin.
+        model_version_id: The one to serve. None: for a rollback the champion before this one that
+            nobody rolled back from since, for a pin the one that serves.
+        request: What asks, for instance an Airflow run; the same request is carried out once.
 
     Returns:
         The id of the model version that serves afterwards.
@@ -45,6 +47,12 @@ def change_champion(
         raise TumorMLError(f"{change!r} is no change of champion; one of {', '.join(CHANGES)} is.")
     with writing(settings) as session:
         lock_champion(session, task)
+        if request is not None:
+            known = session.scalar(
+                select(Champion.model_version_id).where(Champion.request == request)
+            )
+            if known is not None:
+                return known
         serving = open_champion(session, task)
         if serving is None:
             raise TumorMLError(
@@ -65,7 +73,16 @@ def change_champion(
             raise TumorMLError(f"{target} is the champion of {task} already.")
         if change == "pin" and target == serving.model_version_id and serving.pinned:
             raise TumorMLError(f"{target} is pinned already: {serving.why}")
-        crown(session, task, target, change=change, who=who, why=why, pinned=change == "pin")
+        crown(
+            session,
+            task,
+            target,
+            change=change,
+            who=who,
+            why=why,
+            request=request,
+            pinned=change == "pin",
+        )
         return target
 
 
@@ -99,6 +116,7 @@ def crown(
     who: str,
     why: str,
     verdict_id: str | None = None,
+    request: str | None = None,
     pinned: bool = False,
 ) -> None:
     """Close the open row and open a new one; the caller holds the lock."""
@@ -115,6 +133,7 @@ def crown(
             who=who,
             why=why,
             verdict_id=verdict_id,
+            request=request,
             pinned=pinned,
         )
     )
@@ -122,21 +141,23 @@ def crown(
 
 
 def _previous(session: Session, serving: Champion) -> str:
-    previous = session.scalar(
-        select(Champion.model_version_id)
-        .where(
-            Champion.task == serving.task,
-            Champion.id < serving.id,
-            Champion.model_version_id != serving.model_version_id,
-        )
-        .order_by(Champion.id.desc())
-        .limit(1)
+    history = session.execute(
+        select(Champion.model_version_id, Champion.change)
+        .where(Champion.task == serving.task)
+        .order_by(Champion.id)
     )
-    if previous is None:
+    line: list[str] = []  # who succeeded whom, without those that were rolled back from
+    for model_version_id, change in history:
+        if change == "rollback" and model_version_id in line:
+            del line[line.index(model_version_id) + 1 :]
+        elif line[-1:] != [model_version_id]:
+            line.append(model_version_id)
+    if len(line) < 2:
         raise TumorMLError(
-            f"The task {serving.task} has had one champion only: nothing to go back to."
+            f"No champion of {serving.task} stands before {serving.model_version_id}: nothing to "
+            "go back to. Name a model version to serve instead."
         )
-    return previous
+    return line[-2]
 
 
 def _check_servable(session: Session, task: Task, model_version_id: str) -> None:

@@ -17,6 +17,7 @@ from tumorml.promotion.policy import load_policy
 from tumorml.promotion.rules import Contest, RuleResult, apply_rules
 from tumorml.results.session import lock, reading, writing
 from tumorml.results.tables import (
+    Champion,
     Evaluation,
     ModelVersion,
     Prediction,
@@ -115,12 +116,11 @@ def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
             raise TumorMLError(f"There is no verdict {verdict_id!r}.")
         lock_champion(session, Task(task))
         verdict = session.get_one(Verdict, verdict_id)
-        if verdict.outcome != "promoted":
+        done = session.scalar(select(Champion.id).where(Champion.verdict_id == verdict_id))
+        if verdict.outcome != "promoted" or done is not None:
             return verdict.outcome
         champion = open_champion(session, Task(task))
         serving = champion.model_version_id if champion is not None else None
-        if serving == verdict.challenger_id:
-            return verdict.outcome
         if champion is not None and champion.pinned:
             verdict.outcome = "kept"
             verdict.reason = f"won, but the champion is pinned: {champion.why}"

@@ -15,10 +15,9 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.objects import ObjectStore, object_store
 from tumorml.reports.figures import confusion_figure, curves_figure
-from tumorml.results.bulk import copy_rows
+from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import (
-    Artifact,
     Epoch,
     Evaluation,
     ModelVersion,
@@ -64,7 +63,7 @@ def write_run_report(settings: Settings, run_id: str) -> str:
         "run_id": run_id,
     }
     with writing(settings) as session:
-        copy_rows(session, Artifact, [row], on_conflict_do_nothing=True)
+        record_artifacts(session, [row])
     return key
 
 

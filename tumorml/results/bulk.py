@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import text
@@ -35,9 +35,8 @@ def copy_rows(
         return 0
     columns = list(first)
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(_field(first[column]) for column in columns)
-    writer.writerows([_field(row[column]) for column in columns] for row in rows)
+    for row in chain([first], rows):
+        buffer.write(",".join(_field(row[column]) for column in columns) + "\n")
     buffer.seek(0)
 
     name = table.__tablename__
@@ -48,9 +47,7 @@ def copy_rows(
     columns_of = f"select {listed} from {name} limit 0"
     session.execute(text(f"create temporary table {staging} on commit drop as {columns_of}"))
     cursor = session.connection().connection.cursor()
-    cursor.copy_expert(
-        rf"copy {staging} ({listed}) from stdin with (format csv, null '\N')", buffer
-    )
+    cursor.copy_expert(f"copy {staging} ({listed}) from stdin with (format csv, null '')", buffer)
     conflict = " on conflict do nothing" if on_conflict_do_nothing else ""
     result = session.connection().execute(
         text(f"insert into {name} ({listed}) select {listed} from {staging}{conflict}")
@@ -59,9 +56,9 @@ def copy_rows(
     return result.rowcount
 
 
-def _field(value: Any) -> Any:
+def _field(value: Any) -> str:
     if value is None:
-        return r"\N"
+        return ""  # unquoted, and so NULL; an empty text is quoted
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value)
-    return value
+        value = json.dumps(value)
+    return '"' + str(value).replace('"', '""') + '"'

@@ -14,12 +14,15 @@ from tumorml.results.local_postgres import (
     start_local_postgres,
     stop_local_postgres,
 )
+from tumorml.results.session import dispose_engines
 from tumorml.settings import Settings
 
 
 @contextmanager
 def results_store(settings: Settings) -> Iterator[bool]:
     """Start the local Postgres where none is configured and none runs, and stop it again.
+
+    It is left running where somebody else has begun to use it meanwhile.
 
     Yields:
         Whether it was started here; then its schema may be behind, or missing.
@@ -31,7 +34,7 @@ def results_store(settings: Settings) -> Iterator[bool]:
     try:
         yield started
     finally:
-        if started:
+        if started and not _others_use_it(settings):
             stop_local_postgres(settings.home)
 
 
@@ -44,5 +47,19 @@ def create_database(settings: Settings, name: str) -> None:
             known = text("select from pg_database where datname = :name")
             if connection.execute(known, {"name": name}).first() is None:
                 connection.execute(text(f'create database "{name}"'))
+    finally:
+        engine.dispose()
+
+
+def _others_use_it(settings: Settings) -> bool:
+    dispose_engines()
+    engine = create_engine(database_url(settings, "postgres", OWNER))
+    others = (
+        "select from pg_stat_activity "
+        "where backend_type = 'client backend' and pid <> pg_backend_pid()"
+    )
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text(others)).first() is not None
     finally:
         engine.dispose()

@@ -56,6 +56,17 @@ def lock(session: Session, name: str) -> None:
     )
 
 
-@lru_cache(maxsize=8)
+_engines: list[Engine] = []
+
+
+@lru_cache
 def _engine(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, pool_size=5)
+    engine = create_engine(url, pool_pre_ping=True, pool_size=5)
+    _engines.append(engine)
+    return engine
+
+
+def dispose_engines() -> None:
+    """Close the connections that this process keeps for later."""
+    for engine in _engines:
+        engine.dispose()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tumorml.memory import peak_memory_bytes
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import lock, writing
 from tumorml.results.tables import Batch, BatchFile, Scan, ScanLabel
@@ -41,7 +41,7 @@ def record(settings: Settings, batch_id: str, claim: Claim, intake: Intake, seco
         batch.state = "quarantined" if intake.reason else "ingested"
         batch.reason = intake.reason
         batch.seconds = seconds
-        batch.peak_memory_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        batch.peak_memory_bytes = peak_memory_bytes()
         batch.data_docs_key = intake.docs_key
         if intake.judgement:
             batch.validation = intake.judgement.summary

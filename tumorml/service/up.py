@@ -34,8 +34,8 @@ from tumorml.service.supervisor import GRACE_SECONDS, Supervisor
 from tumorml.settings import Settings
 
 POOLS = (
-    ("gpu", 1, "Training: one at a time, so that two runs never share the card."),
-    ("ingest", 2, "Taking in drops and scoring them."),
+    ("gpu", 1, "Training, evaluation, scoring: one at a time, so that no two share the card."),
+    ("ingest", 2, "Taking in drops."),
 )
 BEFORE_SCHEDULER = ("api-server", "dag-processor", "triggerer")
 _HEALTH_PATIENCE_SECONDS = 300.0

@@ -15,9 +15,9 @@ from tumorml.explain.step import Explained, heatmap_artifact, store_overlays
 from tumorml.labels import Task
 from tumorml.models.store import fetch_predictor
 from tumorml.objects import object_store
-from tumorml.results.bulk import copy_rows
+from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import lock, reading, writing
-from tumorml.results.tables import Artifact, Champion, Prediction, Scan, ScanLabel
+from tumorml.results.tables import Champion, Prediction, Scan, ScanLabel
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -65,14 +65,12 @@ def score_scans(settings: Settings, task: Task) -> int:
             lock(session, f"score by {champion}")
             waiting = set(session.scalars(_waiting(champion).where(Scan.id.in_(part))))
             keep = [index for index, scan in enumerate(part) if scan in waiting]
-            copy_rows(
+            record_artifacts(
                 session,
-                Artifact,
                 [
                     heatmap_artifact(key, data, answer.scan_id, champion, None)
                     for answer, key, data in overlays
                 ],
-                on_conflict_do_nothing=True,
             )
             scored += write_predictions(
                 session,

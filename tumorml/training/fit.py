@@ -6,8 +6,6 @@ import hashlib
 import json
 import logging
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +17,7 @@ import numpy as np
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
+from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.networks.head import head_layers
 from tumorml.recipes.recipe import Optimizer, Phase, Recipe
@@ -182,7 +181,7 @@ def _run_phase(
             validation_accuracy=float(history["val_accuracy"][-1]),
             learning_rate=float(rates.mean()),
             seconds=time.monotonic() - started,
-            peak_memory_bytes=_peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
         )
         _check_finite(recipe, record)
         gained = record.validation_loss < progress.best_validation_loss
@@ -370,9 +369,3 @@ def _fingerprint(
     for data in (train, validation):
         parts += [list(data.images.shape), hashlib.sha256(data.labels.tobytes()).hexdigest()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kibibytes, macOS bytes.
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -12,7 +12,7 @@ from tumorml.labels import Task
 from tumorml.recipes.recipe import load_recipe
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Run, Verdict
+from tumorml.results.tables import Champion, Run, Verdict
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ def plan_run(
     """Plan the run of a recipe on a snapshot.
 
     The same trigger, snapshot, recipe and seed always lead to the same run. Without ``force``
-    there is nothing to do where this recipe was already judged on this very snapshot.
+    there is nothing to do where this recipe was already judged on this very snapshot, against the
+    champion of today.
 
     Args:
         settings: Where, and the default recipe and seed.
@@ -66,7 +67,13 @@ def plan_run(
         if session.get(Run, run_id) is not None:
             return Plan(run_id, f"run {run_id} goes on")
         judged = session.execute(
-            select(Run.id, Verdict.outcome, Verdict.created_at)
+            select(
+                Run.id,
+                Verdict.outcome,
+                Verdict.created_at,
+                Verdict.challenger_id,
+                Verdict.champion_id,
+            )
             .join(Verdict, Verdict.run_id == Run.id)
             .where(
                 Run.snapshot_id == snapshot_id,
@@ -76,7 +83,14 @@ def plan_run(
             .order_by(Verdict.created_at.desc())
             .limit(1)
         ).first()
-    if judged is not None and not force:
+        champion = session.scalar(
+            select(Champion.model_version_id).where(
+                Champion.task == str(task), Champion.until.is_(None)
+            )
+        )
+    # Against another champion than that of then, the same model may win.
+    known = judged is not None and champion in (judged.challenger_id, judged.champion_id)
+    if judged is not None and known and not force:
         return Plan(
             None,
             f"Nothing new for {task}: no scan or label has changed since snapshot {snapshot_id}, "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import resource
 import shutil
 import subprocess
 import time
@@ -21,6 +20,7 @@ from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import check_no_leak, read_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
+from tumorml.memory import peak_memory_bytes
 from tumorml.models.store import put_model
 from tumorml.recipes.recipe import recipe_from_text
 from tumorml.results.session import reading, writer_url, writing
@@ -102,7 +102,8 @@ def _train(settings: Settings, run: Run) -> str:
         seed=run.seed,
         on_epoch=lambda record: _write_epoch(settings, run.id, record),
     )
-    save_model(model, folder / "model", task=task, recipe=recipe)
+    origin = {"run_id": run.id, "snapshot_id": run.snapshot_id, "seed": run.seed}
+    save_model(model, folder / "model", task=task, recipe=recipe, details=origin)
     model_id, sha256, size_bytes = put_model(settings, folder / "model")
     key = f"models/{model_id}"
     with writing(settings) as session:
@@ -138,7 +139,7 @@ def _train(settings: Settings, run: Run) -> str:
             .values(
                 state="trained",
                 training_finished_at=func.now(),
-                peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                peak_memory_bytes=peak_memory_bytes(),
             )
         )
     shutil.rmtree(folder, ignore_errors=True)

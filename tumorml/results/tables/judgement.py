@@ -133,5 +133,7 @@ class Champion(Base):
     who: Mapped[str]
     why: Mapped[str]
     verdict_id: Mapped[str | None] = mapped_column(ForeignKey("verdict.id"))
+    request: Mapped[str | None] = mapped_column(unique=True)
+    """What asked for a change by hand, for instance an Airflow run: the same asks only once."""
     pinned: Mapped[bool] = mapped_column(server_default="false")
     """A pinned champion keeps its place whatever a challenger does."""
