@@ -18,7 +18,7 @@ def run_or_skip(plan: Plan) -> str:
         AirflowSkipException: There is nothing to do; the message says why.
     """
     context = cast("dict[str, Any]", get_current_context())
-    context["run_label"] = plan.run_id or plan.reason
+    context["run_label"] = plan.run_id or plan.reason.split(". ")[0]
     if plan.run_id is None:
         raise AirflowSkipException(plan.reason)
     return plan.run_id

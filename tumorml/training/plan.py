@@ -93,8 +93,8 @@ def plan_run(
     if judged is not None and known and not force:
         return Plan(
             None,
-            f"Nothing new for {task}: no scan or label has changed since snapshot {snapshot_id}, "
-            f"and recipe {chosen.name} was judged on it in run {judged.id} "
+            f"Nothing new for {task}: no scan or label has changed. "
+            f"Recipe {chosen.name} was judged on snapshot {snapshot_id} in run {judged.id} "
             f"({judged.outcome}, {judged.created_at:%Y-%m-%d %H:%M} UTC). "
             "Drop new scans, or use force.",
         )
