@@ -39,7 +39,8 @@ def plan_run(
 ) -> Plan:
     """Plan the run of a recipe on a snapshot.
 
-    The same trigger, snapshot, recipe and seed always lead to the same run. Without ``force``
+    The same trigger, recipe and seed always lead to the same run, on the snapshot that it was first
+    planned on. Without ``force``
     there is nothing to do where this recipe was already judged on this very snapshot, against the
     champion of today.
 
@@ -64,8 +65,17 @@ def plan_run(
     run_id = "r-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
     with reading(settings) as session:
-        if session.get(Run, run_id) is not None:
-            return Plan(run_id, f"run {run_id} goes on")
+        # Asked again, for instance by a cleared task: the run of then, on the snapshot of then.
+        known_run = session.scalar(
+            select(Run.id).where(
+                Run.trigger == trigger,
+                Run.task == str(task),
+                Run.recipe_digest == chosen.digest,
+                Run.seed == seed,
+            )
+        )
+        if known_run is not None:
+            return Plan(known_run, f"run {known_run} goes on")
         judged = session.execute(
             select(
                 Run.id,
