@@ -53,6 +53,12 @@ CHAMPION = Asset("champion")
         "force": Param(
             False, type="boolean", description="Retrain although no scan or label has changed."
         ),
+        "given_split": Param(
+            False,
+            type="boolean",
+            description="Benchmark: follow the drops' own Training and Testing folders, which may "
+            "leak, and report every metric also without the leaking test scans. Never promoted.",
+        ),
     },
     doc_md="""
     Each night, and by hand with a form: snapshot > train > evaluate > explain > judge > promote >
@@ -73,11 +79,12 @@ def retrain_champion() -> None:
     @task_group
     def retrain(task_name: str) -> None:
         @task(map_index_template="{{ task.op_args[0] }}")
-        def take_snapshot(task_name: str) -> str:
+        def take_snapshot(task_name: str, params: dict[str, Any]) -> str:
             """Freeze the scans, labels and sides of today."""
             from tumorml.datasets.snapshots import take_snapshot
 
-            return take_snapshot(get_settings(), Task(task_name))
+            given_split = params["given_split"]
+            return take_snapshot(get_settings(), Task(task_name), given_split=given_split)
 
         @task(map_index_template="{{ run_label | default(task.op_args[0]) }}")
         def plan_run(task_name: str, snapshot_id: str, **context: Any) -> str:

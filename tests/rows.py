@@ -6,8 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from sqlalchemy import func
+
 from tumorml.results.session import writing
-from tumorml.results.tables import Batch, BatchFile, Scan, ScanLabel
+from tumorml.results.tables import Batch, BatchFile, Fingerprint, Scan, ScanLabel, Twin
+from tumorml.scans.fingerprint import VERSION
 from tumorml.settings import Settings
 
 
@@ -18,11 +21,21 @@ class Dropped(NamedTuple):
     label: str | None = None
     patient: str | None = None
     site: str | None = None
+    given_split: str | None = None
 
 
 def scan_of(name: str) -> str:
     """The id of the scan of that name."""
     return hashlib.sha256(name.encode()).hexdigest()
+
+
+def add_twins(
+    settings: Settings, one: str, other: str, *, kind: str = "reencoded", score: float = 0.98
+) -> None:
+    """Two scans, by name, that were found to be twins."""
+    first, second = sorted((scan_of(one), scan_of(other)))
+    with writing(settings) as session:
+        session.add(Twin(scan_id=first, other_id=second, kind=kind, score=score, orientation=0))
 
 
 def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> None:
@@ -47,6 +60,7 @@ def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> 
                     )
                 )
                 session.flush()
+                session.add(Fingerprint(scan_id=scan_id, version=VERSION, compared_at=func.now()))
             session.add(
                 BatchFile(
                     batch_id=batch_id,
@@ -56,6 +70,7 @@ def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> 
                     label=item.label,
                     patient_id=item.patient,
                     site=item.site,
+                    given_split=item.given_split,
                 )
             )
             if item.label and session.get(ScanLabel, (scan_id, item.label)) is None:

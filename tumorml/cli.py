@@ -131,13 +131,20 @@ def retrain(
     epochs: Annotated[int | None, typer.Option(min=1, help="Total epochs.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also when nothing is new.")] = False,
+    given_split: Annotated[
+        bool,
+        typer.Option(
+            "--given-split",
+            help="Benchmark: follow the drops' own Training/Testing folders. Never serves.",
+        ),
+    ] = False,
 ) -> None:
     """Snapshot, train, evaluate, judge, promote and report, without Airflow."""
     from tumorml.datasets.snapshots import take_snapshot
     from tumorml.training.plan import plan_run
 
     with _results_store() as settings:
-        snapshot_id = take_snapshot(settings, task)
+        snapshot_id = take_snapshot(settings, task, given_split=given_split)
         plan = plan_run(
             settings,
             snapshot_id,
@@ -159,6 +166,25 @@ def resume(run_id: Annotated[str, typer.Argument(help="A run that did not end.")
     """Go on with a run where it stopped, without Airflow."""
     with _results_store() as settings:
         _finish_run(settings, run_id)
+
+
+@app.command()
+def label(
+    scan: Annotated[str, typer.Argument(help="A scan's id, or the beginning of one.")],
+    label: Annotated[str, typer.Argument(help="What the scan shows.")],
+    reason: Annotated[str, typer.Option(help="Why; kept for ever.")] = "",
+) -> None:
+    """Settle what a scan shows; the view label_conflict lists what needs it."""
+    from tumorml.datasets.labelling import settle_label
+
+    with _results_store() as settings:
+        whole = settle_label(settings, scan, label, reason=reason, who=getpass.getuser())
+        _print_query(
+            settings,
+            "select scan_id as scan, label, reason, who, created_at from label_decision "
+            "where scan_id = :scan order by id",
+            scan=whole,
+        )
 
 
 @app.command()
@@ -263,6 +289,62 @@ def recipes() -> None:
 
 
 @app.command()
+def audit(
+    path: Annotated[Path, typer.Argument(help="A folder, zip or tar of scans.")],
+    html: Annotated[
+        Path | None, typer.Option(help="The page; none: audit-<name>.html in this folder.")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="One row for each file as CSV.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=0, help="Most pairs that the page shows.")] = 24,
+) -> None:
+    """Say how a set leaks: twins of test images in training. Nothing is taken in."""
+    import cv2
+
+    from tumorml.datasets.audit import summarise
+    from tumorml.datasets.audit_reading import read_loose_set, read_pictures
+    from tumorml.datasets.audit_twins import compare, honest_places
+    from tumorml.reports.audit_csv import write_audit_csv
+    from tumorml.reports.audit_page import audit_page
+    from tumorml.reports.audit_pairs import worst_pairs
+    from tumorml.reports.audit_screen import print_audit
+    from tumorml.scans.names import drop_stem
+
+    page = html or Path(f"audit-{drop_stem(path.expanduser().resolve().name)}.html")
+    for written in filter(None, (page, csv_file)):
+        if written.is_dir() or not written.parent.is_dir():
+            raise TumorMLError(f"{written} cannot be written: name a file in a folder that exists.")
+    cv2.setNumThreads(1)  # Threads of our own keep the processor busy.
+    settings = get_settings()
+    with _bar(f"read {path.name}") as on_progress:
+        loose = read_loose_set(settings, path, on_progress)
+    with _bar("compare") as on_progress:
+        twins = compare(loose, on_progress)
+    found = summarise(loose.files, twins, honest_places(settings, loose.files, twins))
+    shown = worst_pairs(found, pairs)
+    wanted = {file.path for pair in shown for file in (pair.first, pair.second)}
+    page.write_text(
+        audit_page(
+            found,
+            name=loose.name,
+            pairs=shown,
+            pictures=read_pictures(settings, path, wanted, side=256),
+            companions=loose.companions,
+            notes=loose.notes,
+        ),
+        encoding="utf-8",
+    )
+    print_audit(console, found)
+    for note in loose.notes:
+        console.print(escape(note), highlight=False)
+    if csv_file is not None:
+        write_audit_csv(found, csv_file)
+        console.print(f"every file: {escape(str(csv_file))}")
+    console.print(f"the page with the pairs: {escape(str(page.resolve()))}")
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="A new folder for the synthetic scans.")],
     seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = 7,
@@ -300,6 +382,15 @@ def _finish_run(settings: Settings, run_id: str) -> None:
     outcome = promote(settings, judge_run(settings, run_id), who=getpass.getuser())
     report = write_run_report(settings, run_id)
     console.print(f"run {run_id}: [bold]{outcome}[/]; report {report}")
+    _print_query(
+        settings,
+        "select split, round(cast(max(value) filter (where metric = 'accuracy') as numeric), 4) "
+        "as accuracy, round(cast(max(value) filter (where metric = 'f1_macro') as numeric), 4) "
+        "as f1_macro, max(scans) as scans from evaluation e join model_version m "
+        "on m.id = e.model_version_id where e.run_id = :run_id and m.run_id = :run_id "
+        "and slice = 'all' group by split order by split",
+        run_id=run_id,
+    )
     _print_query(
         settings,
         "select rule, slice, result, explanation from verdict_rule r join verdict v "

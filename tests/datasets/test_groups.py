@@ -10,11 +10,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from tests.rows import Dropped, add_batch, scan_of
+from tests.rows import Dropped, add_batch, add_twins, scan_of
 from tumorml.datasets.groups import assign_groups
 from tumorml.datasets.splits import draw_side
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Batch, BatchFile, GroupTie, Scan, ScanGroup, ScanLabel
+from tumorml.results.tables import (
+    Batch,
+    BatchFile,
+    Fingerprint,
+    GroupTie,
+    Scan,
+    ScanGroup,
+    ScanLabel,
+    Twin,
+)
 from tumorml.settings import Settings
 
 
@@ -92,6 +101,36 @@ def test_a_tie_across_sides_keeps_both_sides_and_holds_the_test_scans_out(
     assert train in tie.evidence and test in tie.evidence
 
 
+def test_twins_stand_on_one_side(settings: Settings) -> None:
+    add_batch(settings, "b1", [Dropped("a", "glioma", "p"), Dropped("far", "glioma")])
+    assign_groups(settings)
+    add_batch(settings, "b2", [Dropped("b", "glioma", "q"), Dropped("c", "glioma")])
+    add_twins(settings, "a", "b")
+    add_twins(settings, "b", "c", kind="similar", score=0.88)
+    assign_groups(settings)
+    groups = groups_of(settings)
+    assert len({groups[scan_of(name)].group_id for name in "abc"}) == 1
+    assert len({groups[scan_of(name)].side for name in "abc"}) == 1
+    assert groups[scan_of("far")].group_id != groups[scan_of("a")].group_id
+
+
+def test_twins_across_sides_leave_the_pair_and_the_score_that_tied_them(settings: Settings) -> None:
+    train, test = patient_on("train"), patient_on("test")
+    add_batch(settings, "b1", [Dropped("a", "glioma", train), Dropped("b", "glioma", test)])
+    assign_groups(settings)
+    add_batch(settings, "b2", [Dropped("between", "glioma")])
+    add_twins(settings, "a", "between", kind="mirrored", score=0.95)
+    add_twins(settings, "b", "between", score=0.99)
+    assign_groups(settings)
+    after = groups_of(settings)
+    assert after[scan_of("between")].side == "train" and after[scan_of("b")].held_out
+    with reading(settings) as session:
+        tie = session.scalars(select(GroupTie)).one()
+    assert tie.score in (0.95, 0.99)
+    assert scan_of("between") in (tie.scan_id, tie.other_id)
+    assert "twins" in tie.evidence
+
+
 def test_assigning_twice_changes_nothing(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("a", None, "p"), Dropped("b", None, "p"), Dropped("c")])
     assign_groups(settings)
@@ -115,7 +154,10 @@ scans = st.builds(
     label=st.just("glioma"),
     patient=st.one_of(st.none(), st.sampled_from(["p1", "p2", "p3", "p4"])),
     site=st.sampled_from([None, "Delft"]),
+    given_split=st.none(),
 )
+names = st.sampled_from("abcdefgh")
+alike = st.sets(st.tuples(names, names).filter(lambda pair: pair[0] < pair[1]), max_size=6)
 
 
 @hypothesis_settings(
@@ -123,18 +165,37 @@ scans = st.builds(
 )
 @given(
     batches=st.lists(st.lists(scans, min_size=1, max_size=6), min_size=1, max_size=4),
+    twins=alike,
     data=st.data(),
 )
 def test_sides_never_change_and_the_order_of_drops_does_not_change_groups(
-    settings: Settings, batches: list[list[Dropped]], data: st.DataObject
+    settings: Settings,
+    batches: list[list[Dropped]],
+    twins: set[tuple[str, str]],
+    data: st.DataObject,
 ) -> None:
     def partition(order: list[int]) -> set[frozenset[str]]:
         with writing(settings) as session:
-            for table in (ScanGroup, GroupTie, ScanLabel, BatchFile, Scan, Batch):
+            for table in (
+                GroupTie,
+                ScanGroup,
+                ScanLabel,
+                BatchFile,
+                Twin,
+                Fingerprint,
+                Scan,
+                Batch,
+            ):
                 session.execute(delete(table))
         sides: dict[str, str] = {}
+        there: set[str] = set()
         for index in order:
+            before = set(there)
+            there |= {dropped.name for dropped in batches[index]}
             add_batch(settings, f"b{index}", batches[index])
+            for one, other in twins:
+                if {one, other} <= there and not {one, other} <= before:
+                    add_twins(settings, one, other)
             assign_groups(settings)
             now = groups_of(settings)
             assert all(now[scan].side == side for scan, side in sides.items())

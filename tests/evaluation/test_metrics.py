@@ -65,16 +65,12 @@ def test_each_resample_gives_the_metrics_of_the_scans_it_drew() -> None:
         assert drawn.accuracy()[index] == pytest.approx(
             accuracy_score(truth[chosen], predicted[chosen])
         )
-        assert drawn.f1()[index] == pytest.approx(
-            f1_score(
-                truth[chosen], predicted[chosen], labels=[0, 1, 2], average=None, zero_division=0
-            )
-        )
-        assert drawn.precision()[index] == pytest.approx(
-            precision_score(
-                truth[chosen], predicted[chosen], labels=[0, 1, 2], average=None, zero_division=0
-            )
-        )
+        there = np.isin([0, 1, 2], truth[chosen])
+        options = {"labels": [0, 1, 2], "average": None, "zero_division": 0}
+        for ours, theirs in ((drawn.f1(), f1_score), (drawn.precision(), precision_score)):
+            expected = theirs(truth[chosen], predicted[chosen], **options)
+            assert ours[index][there] == pytest.approx(expected[there])
+            assert np.isnan(ours[index][~there]).all()
 
 
 def test_an_interval_is_wider_when_the_scans_of_a_group_agree() -> None:
@@ -84,6 +80,16 @@ def test_an_interval_is_wider_when_the_scans_of_a_group_agree() -> None:
     grouped = score(truth, probabilities, [f"g{i // 10}" for i in range(300)], ("a", "b"))[0]
     single = score(truth, probabilities, [f"g{i}" for i in range(300)], ("a", "b"))[0]
     assert grouped.high - grouped.low > 2 * (single.high - single.low)
+
+
+def test_a_rare_class_that_a_resample_misses_does_not_count_as_failed() -> None:
+    truth = np.repeat(np.array([0, 1]), (60, 6))
+    probabilities = np.eye(2, dtype=np.float32)[truth] * 0.8 + 0.1
+    groups = [f"g{i // 3}" for i in range(66)]  # two groups of the rare class
+    found = {(m.metric, m.slice): m for m in score(truth, probabilities, groups, ("a", "b"))}
+    for metric in ("f1_macro", "recall_macro", "precision_macro"):
+        assert (found[metric, "all"].low, found[metric, "all"].high) == (1.0, 1.0)
+    assert found["recall", "label=b"].low == 1.0
 
 
 def test_a_label_without_scans_has_no_number() -> None:

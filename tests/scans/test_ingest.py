@@ -259,7 +259,7 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
             write_inbox(settings, "drop", FILES)
 
     from tumorml.results.session import writing
-    from tumorml.results.tables import Batch, BatchFile
+    from tumorml.results.tables import Batch, BatchFile, Fingerprint
 
     drop()
     ingest_all(settings)
@@ -268,7 +268,7 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
         if archive and name == "move" and call > 1:
             continue
         with writing(settings) as session:
-            for table in (BatchFile, ScanLabel, Scan, Batch):
+            for table in (Fingerprint, BatchFile, ScanLabel, Scan, Batch):
                 session.query(table).delete()
         import shutil
 

@@ -1,9 +1,7 @@
 """Groups: scans that must stay on one side of a split.
 
-For now scans are tied by patient and study id; an exact copy is the same scan. An id is read
-within its site, unless somebody used it without one: then it is one patient (or study) everywhere.
-That can make a group too large; the other way a patient could leak. Case and outer blanks do not
-count.
+Scans are tied by patient and study id, and by being twins: the same picture, or nearly, whatever
+was done to the file. An exact copy is the same scan.
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import defaultdict
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -18,25 +17,42 @@ from scipy.sparse.csgraph import connected_components
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from tumorml.datasets.catalogue import compare_new_scans
+from tumorml.datasets.people import person_keys
 from tumorml.datasets.splits import SIDES, draw_side
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import lock, writing
-from tumorml.results.tables import BatchFile, GroupTie, Scan, ScanGroup
+from tumorml.results.tables import BatchFile, Fingerprint, GroupTie, ScanGroup, Twin
+from tumorml.scans.fingerprints import fingerprint_scans
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_SHOWN_TWINS = 4
+"""So many pairs of twins are named in the evidence of a tie."""
+
+
+@dataclass(slots=True)
+class _Component:
+    """Scans that are tied to one another, and by what."""
+
+    scans: list[str] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    twins: list[Twin] = field(default_factory=list)
 
 
 def assign_groups(settings: Settings) -> int:
     """Give every scan that has none a group and a side, and record the groups that become one.
 
-    A scan's side never changes. Where new evidence ties groups on different sides, both keep their
-    side, and the scans of the later side (test after validation after train) are held out of every
-    later snapshot.
+    Fingerprints and twins that are still unknown are found first. A scan's side never changes.
+    Where new evidence ties groups on different sides, both keep their side, and the scans of the
+    later side (test after validation after train) are held out of every later snapshot.
 
     Returns:
         How many scans were given a group.
     """
+    fingerprint_scans(settings)
+    compare_new_scans(settings)
     with writing(settings) as session:
         lock(session, "groups")
         placed = {
@@ -45,17 +61,16 @@ def assign_groups(settings: Settings) -> int:
                 select(ScanGroup.scan_id, ScanGroup.group_id, ScanGroup.side)
             )
         }
-        scans = list(session.scalars(select(Scan.id).order_by(Scan.id)))
         rows = []
-        for members, patients in _components(session, scans, placed):
-            groups = sorted({placed[scan][0] for scan in members if scan in placed})
-            new = [scan for scan in members if scan not in placed]
-            group = groups[0] if groups else _group_id(patients or members)
+        for tied in _components(session, placed):
+            groups = sorted({placed[scan][0] for scan in tied.scans if scan in placed})
+            new = [scan for scan in tied.scans if scan not in placed]
+            group = groups[0] if groups else group_id(tied.people or tied.scans)
             if len(groups) > 1:
-                _merge(session, groups, patients, members, placed)
+                _merge(session, groups, tied, placed)
             if not new:
                 continue
-            sides = {placed[scan][1] for scan in members if scan in placed}
+            sides = {placed[scan][1] for scan in tied.scans if scan in placed}
             side = min(sides, key=SIDES.index) if sides else None
             side = side or draw_side(
                 group,
@@ -68,84 +83,99 @@ def assign_groups(settings: Settings) -> int:
     return copied
 
 
-def _components(
-    session: Session, scans: list[str], placed: dict[str, tuple[str, str]]
-) -> list[tuple[list[str], list[str]]]:
-    """Scans that are tied, with their patients, where something in them is new."""
+def group_id(members: list[str]) -> str:
+    """The id of a new group: of its people where any are known, of its scans otherwise."""
+    return "g-" + hashlib.sha256(min(members).encode()).hexdigest()[:16]
+
+
+def _components(session: Session, placed: dict[str, tuple[str, str]]) -> list[_Component]:
+    """All compared scans, by what ties them."""
+    scans = list(
+        session.scalars(
+            select(Fingerprint.scan_id)
+            .where(Fingerprint.compared_at.is_not(None))
+            .order_by(Fingerprint.scan_id)
+        )
+    )
+    if not scans:
+        return []
     nodes = {scan: index for index, scan in enumerate(scans)}
     edges: list[tuple[int, int]] = []
-    names: list[str] = list(scans)
-
-    def node(name: str) -> int:
-        if name not in nodes:
-            nodes[name] = len(names)
-            names.append(name)
-        return nodes[name]
-
+    people: dict[str, int] = {}
     for kind, column in (("patient", BatchFile.patient_id), ("study", BatchFile.study_id)):
-        rows = session.execute(
+        said = session.execute(
             select(BatchFile.scan_id, BatchFile.site, column)
             .where(BatchFile.scan_id.is_not(None), column.is_not(None))
             .distinct()
         )
-        said = [(str(scan), _folded(site), _folded(name)) for scan, site, name in rows]
-        siteless = {name for _, site, name in said if not site}
-        for scan, site, name in said:
-            where = "" if name in siteless else site
-            edges.append((nodes[scan], node(f"{kind} {where}/{name}")))
+        for scan, person in person_keys(kind, ((str(s), site, name) for s, site, name in said)):
+            if scan in nodes:
+                edges.append((nodes[scan], people.setdefault(person, len(scans) + len(people))))
+    twins = [
+        twin
+        for twin in session.scalars(select(Twin).order_by(Twin.scan_id, Twin.other_id))
+        if twin.scan_id in nodes and twin.other_id in nodes
+    ]
+    edges += [(nodes[twin.scan_id], nodes[twin.other_id]) for twin in twins]
+    first_of: dict[str, int] = {}
     for scan, (group, _) in placed.items():
-        edges.append((nodes[scan], node(f"group {group}")))
+        edges.append((nodes[scan], first_of.setdefault(group, nodes[scan])))
 
-    if not names:
-        return []
     pairs = np.array(edges, dtype=np.int64).reshape(-1, 2)
+    count = len(scans) + len(people)
     graph = coo_array(
-        (np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])),
-        shape=(len(names), len(names)),
+        (np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count)
     )
-    _, component = connected_components(graph, directed=False)
-    members: dict[int, list[str]] = defaultdict(list)
-    patients: dict[int, list[str]] = defaultdict(list)
-    for name, index in nodes.items():
-        label = int(component[index])
-        if index < len(scans):
-            members[label].append(name)
-        elif not name.startswith("group "):
-            patients[label].append(name)
-    return [(members[label], sorted(patients[label])) for label in sorted(members)]
-
-
-def _folded(text: str | None) -> str:
-    return (text or "").strip().casefold()
-
-
-def _group_id(members: list[str]) -> str:
-    return "g-" + hashlib.sha256(min(members).encode()).hexdigest()[:16]
+    _, labels = connected_components(graph, directed=False)
+    components: dict[int, _Component] = defaultdict(_Component)
+    for scan, index in nodes.items():
+        components[int(labels[index])].scans.append(scan)
+    for person, index in sorted(people.items()):
+        components[int(labels[index])].people.append(person)
+    for twin in twins:
+        components[int(labels[nodes[twin.scan_id]])].twins.append(twin)
+    return [components[label] for label in sorted(components)]
 
 
 def _merge(
-    session: Session,
-    groups: list[str],
-    patients: list[str],
-    members: list[str],
-    placed: dict[str, tuple[str, str]],
+    session: Session, groups: list[str], tied: _Component, placed: dict[str, tuple[str, str]]
 ) -> None:
     kept, *merged = groups
-    sides = dict(placed[scan] for scan in members if scan in placed)
-    session.add_all(
-        GroupTie(
-            kept_group_id=kept,
-            merged_group_id=group,
-            kept_side=sides[kept],
-            merged_side=sides[group],
-            evidence=", ".join(patients),
+    sides = dict(placed[scan] for scan in tied.scans if scan in placed)
+    for group in merged:
+        crossing = _crossing(group, tied, placed)
+        best = crossing[0] if crossing else None
+        named = [
+            f"{twin.kind} twins {twin.scan_id[:12]} and {twin.other_id[:12]}, "
+            f"score {twin.score:.3f}"
+            for twin in crossing[:_SHOWN_TWINS]
+        ]
+        session.add(
+            GroupTie(
+                kept_group_id=kept,
+                merged_group_id=group,
+                kept_side=sides[kept],
+                merged_side=sides[group],
+                evidence="; ".join(tied.people + named),
+                scan_id=best.scan_id if best else None,
+                other_id=best.other_id if best else None,
+                score=best.score if best else None,
+            )
         )
-        for group in merged
-    )
     session.execute(update(ScanGroup).where(ScanGroup.group_id.in_(merged)).values(group_id=kept))
-    first = min((placed[scan][1] for scan in members if scan in placed), key=SIDES.index)
+    first = min(sides.values(), key=SIDES.index)
     session.execute(
         update(ScanGroup)
         .where(ScanGroup.group_id == kept, ScanGroup.side != first)
         .values(held_out=True)
     )
+
+
+def _crossing(group: str, tied: _Component, placed: dict[str, tuple[str, str]]) -> list[Twin]:
+    """Twins of which one is in the group and the other is not, the most alike first."""
+
+    def inside(scan: str) -> bool:
+        return scan in placed and placed[scan][0] == group
+
+    found = [twin for twin in tied.twins if inside(twin.scan_id) != inside(twin.other_id)]
+    return sorted(found, key=lambda twin: -twin.score)

@@ -6,17 +6,19 @@ import hashlib
 import io
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from tumorml.datasets.groups import assign_groups
+from tumorml.datasets.labelling import readings_for_task, settled_labels
+from tumorml.datasets.splits import draw_side
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task
 from tumorml.objects import object_store
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import ScanGroup, ScanLabel, Snapshot, SnapshotScan
+from tumorml.results.tables import BatchFile, ScanGroup, Snapshot, SnapshotScan
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -32,10 +34,17 @@ class SnapshotEntry:
     group_id: str
 
 
-def take_snapshot(settings: Settings, task: Task) -> str:
+def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) -> str:
     """Freeze what is known now for a task; the same data gives the same snapshot.
 
-    Scans with two labels, and test scans that a tie connects to training, are held out and counted.
+    Scans whose labels contradict, and those that a tie connects to another side, are held out and
+    counted.
+
+    Args:
+        settings: Where, and how much is enough.
+        task: What is learnt.
+        given_split: Follow the Training and Testing folders that drops came with, file by file, in
+            place of the groups: for benchmarks only. One scan can then stand on both sides.
 
     Returns:
         The snapshot's id, ``s-`` and 16 hex digits of the SHA-256 of its rows.
@@ -45,12 +54,17 @@ def take_snapshot(settings: Settings, task: Task) -> str:
             on both sides of the split.
     """
     assign_groups(settings)
-    entries, held_out = _labelled_scans(settings, task)
+    if given_split:
+        entries, held_out = _scans_as_given(settings, task)
+    else:
+        entries, held_out = _labelled_scans(settings, task)
     _check_counts(settings, task, entries)
-    check_no_leak(entries)
+    if not given_split:
+        check_no_leak(entries)
 
     lines = "".join(f"{e.scan_id},{e.label},{e.split},{e.group_id}\n" for e in entries)
-    snapshot_id = "s-" + hashlib.sha256(f"{task}\n{lines}".encode()).hexdigest()[:16]
+    kind = f"{task}, given split" if given_split else str(task)
+    snapshot_id = "s-" + hashlib.sha256(f"{kind}\n{lines}".encode()).hexdigest()[:16]
     with reading(settings) as session:
         if session.get(Snapshot, snapshot_id) is not None:
             logger.info("snapshot %s is already taken: nothing has changed", snapshot_id)
@@ -68,23 +82,12 @@ def take_snapshot(settings: Settings, task: Task) -> str:
             "task": str(task),
             "counts": nested,
             "held_out": dict(held_out),
+            "given_split": given_split,
             "object_key": key,
         }
         if copy_rows(session, Snapshot, [row], on_conflict_do_nothing=True):
-            copy_rows(
-                session,
-                SnapshotScan,
-                (
-                    {
-                        "snapshot_id": snapshot_id,
-                        "scan_id": e.scan_id,
-                        "label": e.label,
-                        "split": e.split,
-                        "group_id": e.group_id,
-                    }
-                    for e in entries
-                ),
-            )
+            rows = ({"snapshot_id": snapshot_id, **asdict(entry)} for entry in entries)
+            copy_rows(session, SnapshotScan, rows)
     logger.info("snapshot %s: %s, held out %s", snapshot_id, nested, dict(held_out))
     return snapshot_id
 
@@ -97,7 +100,7 @@ def read_snapshot(settings: Settings, snapshot_id: str) -> list[SnapshotEntry]:
                 SnapshotScan.scan_id, SnapshotScan.label, SnapshotScan.split, SnapshotScan.group_id
             )
             .where(SnapshotScan.snapshot_id == snapshot_id)
-            .order_by(SnapshotScan.scan_id)
+            .order_by(SnapshotScan.scan_id, SnapshotScan.split)
         )
         entries = [SnapshotEntry(*row) for row in rows]
     if not entries:
@@ -123,31 +126,62 @@ def check_no_leak(entries: list[SnapshotEntry]) -> None:
 
 
 def _labelled_scans(settings: Settings, task: Task) -> tuple[list[SnapshotEntry], Counter[str]]:
+    """The scans on the sides of their groups, and how many are held out for which reason."""
     with reading(settings) as session:
-        rows = session.execute(
-            select(
-                ScanLabel.scan_id,
-                func.array_agg(ScanLabel.label),
-                ScanGroup.side,
-                ScanGroup.group_id,
-                ScanGroup.held_out,
-            )
-            .join(ScanGroup, ScanGroup.scan_id == ScanLabel.scan_id)
-            .group_by(ScanLabel.scan_id, ScanGroup.side, ScanGroup.group_id, ScanGroup.held_out)
-            .order_by(ScanLabel.scan_id)
+        readings, conflicting = readings_for_task(session, task)
+        groups = session.execute(
+            select(ScanGroup.scan_id, ScanGroup.group_id, ScanGroup.side, ScanGroup.held_out)
         ).all()
     entries: list[SnapshotEntry] = []
     held_out: Counter[str] = Counter()
-    for scan_id, labels, side, group_id, tied in rows:
-        readings = {label_for_task(label, task) for label in labels} - {None}
-        if not readings:
-            continue
+    for scan, group, side, tied in sorted(groups):
+        if scan in conflicting:
+            held_out["label_conflict"] += 1
+        elif scan in readings and tied:
+            held_out["tied_to_another_side"] += 1
+        elif scan in readings:
+            entries.append(SnapshotEntry(scan, readings[scan], side, group))
+    return entries, held_out
+
+
+def _scans_as_given(settings: Settings, task: Task) -> tuple[list[SnapshotEntry], Counter[str]]:
+    """The scans on the sides that their drops gave them; validation is drawn out of training.
+
+    Raises:
+        TumorMLError: No drop came with a split of its own.
+    """
+    with reading(settings) as session:
+        groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
+        settled = settled_labels(session)
+        files = session.execute(
+            select(BatchFile.scan_id, BatchFile.given_split, BatchFile.label)
+            .where(
+                BatchFile.scan_id.is_not(None),
+                BatchFile.given_split.is_not(None),
+                BatchFile.label.is_not(None),
+            )
+            .distinct()
+        ).all()
+    said: dict[tuple[str, str], set[str]] = {}
+    for scan, split, label in files:
+        reading_of = label_for_task(settled.get(str(scan), str(label)), task)
+        if reading_of and scan in groups:
+            said.setdefault((str(scan), str(split)), set()).add(reading_of)
+    if not said:
+        raise TumorMLError(
+            f"No drop came with a split of its own for the task {task}: --given-split follows "
+            "folders named Training and Testing, or a manifest's column split."
+        )
+    share = settings.validation_share / (1 - settings.test_share)
+    entries: list[SnapshotEntry] = []
+    held_out: Counter[str] = Counter()
+    for (scan, split), readings in sorted(said.items()):
         if len(readings) > 1:
             held_out["label_conflict"] += 1
-        elif tied:
-            held_out["tied_to_another_side"] += 1
-        else:
-            entries.append(SnapshotEntry(scan_id, str(readings.pop()), side, group_id))
+            continue
+        if split == "train":
+            split = draw_side(groups[scan], validation_share=share, test_share=0)
+        entries.append(SnapshotEntry(scan, readings.pop(), split, groups[scan]))
     return entries, held_out
 
 

@@ -29,16 +29,21 @@ class ConfusionResamples:
         return _ratio(np.trace(self.counts, axis1=1, axis2=2), self.counts.sum(axis=(1, 2)))
 
     def recall(self) -> NDArray[np.float64]:
-        """[resamples, classes]; 0 where a resample holds no scan of the class."""
-        return _ratio(self._hits(), self.counts.sum(axis=2))
+        """[resamples, classes]; not a number where a resample holds no scan of the class."""
+        return self._of_those_there(_ratio(self._hits(), self.counts.sum(axis=2)))
 
     def precision(self) -> NDArray[np.float64]:
         """[resamples, classes]; 0 where nothing was predicted to be the class."""
-        return _ratio(self._hits(), self.counts.sum(axis=1))
+        return self._of_those_there(_ratio(self._hits(), self.counts.sum(axis=1)))
 
     def f1(self) -> NDArray[np.float64]:
-        """[resamples, classes]."""
-        return _ratio(2 * self._hits(), self.counts.sum(axis=1) + self.counts.sum(axis=2))
+        """[resamples, classes]; not a number where a resample holds no scan of the class."""
+        both = self.counts.sum(axis=1) + self.counts.sum(axis=2)
+        return self._of_those_there(_ratio(2 * self._hits(), both))
+
+    def _of_those_there(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A class that was not drawn says nothing of the model: it is left out, not counted as 0."""
+        return np.where(self.counts.sum(axis=2) > 0, values, np.nan)
 
     def _hits(self) -> NDArray[np.float64]:
         return np.diagonal(self.counts, axis1=1, axis2=2)

@@ -68,14 +68,15 @@ def score(
     precision, recall, f1, support = precision_recall_fscore_support(
         truth, predicted, labels=classes, zero_division=0
     )
+    there = support > 0  # a class without test scans has no part in a macro mean
     areas = [_area(truth == index, probabilities[:, index]) for index in classes]
     known = [area for area in areas if area is not None]
 
     metrics = [
         _with_interval("accuracy", WHOLE, float(np.mean(predicted == truth)), drawn, total),
-        _with_interval("precision_macro", WHOLE, float(precision.mean()), drawn, total),
-        _with_interval("recall_macro", WHOLE, float(recall.mean()), drawn, total),
-        _with_interval("f1_macro", WHOLE, float(f1.mean()), drawn, total),
+        _with_interval("precision_macro", WHOLE, float(precision[there].mean()), drawn, total),
+        _with_interval("recall_macro", WHOLE, float(recall[there].mean()), drawn, total),
+        _with_interval("f1_macro", WHOLE, float(f1[there].mean()), drawn, total),
         Metric(
             "roc_auc_macro",
             WHOLE,
@@ -118,8 +119,8 @@ def _with_interval(
     if index is not None:
         values = values[:, index]
     elif values.ndim == 2:
-        values = values.mean(axis=1)
+        values = np.nanmean(values, axis=1)
     if not scans:
         return Metric(name, where, None, None, None, 0)
-    low, high = np.quantile(values, (0.025, 0.975))
+    low, high = np.nanquantile(values, (0.025, 0.975))
     return Metric(name, where, value, float(low), float(high), scans)

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import select, update
 
+from tumorml.datasets.leaks import held_out_now, leaks_of
 from tumorml.datasets.pixels import split_pixels
-from tumorml.datasets.snapshots import check_no_leak, read_snapshot
+from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.metrics import score
 from tumorml.evaluation.predictions import Answers, write_predictions
@@ -26,8 +27,11 @@ logger = logging.getLogger(__name__)
 def evaluate_run(settings: Settings, run_id: str) -> str:
     """Score a run's model version, and the champion of its task, on the snapshot's test scans.
 
-    Leaves ``evaluation`` and ``prediction`` rows for both. A run that was evaluated before is left
-    as it is, so that its verdict keeps the numbers it was given on.
+    Leaves ``evaluation`` and ``prediction`` rows for both. Test scans that a tie connects to
+    training by now are left out. A run on a given split is scored alone, and twice: as given
+    (``test``), and on the test scans without a twin in training (``test_without_twins``). A run
+    that was evaluated before is left as it is, so that its verdict keeps the numbers it was given
+    on.
 
     Returns:
         The run's id.
@@ -54,7 +58,11 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
     task = Task(run.task)
     labels = LABELS[task]
     entries = read_snapshot(settings, run.snapshot_id)
-    check_no_leak(entries)
+    if run.given_split:
+        champion = None
+    else:
+        check_no_leak(entries)
+        entries = _still_held_apart(settings, entries)
     contenders = [model for model in (challenger, champion) if model is not None]
     results = {}
     for model in contenders:
@@ -65,7 +73,17 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
                 f"Snapshot {run.snapshot_id} has no test scan; drop more labelled scans."
             )
         probabilities = predictor.predict(test.images)
-        metrics = score(test.labels, probabilities, test.group_ids, labels)
+        metrics = {"test": score(test.labels, probabilities, test.group_ids, labels)}
+        if run.given_split:
+            kinds = leaks_of(settings, entries)
+            clean = np.array([kinds[scan] == "none" for scan in test.scan_ids])
+            if clean.any():
+                metrics["test_without_twins"] = score(
+                    test.labels[clean],
+                    probabilities[clean],
+                    [g for g, kept in zip(test.group_ids, clean, strict=True) if kept],
+                    labels,
+                )
         results[model] = (Answers(test.scan_ids, labels, probabilities, test.labels), metrics)
         role = "challenger" if model == challenger else "champion"
         accuracy = float(np.mean(probabilities.argmax(axis=1) == test.labels))
@@ -95,7 +113,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
                     {
                         "run_id": run_id,
                         "model_version_id": model,
-                        "split": "test",
+                        "split": split,
                         "metric": metric.metric,
                         "slice": metric.slice,
                         "value": metric.value,
@@ -103,7 +121,19 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
                         "high": metric.high,
                         "scans": metric.scans,
                     }
-                    for metric in metrics
+                    for split, scored in metrics.items()
+                    for metric in scored
                 ),
             )
     return run_id
+
+
+def _still_held_apart(settings: Settings, entries: list[SnapshotEntry]) -> list[SnapshotEntry]:
+    """The entries without the test scans that a tie connects to another side since the snapshot."""
+    with reading(settings) as session:
+        tied = held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
+    if tied:
+        logger.warning(
+            "%s test scans are held out: they were tied to training meanwhile", len(tied)
+        )
+    return [e for e in entries if e.split != "test" or e.scan_id not in tied]

@@ -141,7 +141,7 @@ def first_model_floors(contest: Contest, policy: Policy) -> list[RuleResult]:
 def f1_gain(contest: Contest, policy: Policy, pair: _Pair) -> RuleResult:
     """The lower bound of the paired gain in macro F1 is above the least gain."""
     new, old = _f1_macro(contest, contest.challenger), _f1_macro(contest, pair.predicted)
-    drawn = pair.challenger.f1().mean(axis=1) - pair.champion.f1().mean(axis=1)
+    drawn = np.nanmean(pair.challenger.f1() - pair.champion.f1(), axis=1)
     low, high = _bounds(drawn, policy)
     threshold = policy.gain.min_gain_points / 100
     scans, groups = _size(contest)
@@ -205,7 +205,7 @@ def _resample(contest: Contest, predicted: NDArray[np.int64], policy: Policy) ->
 
 
 def _bounds(values: NDArray[np.float64], policy: Policy) -> tuple[float, float]:
-    low, high = np.quantile(values, (1 - policy.confidence, policy.confidence))
+    low, high = np.nanquantile(values, (1 - policy.confidence, policy.confidence))
     return float(low), float(high)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tumorml.datasets.splits import SIDES
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.objects import ObjectStore, object_store
@@ -20,6 +22,8 @@ from tumorml.results.session import reading, writing
 from tumorml.results.tables import (
     Epoch,
     Evaluation,
+    GroupTie,
+    Leak,
     ModelVersion,
     Prediction,
     Run,
@@ -27,6 +31,7 @@ from tumorml.results.tables import (
     Verdict,
     VerdictRule,
 )
+from tumorml.results.tables.training import LEAK_KINDS
 from tumorml.settings import Settings
 
 SHOWN_HEATMAPS = 24
@@ -75,8 +80,15 @@ def _render(session: Session, store: ObjectStore, run_id: str) -> str:
     labels = LABELS[Task(run.task)]
     evaluations = session.scalars(select(Evaluation).where(Evaluation.run_id == run_id)).all()
     numbers: dict[str, dict[tuple[str, str], Evaluation]] = {}
+    clean: dict[tuple[str, str], Evaluation] = {}
     for row in evaluations:
-        numbers.setdefault(row.model_version_id, {})[row.metric, row.slice] = row
+        if row.split == "test":
+            numbers.setdefault(row.model_version_id, {})[row.metric, row.slice] = row
+        else:
+            clean[row.metric, row.slice] = row
+    leaks: dict[str, dict[str, int]] = {kind: {} for kind in LEAK_KINDS}
+    for leak in session.scalars(select(Leak).where(Leak.run_id == run_id)):
+        leaks[leak.kind][leak.label] = leak.scans
     epochs = session.scalars(
         select(Epoch).where(Epoch.run_id == run_id).order_by(Epoch.epoch)
     ).all()
@@ -102,9 +114,26 @@ def _render(session: Session, store: ObjectStore, run_id: str) -> str:
         labels=labels,
         contenders=[(role, model) for role, model in contenders if model is not None],
         numbers=numbers,
+        clean=clean,
+        leaks=leaks,
+        ties=_ties(session, run),
         figures=figures,
         heatmaps=_heatmaps(session, store, run_id, verdict.challenger_id),
     )
+
+
+def _ties(session: Session, run: Run) -> dict[str, int]:
+    """How many groups had become one when the run began, by the sides that they stood on."""
+    rows = session.execute(
+        select(GroupTie.kept_side, GroupTie.merged_side, func.count())
+        .where(GroupTie.created_at <= run.created_at)
+        .group_by(GroupTie.kept_side, GroupTie.merged_side)
+    )
+    ties: Counter[str] = Counter()
+    for kept, merged, count in rows:
+        first, second = sorted((kept, merged), key=SIDES.index)
+        ties[first if first == second else f"{first} and {second}"] += count
+    return dict(ties)
 
 
 def _confusion(

@@ -59,6 +59,8 @@ def copy_rows(
 def _field(value: Any) -> str:
     if value is None:
         return ""  # unquoted, and so NULL; an empty text is quoted
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, bytes):
+        value = f"\\x{value.hex()}"
+    elif isinstance(value, dict | list | tuple):
         value = json.dumps(value)
     return '"' + str(value).replace('"', '""') + '"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -9,9 +11,12 @@ from functools import lru_cache
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
 from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def writer_url(settings: Settings) -> str:
@@ -47,6 +52,24 @@ def reading(settings: Settings) -> Iterator[Session]:
     """One read-only transaction."""
     with Session(_engine(reader_url(settings))) as session:
         yield session
+
+
+@contextmanager
+def alone(settings: Settings, name: str) -> Iterator[None]:
+    """Hold an advisory lock through many transactions; it falls when the process dies."""
+    engine = create_engine(writer_url(settings), poolclass=NullPool)
+    query = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            waited = 0
+            while not connection.execute(query, {"name": name}).scalar_one():
+                if waited % 30 == 0:
+                    logger.info("another process is the %s; waiting for it", name)
+                waited += 1
+                time.sleep(1)
+            yield
+    finally:
+        engine.dispose()
 
 
 def lock(session: Session, name: str) -> None:

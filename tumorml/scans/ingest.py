@@ -12,6 +12,7 @@ from tumorml.objects import object_store
 from tumorml.results.session import reading
 from tumorml.results.tables import Batch, BatchFile
 from tumorml.scans.claim import read_claim
+from tumorml.scans.fingerprints import fingerprint_scans
 from tumorml.scans.intake import Progress, read_drop
 from tumorml.scans.put_away import put_away
 from tumorml.scans.record import record
@@ -48,6 +49,7 @@ def ingest_batch(settings: Settings, batch_id: str, *, on_progress: Progress | N
         intake = read_drop(settings, store, batch_id, claim, batch.claimed_at, on_progress)
         record(settings, batch_id, claim, intake, time.monotonic() - started)
     put_away(settings, store, batch_id, claim)
+    fingerprint_scans(settings, batch_id)
     with reading(settings) as session:
         counts = session.execute(
             select(BatchFile.outcome, func.count())

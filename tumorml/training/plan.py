@@ -12,7 +12,7 @@ from tumorml.labels import Task
 from tumorml.recipes.recipe import load_recipe
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Champion, Run, Verdict
+from tumorml.results.tables import Champion, Run, Snapshot, Verdict
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,9 +40,8 @@ def plan_run(
     """Plan the run of a recipe on a snapshot.
 
     The same trigger, recipe and seed always lead to the same run, on the snapshot that it was first
-    planned on. Without ``force``
-    there is nothing to do where this recipe was already judged on this very snapshot, against the
-    champion of today.
+    planned on. Without ``force`` there is nothing to do where this recipe was already judged on
+    this very snapshot, against the champion of today.
 
     Args:
         settings: Where, and the default recipe and seed.
@@ -65,6 +64,7 @@ def plan_run(
     run_id = "r-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
     with reading(settings) as session:
+        snapshot = session.get_one(Snapshot, snapshot_id)
         # Asked again, for instance by a cleared task: the run of then, on the snapshot of then.
         known_run = session.scalar(
             select(Run.id).where(
@@ -72,6 +72,7 @@ def plan_run(
                 Run.task == str(task),
                 Run.recipe_digest == chosen.digest,
                 Run.seed == seed,
+                Run.given_split.is_(snapshot.given_split),
             )
         )
         if known_run is not None:
@@ -99,7 +100,9 @@ def plan_run(
             )
         )
     # Against another champion than that of then, the same model may win.
-    known = judged is not None and champion in (judged.challenger_id, judged.champion_id)
+    known = judged is not None and (
+        snapshot.given_split or champion in (judged.challenger_id, judged.champion_id)
+    )
     if judged is not None and known and not force:
         return Plan(
             None,
@@ -119,6 +122,7 @@ def plan_run(
             "seed": seed,
             "epochs": chosen.epochs,
             "trigger": trigger,
+            "given_split": snapshot.given_split,
         }
         copy_rows(session, Run, [row], on_conflict_do_nothing=True)
     logger.info(

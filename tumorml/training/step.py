@@ -6,24 +6,21 @@ import logging
 import platform
 import shutil
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.pool import NullPool
 
+from tumorml.datasets.leaks import write_leak_report
 from tumorml.datasets.pixels import split_pixels
-from tumorml.datasets.snapshots import check_no_leak, read_snapshot
+from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.memory import peak_memory_bytes
 from tumorml.models.store import put_model
 from tumorml.recipes.recipe import recipe_from_text
-from tumorml.results.session import reading, writer_url, writing
+from tumorml.results.session import alone, reading, writing
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
 from tumorml.settings import PROJECT_ROOT, Settings
 
@@ -48,7 +45,7 @@ def train_run(settings: Settings, run_id: str) -> str:
         TumorMLError: The run does not exist, its data leaks, or training cannot go on; the run is
             marked as failed with the reason.
     """
-    with _only_trainer(settings, run_id):
+    with alone(settings, f"trainer of {run_id}"):
         with reading(settings) as session:
             run = session.get(Run, run_id)
             known = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run_id))
@@ -73,7 +70,7 @@ def _train(settings: Settings, run: Run) -> str:
     recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
     task = Task(run.task)
     entries = read_snapshot(settings, run.snapshot_id)
-    check_no_leak(entries)
+    _check_leaks(settings, run, entries)
     _set_run(
         settings,
         run.id,
@@ -147,22 +144,24 @@ def _train(settings: Settings, run: Run) -> str:
     return model_id
 
 
-@contextmanager
-def _only_trainer(settings: Settings, run_id: str) -> Iterator[None]:
-    """Hold the run's advisory lock on a connection of its own; it falls when the process dies."""
-    engine = create_engine(writer_url(settings), poolclass=NullPool)
-    query = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
-    try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            waited = 0
-            while not connection.execute(query, {"name": f"trainer of {run_id}"}).scalar_one():
-                if waited % 30 == 0:
-                    logger.info("another process trains run %s; waiting for it", run_id)
-                waited += 1
-                time.sleep(1)
-            yield
-    finally:
-        engine.dispose()
+def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> None:
+    """Write the run's leak report; fail where training data touches a test group.
+
+    Raises:
+        TumorMLError: It does, by the groups of the snapshot or by what is known today, and the run
+            is no benchmark on a given split.
+    """
+    kinds = write_leak_report(settings, run.id, entries)
+    if run.given_split:
+        return
+    check_no_leak(entries)
+    leaking = sorted(scan for scan, kind in kinds.items() if kind != "none")
+    if leaking:
+        raise TumorMLError(
+            f"{len(leaking)} test scans of snapshot {run.snapshot_id} have a twin in its training "
+            f"data by now, for instance {leaking[0]} ({kinds[leaking[0]]}): no model may be judged "
+            "on them. A new run takes a new snapshot, in which they are held out."
+        )
 
 
 def _write_epoch(

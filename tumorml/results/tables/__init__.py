@@ -1,7 +1,17 @@
 """The results store's tables, by domain."""
 
 from tumorml.results.tables.base import Base
-from tumorml.results.tables.intake import Batch, BatchFile, GroupTie, Scan, ScanGroup, ScanLabel
+from tumorml.results.tables.intake import (
+    Batch,
+    BatchFile,
+    Fingerprint,
+    GroupTie,
+    LabelDecision,
+    Scan,
+    ScanGroup,
+    ScanLabel,
+    Twin,
+)
 from tumorml.results.tables.judgement import (
     Champion,
     Evaluation,
@@ -12,6 +22,7 @@ from tumorml.results.tables.judgement import (
 from tumorml.results.tables.training import (
     Artifact,
     Epoch,
+    Leak,
     ModelVersion,
     Run,
     Snapshot,
@@ -26,7 +37,10 @@ __all__ = [
     "Champion",
     "Epoch",
     "Evaluation",
+    "Fingerprint",
     "GroupTie",
+    "LabelDecision",
+    "Leak",
     "ModelVersion",
     "Prediction",
     "Run",
@@ -35,6 +49,7 @@ __all__ = [
     "ScanLabel",
     "Snapshot",
     "SnapshotScan",
+    "Twin",
     "Verdict",
     "VerdictRule",
 ]

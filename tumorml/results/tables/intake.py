@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tumorml.results.tables.base import Base, CreatedAt, Timestamp
@@ -121,6 +121,59 @@ class ScanGroup(Base):
     created_at: Mapped[CreatedAt]
 
 
+class Fingerprint(Base):
+    """What is kept of a scan to know it again however it was re-encoded, resized or mirrored."""
+
+    __tablename__ = "fingerprint"
+    __table_args__ = (
+        Index("ix_fingerprint_new", "scan_id", postgresql_where="compared_at is null"),
+    )
+
+    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
+    version: Mapped[int]
+    """Of the way it was made; two of different versions are not compared."""
+    keys: Mapped[bytes | None]
+    """int8 [2, 42]; null where no head stands out, and for ``grids`` and ``thumbnail`` then too."""
+    grids: Mapped[bytes | None]
+    """int8 [2, 8, 8]."""
+    thumbnail: Mapped[bytes | None]
+    """uint8 [height, width]."""
+    height: Mapped[int | None]
+    """Of the thumbnail, in pixels."""
+    compared_at: Mapped[Timestamp | None]
+    """Since when the scan's twins are known; null for a new one."""
+
+
+class Twin(Base):
+    """Two scans that show the same picture, or nearly; confirmed on their pixels."""
+
+    __tablename__ = "twin"
+    __table_args__ = (CheckConstraint("scan_id < other_id", name="order"),)
+
+    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
+    other_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True, index=True)
+    kind: Mapped[str]
+    """``reencoded``, ``mirrored`` (or turned), or ``similar`` (the next slice, or cut)."""
+    score: Mapped[float]
+    """Mean local correlation of the aligned heads, up to 1."""
+    orientation: Mapped[int]
+    """How the other is turned to lie on the scan: 0 as it is, 1-3 quarter turns, 4-7 mirrored."""
+    created_at: Mapped[CreatedAt]
+
+
+class LabelDecision(Base):
+    """What a person settled a scan's label to be; the newest of a scan counts."""
+
+    __tablename__ = "label_decision"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), index=True)
+    label: Mapped[str]
+    reason: Mapped[str]
+    who: Mapped[str]
+    created_at: Mapped[CreatedAt]
+
+
 class GroupTie(Base):
     """Why two groups became one: the evidence, so that a person can look."""
 
@@ -131,6 +184,9 @@ class GroupTie(Base):
     kept_side: Mapped[str]
     merged_side: Mapped[str]
     evidence: Mapped[str]
-    """For instance ``patient p-17``."""
+    """For instance ``patient delft/p-17`` or ``mirrored twins ab12... and cd34..., score 0.98``."""
+    scan_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"))
+    """With ``other_id`` the pair of twins that caused it, where ids did not."""
+    other_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"))
     score: Mapped[float | None]
     created_at: Mapped[CreatedAt]

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tumorml.results.tables.base import Base, CreatedAt, Timestamp
 
+LEAK_KINDS = ("exact", "reencoded", "mirrored", "similar", "same_group", "none")
+"""How a test scan's closest training scan is related to it, the closest kind first."""
 RUN_STATES = ("planned", "training", "trained", "evaluated", "judged", "failed")
 
 
@@ -23,6 +25,8 @@ class Snapshot(Base):
     """Scans for each split and label."""
     held_out: Mapped[dict[str, Any]]
     """Scans that were left out, for each reason."""
+    given_split: Mapped[bool] = mapped_column(server_default="false")
+    """Follows a public set's own folders, not the groups: for benchmarks only."""
     object_key: Mapped[str]
     created_at: Mapped[CreatedAt]
 
@@ -34,9 +38,26 @@ class SnapshotScan(Base):
 
     snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
     scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
+    split: Mapped[str] = mapped_column(primary_key=True)
+    """Part of the key: on a given split one scan can stand on both sides."""
     label: Mapped[str]
-    split: Mapped[str]
     group_id: Mapped[str]
+
+
+class Leak(Base):
+    """How many of a run's test scans have a twin among its training scans, by kind and label.
+
+    On the service's own split every kind but ``none`` is 0, or the run fails before it trains.
+    """
+
+    __tablename__ = "leak"
+    __table_args__ = (CheckConstraint(f"kind in {LEAK_KINDS}", name="kind"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    scans: Mapped[int]
+    created_at: Mapped[CreatedAt]
 
 
 class Run(Base):

@@ -1,0 +1,95 @@
+"""Labels that contradict, and how people settle them."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from tests.datasets.test_snapshots import four_class_batch
+from tests.rows import Dropped, add_batch, add_twins, scan_of
+from tumorml.datasets.labelling import settle_label
+from tumorml.datasets.snapshots import read_snapshot, take_snapshot
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.results.session import reading
+from tumorml.results.tables import Snapshot
+from tumorml.settings import Settings
+
+
+def conflicts(settings: Settings) -> set[frozenset[str]]:
+    with reading(settings) as session:
+        rows = session.execute(text("select scan, other_scan from label_conflict")).all()
+    return {frozenset(filter(None, row)) for row in rows}
+
+
+def labels_in_snapshot(settings: Settings, task: Task = Task.FOUR_CLASS) -> dict[str, str]:
+    return {e.scan_id: e.label for e in read_snapshot(settings, take_snapshot(settings, task))}
+
+
+def test_a_scan_with_two_labels_is_held_out_until_somebody_settles_it(settings: Settings) -> None:
+    add_batch(settings, "b1", [*four_class_batch(), Dropped("x", "glioma")])
+    add_batch(settings, "b2", [Dropped("x", "meningioma")])
+    assert conflicts(settings) == {frozenset({scan_of("x")})}
+    assert scan_of("x") not in labels_in_snapshot(settings)
+    assert settle_label(settings, scan_of("x")[:12], "Meningioma", reason="MR 7", who="me")
+    assert conflicts(settings) == set()
+    assert labels_in_snapshot(settings)[scan_of("x")] == "meningioma"
+    with reading(settings) as session:
+        held_out = [row.held_out for row in session.query(Snapshot).order_by(Snapshot.created_at)]
+    assert held_out == [{"label_conflict": 1}, {}]
+
+
+def test_twins_of_one_picture_with_two_labels_are_both_held_out(settings: Settings) -> None:
+    add_batch(settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "no")])
+    add_twins(settings, "x", "y", kind="mirrored")
+    x, y = scan_of("x"), scan_of("y")
+    add_batch(settings, "c", [Dropped("y", "pituitary")])
+    assert frozenset({x, y}) in conflicts(settings)
+    assert not {x, y} & labels_in_snapshot(settings).keys()
+
+
+def test_a_person_may_settle_that_twins_differ(settings: Settings) -> None:
+    add_batch(
+        settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "pituitary")]
+    )
+    add_twins(settings, "x", "y")
+    settle_label(settings, scan_of("x"), "glioma", reason="seen", who="me")
+    assert conflicts(settings)
+    settle_label(settings, scan_of("y"), "pituitary", reason="seen", who="me")
+    assert conflicts(settings) == set()
+    labels = labels_in_snapshot(settings)
+    assert (labels[scan_of("x")], labels[scan_of("y")]) == ("glioma", "pituitary")
+
+
+def test_neighbouring_slices_may_have_different_labels(settings: Settings) -> None:
+    add_batch(
+        settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "no_tumor")]
+    )
+    add_twins(settings, "x", "y", kind="similar", score=0.89)
+    assert conflicts(settings) == set()
+    assert {scan_of("x"), scan_of("y")} <= labels_in_snapshot(settings).keys()
+
+
+def test_a_tumor_of_unknown_kind_does_not_contradict_a_kind(settings: Settings) -> None:
+    add_batch(settings, "b1", [*four_class_batch(), Dropped("x", "glioma")])
+    add_batch(settings, "b2", [Dropped("x", "tumor")])
+    assert conflicts(settings) == set()
+    assert labels_in_snapshot(settings)[scan_of("x")] == "glioma"
+    assert labels_in_snapshot(settings, Task.BINARY)[scan_of("x")] == "tumor"
+
+
+@pytest.mark.parametrize(
+    ("scan", "label", "reason", "message"),
+    [
+        ("ffff", "glioma", "why", "no scan begins like that"),
+        ("", "glioma", "why", "cannot be told"),
+        (scan_of("x"), "cyst", "why", "'cyst' is no label"),
+        (scan_of("x"), "glioma", " ", "needs a reason"),
+    ],
+)
+def test_what_cannot_be_settled_is_refused_in_words(
+    settings: Settings, scan: str, label: str, reason: str, message: str
+) -> None:
+    add_batch(settings, "b", [Dropped("x", "glioma"), Dropped("y", "glioma")])
+    with pytest.raises(TumorMLError, match=message):
+        settle_label(settings, scan, label, reason=reason, who="me")

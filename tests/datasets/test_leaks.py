@@ -1,0 +1,116 @@
+"""The leak report, and the split that a data set came with."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from sqlalchemy import select
+
+from tests.datasets.test_snapshots import four_class_batch
+from tests.rows import Dropped, add_batch, add_twins, scan_of
+from tumorml.datasets.leaks import leaks_of, write_leak_report
+from tumorml.datasets.snapshots import read_snapshot, take_snapshot
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.results.session import reading
+from tumorml.results.tables import Leak, Run, Snapshot
+from tumorml.settings import Settings
+from tumorml.training.plan import plan_run
+from tumorml.training.step import train_run
+
+TASK = Task.FOUR_CLASS
+
+
+def leaking_set(settings: Settings) -> None:
+    """A public set as they are: its Testing folder holds relatives of what is in Training."""
+    test = [
+        Dropped(name, "glioma", patient, None, "test")
+        for name, patient in (
+            ("glioma-0", None),
+            ("copy", None),
+            ("mirror", None),
+            ("next", None),
+            ("kin", "glioma-3"),
+            ("clean", None),
+        )
+    ]
+    train = [dropped._replace(given_split="train") for dropped in four_class_batch()]
+    add_batch(settings, "b", train + test)
+    add_twins(settings, "copy", "glioma-20")
+    add_twins(settings, "copy", "glioma-22", kind="similar", score=0.9)
+    add_twins(settings, "mirror", "meningioma-8", kind="mirrored")
+    add_twins(settings, "next", "glioma-30", kind="similar", score=0.9)
+
+
+def test_each_test_scan_is_counted_by_its_closest_relative_in_training(settings: Settings) -> None:
+    leaking_set(settings)
+    entries = read_snapshot(settings, take_snapshot(settings, TASK, given_split=True))
+    kinds = leaks_of(settings, entries)
+    # The pair of mirrored twins has two labels, but on a given split files are taken as they are.
+    assert {name: kinds[scan_of(name)] for name in ("copy", "mirror", "next", "kin", "clean")} == {
+        "copy": "reencoded",
+        "mirror": "mirrored",
+        "next": "similar",
+        "kin": "same_group",
+        "clean": "none",
+    }
+    assert kinds[scan_of("glioma-0")] == "exact"
+
+
+def test_a_given_split_is_followed_file_by_file(settings: Settings) -> None:
+    leaking_set(settings)
+    own = take_snapshot(settings, TASK)
+    given = take_snapshot(settings, TASK, given_split=True)
+    assert own != given
+    splits = Counter(
+        e.split for e in read_snapshot(settings, given) if e.scan_id == scan_of("glioma-0")
+    )
+    assert splits["test"] == 1 and splits.total() == 2
+    assert sum(e.split == "test" for e in read_snapshot(settings, given)) == 6
+    with reading(settings) as session:
+        assert session.get_one(Snapshot, given).given_split
+    plan = plan_run(settings, given, task=TASK, trigger="t")
+    with reading(settings) as session:
+        assert session.get_one(Run, plan.run_id).given_split
+
+
+def test_without_a_split_of_its_own_there_is_none_to_follow(settings: Settings) -> None:
+    add_batch(settings, "b", four_class_batch())
+    with pytest.raises(TumorMLError, match="came with a split of its own"):
+        take_snapshot(settings, TASK, given_split=True)
+
+
+def test_the_leak_report_has_a_row_for_each_kind_and_label(settings: Settings) -> None:
+    leaking_set(settings)
+    snapshot = take_snapshot(settings, TASK, given_split=True)
+    run_id = str(plan_run(settings, snapshot, task=TASK, trigger="t").run_id)
+    for _ in range(2):
+        write_leak_report(settings, run_id, read_snapshot(settings, snapshot))
+    with reading(settings) as session:
+        counts = {row.kind: row.scans for row in session.scalars(select(Leak))}
+    assert counts == {
+        "exact": 1,
+        "reencoded": 1,
+        "mirrored": 1,
+        "similar": 1,
+        "same_group": 1,
+        "none": 1,
+    }
+
+
+def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings) -> None:
+    add_batch(settings, "b", [d._replace(patient=None) for d in four_class_batch()])
+    snapshot = take_snapshot(settings, TASK)
+    run_id = str(plan_run(settings, snapshot, task=TASK, trigger="t").run_id)
+    names = {scan_of(d.name): d.name for d in four_class_batch()}
+    entries = read_snapshot(settings, snapshot)
+    seen = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
+    held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
+    add_twins(settings, names[seen], names[held], kind="mirrored")
+    with pytest.raises(TumorMLError, match=r"1 test scans .* twin in its training data"):
+        train_run(settings, run_id)
+    with reading(settings) as session:
+        run = session.get_one(Run, run_id)
+        assert run.state == "failed" and "mirrored" in str(run.reason)
+    assert held not in {e.scan_id for e in read_snapshot(settings, take_snapshot(settings, TASK))}

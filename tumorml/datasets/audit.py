@@ -1,0 +1,178 @@
+"""What a set of scans gives away: test images with twins in training, labels that contradict.
+
+``summarise`` is a pure function of files, twins and groups, wherever they come from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+
+from tumorml.datasets.audit_findings import (
+    HELD_OUT,
+    KINDS,
+    TWO_LABELS,
+    Audit,
+    AuditedFile,
+    Conflict,
+    Finding,
+    LabelCount,
+    Place,
+    ScanTwin,
+)
+from tumorml.datasets.splits import SIDES
+from tumorml.datasets.twins import SAME_PICTURE
+from tumorml.labels import LABELS, Task, label_for_task
+
+
+def summarise(
+    files: Sequence[AuditedFile], twins: Sequence[ScanTwin], groups: Mapping[str, Place]
+) -> Audit:
+    """The audit of a set.
+
+    Args:
+        files: All files, readable or not, at least one readable.
+        twins: Pairs of different scans, each pair once.
+        groups: The place of each scan, by its id.
+    """
+    read = [file for file in files if file.scan_id]
+    has_split = {"train", "test"} <= {file.split for file in read}
+    training = _Training([file for file in read if file.split == "train" or not has_split], twins)
+    findings = []
+    for file in files:
+        if file.scan_id is None:
+            findings.append(Finding(file))
+            continue
+        group = groups[file.scan_id].group_id
+        asked = file.split == "test" or not has_split
+        findings.append(training.finding(file, group) if asked else Finding(file, group))
+    conflicts = list(_conflicts(read, twins))
+    sides: dict[str, set[str]] = defaultdict(set)
+    for file in read:
+        if file.scan_id and file.split:
+            sides[groups[file.scan_id].group_id].add(file.split)
+    torn = {group for group, splits in sides.items() if len(splits) > 1}
+    placed = {groups[file.scan_id] for file in read if file.scan_id}
+    return Audit(
+        findings=findings,
+        has_split=has_split,
+        labels=_label_counts(findings, has_split),
+        conflicts=conflicts,
+        honest=_honest(read, groups, conflicts),
+        groups=Counter(place.side for place in placed),
+        torn_groups=len(torn),
+        torn_files=sum(
+            finding.group_id in torn and finding.file.split == "test" for finding in findings
+        ),
+    )
+
+
+def contradict(first: str | None, second: str | None) -> bool:
+    """Whether two labels cannot both be right: ``tumor`` and ``glioma`` can."""
+    if first is None or second is None or first == second:
+        return False
+    readings = [[label_for_task(label, task) for task in Task] for label in (first, second)]
+    both = [(one, other) for one, other in zip(*readings, strict=True) if one and other]
+    return not both or any(one != other for one, other in both)
+
+
+class _Training:
+    """The files in which twins are looked for, found by pixels, by twin and by person."""
+
+    def __init__(self, files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> None:
+        self._by_bytes: dict[str | None, list[AuditedFile]] = defaultdict(list)
+        self._by_scan: dict[str | None, list[AuditedFile]] = defaultdict(list)
+        self._by_person: dict[str, list[AuditedFile]] = defaultdict(list)
+        for file in files:
+            self._by_bytes[file.sha256].append(file)
+            self._by_scan[file.scan_id].append(file)
+            for person in file.persons:
+                self._by_person[person].append(file)
+        self._best: dict[str, tuple[int, float, str]] = {}
+        for twin in twins:
+            for scan, other in ((twin.scan_id, twin.other_id), (twin.other_id, twin.scan_id)):
+                if other in self._by_scan:
+                    found = (KINDS.index(twin.kind), -twin.score, other)
+                    self._best[scan] = min(found, self._best.get(scan, found))
+
+    def finding(self, file: AuditedFile, group: str) -> Finding:
+        """The surest tie of a file to another one here."""
+        if twin := _another(self._by_bytes.get(file.sha256, ()), file):
+            return Finding(file, group, "exact", twin, 1.0, byte_identical=True)
+        if twin := _another(self._by_scan.get(file.scan_id, ()), file):
+            return Finding(file, group, "exact", twin, 1.0)
+        if best := self._best.get(file.scan_id or ""):
+            kind, score, other = best
+            return Finding(file, group, KINDS[kind], self._by_scan[other][0], -score)
+        for person in file.persons:
+            if twin := _another(self._by_person.get(person, ()), file):
+                return Finding(file, group, "same_patient", twin)
+        return Finding(file, group)
+
+
+def _another(files: Iterable[AuditedFile], file: AuditedFile) -> AuditedFile | None:
+    return next((other for other in files if other is not file), None)
+
+
+def _label_counts(findings: Iterable[Finding], has_split: bool) -> list[LabelCount]:
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    identical: Counter[str] = Counter()
+    for finding in findings:
+        if finding.file.scan_id and (finding.file.split == "test" or not has_split):
+            label = finding.file.label or ""
+            kinds[label][finding.twin_in_training] += 1
+            identical[label] += finding.byte_identical
+    return [
+        LabelCount(label, {kind: kinds[label][kind] for kind in KINDS}, identical[label])
+        for label in _sorted(kinds)
+    ]
+
+
+def _conflicts(files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> Iterator[Conflict]:
+    """Of one scan, each file against the first of every other label; of twins, one for each two."""
+    by_label: dict[str, dict[str, list[AuditedFile]]] = defaultdict(lambda: defaultdict(list))
+    for file in files:
+        if file.scan_id and file.label:
+            by_label[file.scan_id][file.label].append(file)
+    for labels in by_label.values():
+        for (label, said), (other, others) in combinations(labels.items(), 2):
+            if contradict(label, other):
+                few, many = sorted((said, others), key=len)
+                yield from (Conflict(few[0], file, "exact", 1.0) for file in many)
+    for twin in twins:
+        if twin.score < SAME_PICTURE:
+            continue
+        for label, said in by_label.get(twin.scan_id, {}).items():
+            for other, others in by_label.get(twin.other_id, {}).items():
+                if contradict(label, other):
+                    yield Conflict(said[0], others[0], twin.kind, twin.score)
+
+
+def _honest(
+    files: Iterable[AuditedFile], groups: Mapping[str, Place], conflicts: Iterable[Conflict]
+) -> dict[str, dict[str, int]]:
+    held_out = {file.scan_id for c in conflicts for file in (c.first, c.second)}
+    said: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if file.scan_id:
+            said[file.scan_id] |= {file.label} if file.label else set()
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for scan, labels in said.items():
+        side = HELD_OUT if scan in held_out else groups[scan].side
+        counts[_one_label(labels)][side] += 1
+    return {
+        label: {side: counts[label][side] for side in (*SIDES, HELD_OUT)}
+        for label in _sorted(counts)
+    }
+
+
+def _one_label(labels: set[str]) -> str:
+    """The label that says most; the empty one where there is none."""
+    if any(contradict(first, second) for first, second in combinations(labels, 2)):
+        return TWO_LABELS
+    return min(labels, key=lambda label: (label not in LABELS[Task.FOUR_CLASS], label), default="")
+
+
+def _sorted(labels: Iterable[str]) -> list[str]:
+    return sorted(labels, key=lambda label: (label in ("", TWO_LABELS), label))

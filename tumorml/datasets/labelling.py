@@ -1,0 +1,88 @@
+"""What each scan shows, as batches said and as people settled it; and where that contradicts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tumorml.errors import TumorMLError
+from tumorml.labels import LABELS, Task, label_for_task, parse_label
+from tumorml.results.session import writing
+from tumorml.results.tables import LabelDecision, Scan, ScanLabel, Twin
+from tumorml.settings import Settings
+
+SAME_PICTURE_KINDS = ("reencoded", "mirrored")
+"""Kinds of twins that show one picture; a similar one may be the next slice."""
+
+
+def settle_label(settings: Settings, scan: str, label: str, *, reason: str, who: str) -> str:
+    """Settle what a scan shows; what batches said of it does not count any more.
+
+    Every decision stays as a row of ``label_decision``; the newest counts.
+
+    Args:
+        settings: Where.
+        scan: The scan's id, or as much of its beginning as no other scan shares.
+        label: In any spelling that folders may have.
+        reason: Why, kept for ever.
+        who: Who says so.
+
+    Returns:
+        The scan's whole id.
+
+    Raises:
+        TumorMLError: There is no such scan or label, or no reason is given.
+    """
+    if not reason.strip():
+        raise TumorMLError("Settling a label needs a reason.")
+    parsed = parse_label(label)
+    if parsed is None:
+        known = sorted(set(LABELS[Task.FOUR_CLASS]) | set(LABELS[Task.BINARY]))
+        raise TumorMLError(f"{label!r} is no label; one of {', '.join(known)} is.")
+    with writing(settings) as session:
+        ids = session.scalars(
+            select(Scan.id).where(Scan.id.startswith(scan, autoescape=True)).limit(2)
+        ).all()
+        if not scan or len(ids) != 1:
+            found = "more than one scan begins" if ids else "no scan begins"
+            raise TumorMLError(
+                f"The scan {scan!r} cannot be told: {found} like that. The view label_conflict "
+                "lists the scans whose labels contradict."
+            )
+        session.add(LabelDecision(scan_id=ids[0], label=parsed, reason=reason, who=who))
+        return ids[0]
+
+
+def settled_labels(session: Session) -> dict[str, str]:
+    """The labels that people settled, by scan id; the newest of each."""
+    decisions = select(LabelDecision.scan_id, LabelDecision.label).order_by(LabelDecision.id)
+    return dict(session.execute(decisions).all())
+
+
+def readings_for_task(session: Session, task: Task) -> tuple[dict[str, str], set[str]]:
+    """What each scan shows in a task's space, and the scans that stand in a conflict.
+
+    A conflict is one scan with two readings, or two twins that show one picture and have different
+    readings, unless a person settled both.
+    """
+    settled = settled_labels(session)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for scan, label in session.execute(select(ScanLabel.scan_id, ScanLabel.label)):
+        labels[scan].add(label)
+    labels |= {scan: {label} for scan, label in settled.items()}
+    readings: dict[str, str] = {}
+    conflicting: set[str] = set()
+    for scan, said in labels.items():
+        read = {label_for_task(label, task) for label in said} - {None}
+        if len(read) > 1:
+            conflicting.add(scan)
+        elif read:
+            readings[scan] = str(read.pop())
+    same_picture = select(Twin.scan_id, Twin.other_id).where(Twin.kind.in_(SAME_PICTURE_KINDS))
+    for scan, other in session.execute(same_picture):
+        one, two = readings.get(scan), readings.get(other)
+        if one and two and one != two and not (scan in settled and other in settled):
+            conflicting |= {scan, other}
+    return {scan: read for scan, read in readings.items() if scan not in conflicting}, conflicting

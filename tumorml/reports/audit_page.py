@@ -1,0 +1,73 @@
+"""An audit as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from tumorml.datasets.audit_findings import HELD_OUT, KINDS, TWIN_KINDS, Audit
+from tumorml.datasets.splits import SIDES
+from tumorml.datasets.twins import LEAST_LIKENESS, SAME_PICTURE
+from tumorml.reports.audit_pairs import Pair
+
+KIND_WORDS = {
+    "exact": "exact copy",
+    "reencoded": "re-encoded",
+    "mirrored": "mirrored or turned",
+    "similar": "similar",
+    "same_patient": "same patient",
+    "none": "none",
+}
+"""What people read for each kind; ``similar`` may be the next slice of the same patient."""
+LISTED = 100
+"""So many conflicts, and reasons for unreadable files, are listed; the CSV has them all."""
+
+
+def audit_page(
+    audit: Audit,
+    *,
+    name: str,
+    pairs: Sequence[Pair],
+    pictures: Mapping[str, bytes],
+    companions: int = 0,
+    notes: Sequence[str] = (),
+) -> str:
+    """The page.
+
+    Args:
+        audit: What it is about.
+        name: Of the set.
+        pairs: Those that are shown, in order.
+        pictures: JPEGs by path; a file without one is shown as missing.
+        companions: How many files of the set accompany scans and were passed over.
+        notes: Sentences about how the set was understood.
+    """
+    environment = Environment(
+        loader=PackageLoader("tumorml.reports"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("audit.html").render(
+        audit=audit,
+        name=name,
+        pairs=pairs,
+        pictures={
+            path: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+            for path, jpeg in pictures.items()
+        },
+        companions=companions,
+        notes=notes,
+        kinds=KINDS,
+        twin_kinds=TWIN_KINDS,
+        words=KIND_WORDS,
+        sides=SIDES,
+        held_out=HELD_OUT,
+        listed=LISTED,
+        least_likeness=LEAST_LIKENESS,
+        same_picture=SAME_PICTURE,
+        made_at=datetime.now(UTC),
+    )

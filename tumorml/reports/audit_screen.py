@@ -1,0 +1,77 @@
+"""An audit on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tumorml.datasets.audit_findings import HELD_OUT, KINDS, Audit
+from tumorml.datasets.splits import SIDES
+from tumorml.reports.audit_page import KIND_WORDS
+
+_SHOWN = 5
+
+
+def print_audit(console: Console, audit: Audit) -> None:
+    """Print the verdict, the counts, what contradicts or is unreadable, and the honest split."""
+    whole = audit.whole
+    colour = "red" if audit.leaks else "green"
+    console.print(f"\n[bold {colour}]{escape(audit.verdict)}[/]\n", highlight=False)
+    asked = "test images" if audit.has_split else "images"
+    where = "in training" if audit.has_split else "elsewhere in the set"
+    table = Table(title=f"{asked} by their closest twin {where}", header_style="bold")
+    table.add_column("label")
+    for heading in (asked, *(KIND_WORDS[kind] for kind in KINDS), "with a twin"):
+        table.add_column(heading, justify="right")
+    for count in (*audit.labels, whole):
+        table.add_row(
+            escape(count.label or "(no label)"),
+            f"{count.total:,}",
+            *(f"{count.kinds[kind]:,}" for kind in KINDS),
+            f"{100 * count.with_twin / count.total:.1f} %",
+            style="bold" if count is whole else None,
+        )
+    console.print(table)
+    if whole.byte_identical:
+        console.print(
+            f"{whole.byte_identical:,} of the exact copies are the same file, byte for byte"
+        )
+
+    honest = Table(title="scans by the side that their group would draw", header_style="bold")
+    honest.add_column("label")
+    for side in (*SIDES, HELD_OUT):
+        honest.add_column(side.replace("_", " "), justify="right")
+    for label, sides in audit.honest.items():
+        cells = (f"{sides[side]:,}" for side in (*SIDES, HELD_OUT))
+        honest.add_row(escape(label or "(no label)"), *cells)
+    honest.add_row("groups", *(f"{audit.groups.get(side, 0):,}" for side in SIDES), "", style="dim")
+    console.print(honest)
+
+    _print_some(
+        console,
+        f"{len(audit.conflicts):,} pictures with labels that contradict",
+        [
+            f"{c.first.path} ({c.first.label}) and {c.second.path} ({c.second.label}), "
+            f"{KIND_WORDS[c.kind]}, {c.score:.2f}"
+            for c in audit.conflicts
+        ],
+    )
+    _print_some(
+        console,
+        f"{len(audit.naming_persons):,} files with metadata that may name a person",
+        [file.path for file in audit.naming_persons],
+    )
+    _print_some(
+        console,
+        f"{len(audit.unreadable):,} files that could not be read",
+        [f"{file.path}: {file.reason}" for file in audit.unreadable],
+    )
+
+
+def _print_some(console: Console, heading: str, lines: list[str]) -> None:
+    console.print(heading, style="bold" if lines else "dim", highlight=False)
+    for line in lines[:_SHOWN]:
+        console.print(f"  {escape(line)}", highlight=False)
+    if len(lines) > _SHOWN:
+        console.print(f"  and {len(lines) - _SHOWN:,} more", style="dim")

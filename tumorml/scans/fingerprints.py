@@ -1,0 +1,90 @@
+"""The fingerprints of stored scans, as rows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
+
+from tumorml.objects import ObjectStore, object_store
+from tumorml.results.bulk import copy_rows
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Fingerprint, Scan
+from tumorml.scans.decode import decode
+from tumorml.scans.fingerprint import VERSION, fingerprint
+from tumorml.scans.names import scan_key
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_SCANS_AT_ONCE = 512
+_LOG_SECONDS = 5.0
+
+
+def fingerprint_scans(settings: Settings, batch_id: str | None = None) -> int:
+    """Give every scan that has none a fingerprint; those of another version are made anew.
+
+    Done again after a crash it goes on where it was. A scan in which no head stands out needs no
+    comparison and counts as compared.
+
+    Args:
+        settings: Where.
+        batch_id: Only the scans that this batch brought; none: all.
+
+    Returns:
+        How many were made.
+    """
+    store = object_store(settings)
+    made, last = 0, time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        while True:
+            with reading(settings) as session:
+                waiting = _without(session, batch_id)
+            if not waiting:
+                break
+            rows = list(pool.map(lambda scan: _row(store, scan), waiting))
+            with writing(settings) as session:
+                session.execute(
+                    delete(Fingerprint).where(
+                        Fingerprint.scan_id.in_(waiting), Fingerprint.version != VERSION
+                    )
+                )
+                made += copy_rows(session, Fingerprint, rows, on_conflict_do_nothing=True)
+            if time.monotonic() - last >= _LOG_SECONDS:
+                last = time.monotonic()
+                logger.info("made %s fingerprints", made)
+    if made:
+        logger.info("made %s fingerprints", made)
+    return made
+
+
+def _without(session: Session, batch_id: str | None) -> Sequence[str]:
+    query = (
+        select(Scan.id)
+        .outerjoin(Fingerprint, Fingerprint.scan_id == Scan.id)
+        .where(or_(Fingerprint.scan_id.is_(None), Fingerprint.version != VERSION))
+        .order_by(Scan.id)
+        .limit(_SCANS_AT_ONCE)
+    )
+    return session.scalars(
+        query if batch_id is None else query.where(Scan.batch_id == batch_id)
+    ).all()
+
+
+def _row(store: ObjectStore, scan_id: str) -> dict[str, Any]:
+    made = fingerprint(decode(store.read(scan_key(scan_id))).pixels)
+    return {
+        "scan_id": scan_id,
+        "version": VERSION,
+        "keys": made.keys.tobytes() if made else None,
+        "grids": made.grids.tobytes() if made else None,
+        "thumbnail": made.thumbnail.tobytes() if made else None,
+        "height": made.thumbnail.shape[0] if made else None,
+        "compared_at": None if made else datetime.now(UTC).isoformat(),
+    }
