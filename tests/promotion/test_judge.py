@@ -232,6 +232,15 @@ def test_rollback_goes_back_and_forth_and_tells_the_story(store: Settings) -> No
     ]
 
 
+def test_a_model_that_never_served_can_be_pinned_but_not_rolled_back_to(store: Settings) -> None:
+    judged(store, evaluated_run(store, "a", 0.05))
+    judged(store, evaluated_run(store, "b", 0.4, champion=("m-a", 0.05)))
+    change = {"why": "x", "who": "me", "model_version_id": "m-b"}
+    with pytest.raises(TumorMLError, match=r"never champion .* \(verdict kept"):
+        change_champion(store, TASK, change="rollback", **change)
+    assert change_champion(store, TASK, change="pin", **change) == "m-b"
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -19,6 +19,15 @@ def patient(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", settle_seconds=3600)
 
 
+def test_a_file_that_is_neither_archive_nor_image_is_not_dropped(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.md").write_text("no scan")
+    with pytest.raises(TumorMLError, match="neither a folder, nor a zip or a tar, nor an image"):
+        put_drop(settings, tmp_path / "notes.md")
+    assert waiting_drops(settings) == []
+
+
 def test_a_folder_is_put_whole_and_is_complete_at_once(patient: Settings, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "mine", {"glioma/a.png": png(1), "no/b c[1].png": png(2)})
     assert put_drop(patient, folder) == "mine"

@@ -42,7 +42,7 @@ class ConfusionResamples:
         return self._of_those_there(_ratio(2 * self._hits(), both))
 
     def _of_those_there(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A class that was not drawn says nothing of the model: it is left out, not counted as 0."""
+        """A class that was not drawn says nothing of the model: left out, not counted as 0."""
         return np.where(self.counts.sum(axis=2) > 0, values, np.nan)
 
     def _hits(self) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.promotion.changes import CHANGES
 from tumorml.results.session import lock, reading, writing
-from tumorml.results.tables import Champion, ModelVersion
+from tumorml.results.tables import Champion, ModelVersion, Verdict
 from tumorml.settings import Settings
 
 
@@ -69,6 +69,8 @@ def change_champion(
         if change == "unpin" and not serving.pinned:
             raise TumorMLError(f"The champion of {task} is not pinned.")
         _check_servable(session, task, target)
+        if change == "rollback":
+            _check_has_served(session, task, target)
         if change == "rollback" and target == serving.model_version_id:
             raise TumorMLError(f"{target} is the champion of {task} already.")
         if change == "pin" and target == serving.model_version_id and serving.pinned:
@@ -158,6 +160,21 @@ def _previous(session: Session, serving: Champion) -> str:
             "go back to. Name a model version to serve instead."
         )
     return line[-2]
+
+
+def _check_has_served(session: Session, task: Task, model_version_id: str) -> None:
+    served = select(Champion.id).where(
+        Champion.task == str(task), Champion.model_version_id == model_version_id
+    )
+    if session.scalar(served.limit(1)) is None:
+        verdict = session.execute(
+            select(Verdict.outcome, Verdict.reason).where(Verdict.challenger_id == model_version_id)
+        ).first()
+        said = f" (verdict {verdict.outcome}: {verdict.reason})" if verdict else ""
+        raise TumorMLError(
+            f"{model_version_id} was never champion of {task}{said}: there is nothing to go back "
+            "to. Pin it if it is to serve all the same."
+        )
 
 
 def _check_servable(session: Session, task: Task, model_version_id: str) -> None:

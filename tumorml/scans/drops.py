@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from PIL import Image
+
 from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore, StoredObject, object_store
+from tumorml.scans.decode import FORMATS
 from tumorml.scans.names import READY, archive_suffix, printable
 from tumorml.settings import Settings
 
@@ -94,12 +97,15 @@ def put_drop(settings: Settings, path: Path, name: str | None = None) -> str:
         The name of the drop, which for an archive ends with its suffix.
 
     Raises:
-        TumorMLError: There is nothing at the path, or the name cannot be a drop's.
+        TumorMLError: There is nothing at the path, it is neither an archive nor an image, or the
+            name cannot be a drop's.
     """
     path = path.expanduser()
     if not path.exists():
         raise TumorMLError(f"There is nothing at {path}: give a folder, a zip or a tar to drop.")
     is_folder = path.is_dir()
+    if not is_folder and archive_suffix(path.name) is None:
+        _check_is_image(path)
     suffix = "" if is_folder else archive_suffix(path.name) or path.suffix
     stem = name if name is not None else path.resolve().name
     stem = stem if is_folder else stem.removesuffix(suffix)
@@ -127,6 +133,16 @@ def put_drop(settings: Settings, path: Path, name: str | None = None) -> str:
             store.write(f"{key}.{READY}", b"")
             return numbered
     raise AssertionError("unreachable")
+
+
+def _check_is_image(path: Path) -> None:
+    try:
+        with Image.open(path, formats=FORMATS):
+            return
+    except Exception:  # Whatever a decoder says of it, it cannot be taken in.
+        raise TumorMLError(
+            f"{path} is neither a folder, nor a zip or a tar, nor an image: nothing is dropped."
+        ) from None
 
 
 def _fingerprint(objects: Iterable[StoredObject], salt: str) -> str:
