@@ -298,7 +298,10 @@ def recipes() -> None:
 
 @app.command()
 def audit(
-    path: Annotated[Path, typer.Argument(help="A folder, zip or tar of scans.")],
+    path: Annotated[Path | None, typer.Argument(help="A folder, zip or tar of scans.")] = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="In place of a path: the service's own scans.")
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(help="The page; none: audit-<name>.html in this folder.")
     ] = None,
@@ -308,49 +311,42 @@ def audit(
     pairs: Annotated[int, typer.Option(min=0, help="Most pairs that the page shows.")] = 24,
 ) -> None:
     """Say how a set leaks: twins of test images in training. Nothing is taken in."""
-    import cv2
-
-    from tumorml.datasets.audit import summarise
-    from tumorml.datasets.audit_reading import read_loose_set, read_pictures
-    from tumorml.datasets.audit_twins import compare, honest_places
-    from tumorml.reports.audit_csv import write_audit_csv
-    from tumorml.reports.audit_page import audit_page
-    from tumorml.reports.audit_pairs import worst_pairs
-    from tumorml.reports.audit_screen import print_audit
+    from tumorml.reports.audit.outputs import Outputs, write_audit
     from tumorml.scans.names import drop_stem
 
-    path = path.expanduser().resolve()
-    page = html or Path(f"audit-{drop_stem(path.name)}.html")
-    for written in filter(None, (page, csv_file)):
-        if written.is_dir() or not written.parent.is_dir():
-            raise TumorMLError(f"{written} cannot be written: name a file in a folder that exists.")
+    if store == (path is not None):
+        raise TumorMLError("Name one set: a folder, zip or tar, or --store for the service's own.")
+    name = "store" if path is None else drop_stem(path.expanduser().resolve().name)
+    outputs = Outputs(html or Path(f"audit-{name}.html"), csv_file, pairs)
+    outputs.check()
+    if path is None:
+        from tumorml.datasets.audit.store import read_store, stored_pictures
+
+        with _results_store() as settings:
+            stored = read_store(settings)
+            write_audit(
+                console, stored, outputs, lambda files: stored_pictures(settings, files, 256)
+            )
+        return
+
+    import cv2
+
+    from tumorml.datasets.audit.reading import read_loose_set, read_pictures
+
     cv2.setNumThreads(1)  # Threads of our own keep the processor busy.
     settings = get_settings()
     with _bar(f"read {path.name}") as on_progress:
         loose = read_loose_set(settings, path, on_progress)
+    from tumorml.datasets.audit.twins import compared
+
     with _bar("compare") as on_progress:
-        twins = compare(loose, on_progress)
-    found = summarise(loose.files, twins, honest_places(settings, loose.files, twins))
-    shown = worst_pairs(found, pairs)
-    wanted = {file.path for pair in shown for file in (pair.first, pair.second)}
-    page.write_text(
-        audit_page(
-            found,
-            name=loose.name,
-            pairs=shown,
-            pictures=read_pictures(settings, path, wanted, side=256),
-            companions=loose.companions,
-            notes=loose.notes,
-        ),
-        encoding="utf-8",
+        read = compared(settings, loose, on_progress)
+    write_audit(
+        console,
+        read,
+        outputs,
+        lambda files: read_pictures(settings, path, {file.path for file in files}, side=256),
     )
-    print_audit(console, found)
-    for note in loose.notes:
-        console.print(escape(note), highlight=False)
-    if csv_file is not None:
-        write_audit_csv(found, csv_file)
-        console.print(f"every file: {escape(str(csv_file))}")
-    console.print(f"the page with the pairs: {escape(str(page.resolve()))}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from sqlalchemy import func, or_, select, update
 from tumorml.datasets.twins import Catalogue, find_twins
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import alone, reading, writing
-from tumorml.results.tables import Fingerprint, ScanLabel, Twin
+from tumorml.results.tables import BatchFile, Fingerprint, Twin
 from tumorml.scans.fingerprint import FRAMES, GRID_SIDE, KEY_LENGTH
 from tumorml.settings import Settings
 
@@ -41,7 +41,7 @@ def compare_new_scans(settings: Settings) -> int:
                 catalogue,
                 [position[scan] for scan in new],
                 _thumbnails(settings, catalogue.ids),
-                labels=_labels(settings, catalogue.ids),
+                labels=_said(settings, catalogue.ids),
             )
             with writing(settings) as session:
                 found += copy_rows(
@@ -124,9 +124,15 @@ def _thumbnails(
     return fetch
 
 
-def _labels(settings: Settings, ids: Sequence[str]) -> list[frozenset[str]]:
+def _said(settings: Settings, ids: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
+    """Labels and given splits: pairs across them are looked at even in a crowd."""
+    said: dict[str, set[tuple[str, str]]] = {}
     with reading(settings) as session:
-        said: dict[str, set[str]] = {}
-        for scan, label in session.execute(select(ScanLabel.scan_id, ScanLabel.label)):
-            said.setdefault(scan, set()).add(label)
+        rows = session.execute(
+            select(BatchFile.scan_id, BatchFile.label, BatchFile.given_split)
+            .where(BatchFile.scan_id.is_not(None))
+            .distinct()
+        )
+        for scan, label, split in rows:
+            said.setdefault(str(scan), set()).add((label or "", split or ""))
     return [frozenset(said.get(scan, ())) for scan in ids]

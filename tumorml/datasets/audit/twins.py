@@ -9,14 +9,23 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tumorml.datasets.audit_findings import AuditedFile, Place, ScanTwin
-from tumorml.datasets.audit_reading import LooseSet
+from tumorml.datasets.audit.findings import AuditedFile, ComparedSet, Place, ScanTwin
+from tumorml.datasets.audit.reading import LooseSet
 from tumorml.datasets.groups import group_id
 from tumorml.datasets.splits import draw_side
 from tumorml.datasets.twins import Catalogue, find_twins
 from tumorml.settings import Settings
 
 Progress = Callable[[int, int], None]
+
+
+def compared(
+    settings: Settings, loose: LooseSet, on_progress: Progress | None = None
+) -> ComparedSet:
+    """A set that was read, with its twins and the places of an honest split."""
+    twins = compare(loose, on_progress)
+    places = honest_places(settings, loose.files, twins)
+    return ComparedSet(loose.name, loose.files, twins, places, loose.companions, loose.notes)
 
 
 def compare(loose: LooseSet, on_progress: Progress | None = None) -> list[ScanTwin]:

@@ -56,6 +56,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedSet:
+    """A set of which everything is known that an audit sums up.
+
+    Attributes:
+        name: What people call it.
+        files: Everything that is no companion (mask, manifest, system file), in the set's order.
+        twins: Pairs of different scans, each pair once.
+        places: The place of each scan, by its id.
+        companions: How many files were passed over because they accompany scans.
+        notes: Sentences about how the set was understood.
+    """
+
+    name: str
+    files: Sequence[AuditedFile]
+    twins: Sequence[ScanTwin]
+    places: Mapping[str, Place]
+    companions: int = 0
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What the audit says about one file.
 

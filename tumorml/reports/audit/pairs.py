@@ -6,8 +6,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tumorml.datasets.audit import contradict
-from tumorml.datasets.audit_findings import KINDS, Audit, AuditedFile
+from tumorml.datasets.audit.findings import KINDS, Audit, AuditedFile
+from tumorml.datasets.audit.summary import contradict
 
 
 @dataclass(frozen=True, slots=True)

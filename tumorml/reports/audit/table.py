@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tumorml.datasets.audit_findings import Audit
+from tumorml.datasets.audit.findings import Audit
 
 COLUMNS = (
     "path",

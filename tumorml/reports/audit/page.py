@@ -6,12 +6,12 @@ import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from tumorml.datasets.audit_findings import HELD_OUT, KINDS, TWIN_KINDS, Audit
+from tumorml.datasets.audit.findings import HELD_OUT, KINDS, TWIN_KINDS, Audit
 from tumorml.datasets.splits import SIDES
 from tumorml.datasets.twins import LEAST_LIKENESS, SAME_PICTURE
-from tumorml.reports.audit_pairs import Pair
+from tumorml.reports.audit.pairs import Pair
 
 KIND_WORDS = {
     "exact": "exact copy",
@@ -48,6 +48,7 @@ def audit_page(
     environment = Environment(
         loader=PackageLoader("tumorml.reports"),
         autoescape=select_autoescape(),
+        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

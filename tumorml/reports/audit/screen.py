@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tumorml.datasets.audit_findings import HELD_OUT, KINDS, Audit
+from tumorml.datasets.audit.findings import HELD_OUT, KINDS, Audit
 from tumorml.datasets.splits import SIDES
-from tumorml.reports.audit_page import KIND_WORDS
+from tumorml.reports.audit.page import KIND_WORDS
 
 _SHOWN = 5
 

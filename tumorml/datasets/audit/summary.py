@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
-from tumorml.datasets.audit_findings import (
+from tumorml.datasets.audit.findings import (
     HELD_OUT,
     KINDS,
     TWO_LABELS,

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from tumorml.datasets.audit_findings import AuditedFile
+from tumorml.datasets.audit.findings import AuditedFile
 from tumorml.datasets.people import person_keys
 from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore
@@ -72,6 +74,7 @@ def read_loose_set(settings: Settings, path: Path, on_progress: Progress | None 
         TumorMLError: There is no folder or archive at the path, or no image in it; as
             ``DropRefusedError``, the archive or the manifest must not or cannot be read.
     """
+    path = path.expanduser().resolve()
     notes: list[str] = []
     with _opened(path, settings) as contents:
         layout = _layout(contents, path, notes)
@@ -92,7 +95,7 @@ def read_loose_set(settings: Settings, path: Path, on_progress: Progress | None 
     vague = sum(not reading.split_understood for reading in layout.readings.values())
     if vague:
         notes.append(f"{vague:,} rows of the manifest name a split that is neither train nor test.")
-    return LooseSet(path.resolve().name, files, fingerprints, len(companions), notes)
+    return LooseSet(path.name, files, fingerprints, len(companions), notes)
 
 
 def read_pictures(
@@ -110,12 +113,17 @@ def read_pictures(
                 ).pixels
             except TumorMLError:
                 continue  # It was an image a minute ago; the page shows the pair without it.
-            image = Image.fromarray(pixels)
-            image.thumbnail((side, side), Image.Resampling.LANCZOS)
-            buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=88)
-            pictures[entry.path] = buffer.getvalue()
+            pictures[entry.path] = small_jpeg(pixels, side)
     return pictures
+
+
+def small_jpeg(pixels: NDArray[np.uint8], side: int) -> bytes:
+    """A JPEG without metadata of pixels, uint8 [height, width]; longest side ``side``."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
 
 
 @contextmanager
@@ -166,7 +174,7 @@ def _layout(contents: Contents, path: Path, notes: list[str]) -> Layout:
                 raise DropRefusedError(f"manifest.csv cannot be read. {failure}")
             return read_manifest(data, manifest, names)
         raise DropRefusedError("manifest.csv cannot be read.")
-    layout = read_folders(names, drop_stem(path.resolve().name))
+    layout = read_folders(names, drop_stem(path.name))
     roles = Counter(reading.role for reading in layout.readings.values())
     if roles["refused"] > roles["scan"] and not any(r.label for r in layout.readings.values()):
         notes.append(

@@ -1,0 +1,1 @@
+"""How much a set of scans leaks: read it, compare it, say so."""

@@ -1,0 +1,1 @@
+"""What people read about an audit: in the terminal, on a page, as CSV."""
