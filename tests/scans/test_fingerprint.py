@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.scans.fingerprint import (
+    COARSE_SIDE,
     FRAMES,
     GRID_SIDE,
     KEY_LENGTH,
@@ -30,7 +31,7 @@ ORIENTATIONS = range(8)
 unit_grids = (
     npst.arrays(
         np.float64,
-        (GRID_SIDE, GRID_SIDE),
+        (COARSE_SIDE, COARSE_SIDE),
         elements=st.floats(-1, 1, allow_subnormal=False),
     )
     .filter(lambda grid: np.linalg.norm(grid) > 1e-3)
@@ -71,7 +72,7 @@ def test_a_key_is_the_same_for_all_eight_orientations_of_a_grid(grid: NDArray[np
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_stored_key_is_the_same_number_for_number_for_all_eight_orientations(seed: int) -> None:
-    grid = np.random.default_rng(seed).normal(size=(GRID_SIDE, GRID_SIDE))
+    grid = np.random.default_rng(seed).normal(size=(COARSE_SIDE, COARSE_SIDE))
     grid /= np.linalg.norm(grid)
     stored = {
         np.rint(symmetric_key(oriented(grid, orientation)) * QUANTUM).astype(np.int8).tobytes()
@@ -108,7 +109,7 @@ def test_the_keys_of_a_grid_and_its_turned_and_blurred_copy_are_no_further_apart
 
 def test_grids_that_are_alike_in_no_orientation_have_keys_that_differ() -> None:
     rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 200, GRID_SIDE, GRID_SIDE))
+    first, second = rng.normal(size=(2, 200, COARSE_SIDE, COARSE_SIDE))
     apart = [
         np.linalg.norm(symmetric_key(a / np.linalg.norm(a)) - symmetric_key(b / np.linalg.norm(b)))
         for a, b in zip(first, second, strict=True)

@@ -16,7 +16,7 @@ _LEAST_VARIANCE = 4.0
 """Of a neighbourhood, in squared grey levels: flatter ones are noise and count as unlike."""
 _LEAST_OVERLAP = 0.5
 """Share of either head that must lie on the other's picture."""
-_HOPELESS = 0.2
+_HOPELESS = 0.5
 """Heads that correlate less where their frames coincide are not aligned any further."""
 _GOOD_ENOUGH = 0.95
 _ITERATIONS = 20

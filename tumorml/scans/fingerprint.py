@@ -7,11 +7,11 @@ scans that may be twins are found among millions, and a thumbnail, on which the 
 The head is looked at in two frames. ``box`` is the bounding box of what is not background: exact
 where a dark border was padded or cut off. ``window`` follows the centre of mass inside a Gaussian
 window (a mean shift), so that it hardly moves where a crop has cut into the head. In each frame the
-band-passed head becomes a grid of 8 x 8 numbers of unit length, and the key is what of that grid
-does not change under the eight symmetries of the square: its parts by irreducible representation of
-the dihedral group D4, each without its sign or direction. Two keys are never further apart than the
-two grids in the most alike of their eight orientations, so a search by keys misses no pair that is
-alike as a picture.
+band-passed head becomes two grids of unit length: a coarse one of 8 x 8 numbers for the key, and a
+fine one of 16 x 16 that is kept as it is. The key is what of the coarse grid does not change under
+the eight symmetries of the square: its parts by irreducible representation of the dihedral group
+D4, each without its sign or direction. Two keys are never further apart than the two grids in the
+most alike of their eight orientations, so a search by keys misses no pair of like coarse grids.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from numpy.typing import NDArray
 VERSION = 1
 """Fingerprints of another version are made anew before they are compared."""
 THUMBNAIL_SIDE = 96
-GRID_SIDE = 8
-KEY_LENGTH = 42
+COARSE_SIDE, KEY_LENGTH = 8, 42
+GRID_SIDE = 16
 FRAMES = ("box", "window")
 QUANTUM = 180
 """Keys and grids have unit length; stored as int8 they are multiples of 1/180."""
 
 _PATCH_SIDE = 32
+_COARSE_BAND = (1.2, 2.0, 6.0)
+_FINE_BAND = (0.7, 0.8, 2.5)
+"""Standard deviations: of the blur before a patch is cut out, in thumbnail pixels, and of the
+narrow and the wide Gaussian between which the patch is passed, in pixels of the patch."""
 _LEAST_CONTRAST = 12.0
 """Grey levels between background and foreground below which there is no head to see."""
 _LEAST_HEAD_SIDE = 12
@@ -44,6 +48,10 @@ _TAPER = 0.45
 """Standard deviation of the taper on the ``window`` frame, in halves of its side."""
 
 
+Frame = tuple[float, float, float, float]
+"""Left, top, right and bottom in a thumbnail; pixel edges lie at whole numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What is kept of one scan.
@@ -51,7 +59,7 @@ class Fingerprint:
     Attributes:
         thumbnail: uint8 [height, width], longest side 96.
         keys: int8 [2, 42], for each frame; the same for all eight orientations of a picture.
-        grids: int8 [2, 8, 8], for each frame, in the scan's own orientation.
+        grids: int8 [2, 16, 16], for each frame, in the scan's own orientation.
     """
 
     thumbnail: NDArray[np.uint8]
@@ -72,14 +80,14 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint | None:
     window = _window(small)
     if window is None:
         return None
-    grids = [_grid(_patch(small, *box)), _grid(*_tapered_patch(small, *window))]
-    if any(grid is None for grid in grids):
+    coarse = _grids(small, box, window, COARSE_SIDE, _COARSE_BAND)
+    fine = _grids(small, box, window, GRID_SIDE, _FINE_BAND)
+    if coarse is None or fine is None:
         return None
-    whole = [grid for grid in grids if grid is not None]
     return Fingerprint(
         small,
-        np.stack([_quantised(symmetric_key(grid)) for grid in whole]),
-        np.stack([_quantised(grid) for grid in whole]),
+        np.stack([_quantised(symmetric_key(grid)) for grid in coarse]),
+        np.stack([_quantised(grid) for grid in fine]),
     )
 
 
@@ -94,7 +102,7 @@ def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
 
 
-def head_box(small: NDArray[np.uint8]) -> tuple[float, float, float, float] | None:
+def head_box(small: NDArray[np.uint8]) -> Frame | None:
     """Left, top, right and bottom of what stands out from the background of a thumbnail."""
     smooth = cv2.GaussianBlur(small, (0, 0), 0.8).astype(np.float32)
     low, high = np.percentile(smooth, (2, 99))
@@ -156,7 +164,7 @@ def symmetric_key(grid: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         float [42]; its length is the grid's, and no two keys are further apart than their grids.
     """
-    half = GRID_SIDE // 2
+    half = COARSE_SIDE // 2
     turned = [np.rot90(grid, turns) for turns in range(4)]
     mirrored = [picture[:, ::-1] for picture in turned]
     upper, strictly = np.triu_indices(half), np.triu_indices(half, 1)
@@ -187,7 +195,7 @@ def oriented(picture: NDArray[np.generic], orientation: int) -> NDArray[np.gener
     return np.ascontiguousarray(turned[:, ::-1] if orientation >= 4 else turned)
 
 
-def _window(small: NDArray[np.uint8]) -> tuple[float, float, float, float] | None:
+def _window(small: NDArray[np.uint8]) -> Frame | None:
     found = centre(small)
     if found is None:
         return None
@@ -196,32 +204,30 @@ def _window(small: NDArray[np.uint8]) -> tuple[float, float, float, float] | Non
     return x - half + 0.5, y - half + 0.5, x + half + 0.5, y + half + 0.5
 
 
-def _patch(
-    small: NDArray[np.uint8], left: float, top: float, right: float, bottom: float
-) -> NDArray[np.float32]:
-    """float32 [32, 32]: a rectangle of the thumbnail, pixel edges at whole numbers."""
-    return _warped(cv2.GaussianBlur(small, (0, 0), 1.2), left, top, right, bottom)
-
-
-def _tapered_patch(
-    small: NDArray[np.uint8], left: float, top: float, right: float, bottom: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The same, and its weights: fading outwards, none where there was no picture."""
-    there = _warped(np.ones_like(small), left, top, right, bottom, border=cv2.BORDER_CONSTANT)
+def _grids(
+    small: NDArray[np.uint8], box: Frame, window: Frame, side: int, band: tuple[float, float, float]
+) -> list[NDArray[np.float64]] | None:
+    """The grid of each frame; None where one of them is featureless."""
+    blur, *deviations = band
+    smooth = cv2.GaussianBlur(small, (0, 0), blur)
+    # Fading outwards, and nothing where there was no picture.
     offsets = (np.arange(_PATCH_SIDE) + 0.5) * 2 / _PATCH_SIDE - 1
     taper = np.exp(-(offsets**2) / (2 * _TAPER**2))
-    return _patch(small, left, top, right, bottom), there * np.outer(taper, taper)
+    there = _warped(np.ones_like(small), window, border=cv2.BORDER_CONSTANT)
+    grids = []
+    for frame, weights in ((box, 1.0), (window, there * np.outer(taper, taper))):
+        grid = _grid(_warped(smooth, frame), weights, side, *deviations)
+        if grid is None:
+            return None
+        grids.append(grid)
+    return grids
 
 
 def _warped(
-    picture: NDArray[np.generic],
-    left: float,
-    top: float,
-    right: float,
-    bottom: float,
-    *,
-    border: int = cv2.BORDER_REPLICATE,
+    picture: NDArray[np.generic], frame: Frame, *, border: int = cv2.BORDER_REPLICATE
 ) -> NDArray[np.float32]:
+    """What of a picture lies in a frame, float32 [32, 32]."""
+    left, top, right, bottom = frame
     across, down = (right - left) / _PATCH_SIDE, (bottom - top) / _PATCH_SIDE
     warp = np.array(
         [[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]], np.float32
@@ -239,16 +245,17 @@ def _warped(
 
 
 def _grid(
-    patch: NDArray[np.float32], weights: NDArray[np.float32] | None = None
+    patch: NDArray[np.float32],
+    weights: NDArray[np.float64] | float,
+    side: int,
+    narrow: float,
+    wide: float,
 ) -> NDArray[np.float64] | None:
-    """A patch as float [8, 8] of length 1, band-passed to an even local contrast."""
-    fine = cv2.GaussianBlur(patch, (0, 0), 2)
-    detail = fine - cv2.GaussianBlur(patch, (0, 0), 6)
-    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 9)) + 4
-    flat = detail / contrast if weights is None else detail / contrast * weights
-    grid = np.asarray(
-        cv2.resize(flat, (GRID_SIDE, GRID_SIDE), interpolation=cv2.INTER_AREA), np.float64
-    )
+    """A patch as float [side, side] of length 1, band-passed to an even local contrast."""
+    detail = cv2.GaussianBlur(patch, (0, 0), narrow) - cv2.GaussianBlur(patch, (0, 0), wide)
+    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 1.5 * wide)) + 4
+    flat = np.asarray(detail / contrast * weights, np.float32)
+    grid = np.asarray(cv2.resize(flat, (side, side), interpolation=cv2.INTER_AREA), np.float64)
     length = float(np.linalg.norm(grid))
     return grid / length if length > 1e-3 else None
 

@@ -135,7 +135,7 @@ class Fingerprint(Base):
     keys: Mapped[bytes | None]
     """int8 [2, 42]; null where no head stands out, and for ``grids`` and ``thumbnail`` then too."""
     grids: Mapped[bytes | None]
-    """int8 [2, 8, 8]."""
+    """int8 [2, 16, 16]."""
     thumbnail: Mapped[bytes | None]
     """uint8 [height, width]."""
     height: Mapped[int | None]
