@@ -329,18 +329,14 @@ def audit(
             )
         return
 
-    import cv2
-
+    from tumorml.datasets.audit.comparison import with_twins_and_places
     from tumorml.datasets.audit.reading import read_loose_set, read_pictures
 
-    cv2.setNumThreads(1)  # Threads of our own keep the processor busy.
     settings = get_settings()
     with _bar(f"read {path.name}") as on_progress:
         loose = read_loose_set(settings, path, on_progress)
-    from tumorml.datasets.audit.twins import compared
-
     with _bar("compare") as on_progress:
-        read = compared(settings, loose, on_progress)
+        read = with_twins_and_places(settings, loose, on_progress)
     write_audit(
         console,
         read,

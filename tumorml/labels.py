@@ -57,3 +57,12 @@ def label_for_task(label: str, task: Task) -> str | None:
     if task is Task.BINARY and label in LABELS[Task.FOUR_CLASS]:
         return "tumor"
     return None
+
+
+def contradict(first: str | None, second: str | None) -> bool:
+    """Whether two labels cannot both be right: ``tumor`` and ``glioma`` can."""
+    if first is None or second is None or first == second:
+        return False
+    readings = [[label_for_task(label, task) for task in Task] for label in (first, second)]
+    both = [(one, other) for one, other in zip(*readings, strict=True) if one and other]
+    return not both or any(one != other for one, other in both)

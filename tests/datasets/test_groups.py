@@ -131,6 +131,32 @@ def test_twins_across_sides_leave_the_pair_and_the_score_that_tied_them(settings
     assert "twins" in tie.evidence
 
 
+def test_a_group_that_stands_on_two_sides_keeps_its_first_one_when_it_grows(
+    settings: Settings,
+) -> None:
+    """Merged once with a test group, and then with a validation group: training stays training."""
+    for start in range(0, 60, 20):  # the order of ids decides which scan is met last
+        train, test, validation = (patient_on(s, start) for s in ("train", "test", "validation"))
+        names = [f"{name}{start}" for name in ("a", "b", "h", "n")]
+        a, b, h, n = names
+        add_batch(
+            settings,
+            f"b{start}",
+            [Dropped(a, "glioma", train), Dropped(b, "glioma", test), Dropped(h, None, validation)],
+        )
+        assign_groups(settings)
+        add_twins(settings, a, b)
+        assign_groups(settings)
+        add_twins(settings, b, h)
+        assign_groups(settings)
+        add_batch(settings, f"c{start}", [Dropped(n, "glioma", validation)])
+        assign_groups(settings)
+        rows = {name: groups_of(settings)[scan_of(name)] for name in names}
+        assert len({row.group_id for row in rows.values()}) == 1
+        assert [rows[name].held_out for name in names] == [False, True, True, False]
+        assert (rows[a].side, rows[n].side) == ("train", "train")
+
+
 def test_assigning_twice_changes_nothing(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("a", None, "p"), Dropped("b", None, "p"), Dropped("c")])
     assign_groups(settings)

@@ -7,10 +7,10 @@ from sqlalchemy import text
 
 from tests.datasets.test_snapshots import four_class_batch
 from tests.rows import Dropped, add_batch, add_twins, scan_of
-from tumorml.datasets.labelling import settle_label
+from tumorml.datasets.labelling import readings_for_task, settle_label
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.labels import Task
+from tumorml.labels import LABELS, Task, contradict
 from tumorml.results.session import reading
 from tumorml.results.tables import Snapshot
 from tumorml.settings import Settings
@@ -93,3 +93,38 @@ def test_what_cannot_be_settled_is_refused_in_words(
     add_batch(settings, "b", [Dropped("x", "glioma"), Dropped("y", "glioma")])
     with pytest.raises(TumorMLError, match=message):
         settle_label(settings, scan, label, reason=reason, who="me")
+
+
+def test_a_label_that_comes_later_contradicts_through_pictures_in_between(
+    settings: Settings,
+) -> None:
+    """In a crowd not every pair has a row; what is tied through others is one picture too."""
+    add_batch(settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("between")])
+    add_batch(settings, "c", [Dropped("y", "pituitary")])
+    add_twins(settings, "x", "between")
+    add_twins(settings, "between", "y", kind="mirrored")
+    assert not {scan_of("x"), scan_of("y")} & labels_in_snapshot(settings).keys()
+    for name in ("x", "y"):
+        settle_label(settings, scan_of(name), "glioma", reason="seen", who="me")
+    assert {scan_of("x"), scan_of("y")} <= labels_in_snapshot(settings).keys()
+
+
+ALL_LABELS = sorted({label for labels in LABELS.values() for label in labels})
+
+
+def test_the_view_and_the_snapshots_agree_on_what_contradicts(settings: Settings) -> None:
+    pairs = [(one, two) for one in ALL_LABELS for two in ALL_LABELS if one <= two]
+    for one, two in pairs:
+        add_batch(
+            settings, f"{one}/{two}", [Dropped(f"{one}|{two}", one), Dropped(f"{two}|{one}.", two)]
+        )
+        add_twins(settings, f"{one}|{two}", f"{two}|{one}.")
+    expected = {
+        frozenset({scan_of(f"{one}|{two}"), scan_of(f"{two}|{one}.")})
+        for one, two in pairs
+        if contradict(one, two)
+    }
+    assert conflicts(settings) == expected and len(expected) == 7
+    with reading(settings) as session:
+        held_out = {scan for task in Task for scan in readings_for_task(session, task)[1]}
+    assert held_out == frozenset().union(*expected)

@@ -108,7 +108,7 @@ def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings
     seen = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
     held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
     add_twins(settings, names[seen], names[held], kind="mirrored")
-    with pytest.raises(TumorMLError, match=r"1 test scans .* twin in its training data"):
+    with pytest.raises(TumorMLError, match=r"1 test scans .* relative in its training data"):
         train_run(settings, run_id)
     with reading(settings) as session:
         run = session.get_one(Run, run_id)

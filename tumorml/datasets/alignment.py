@@ -29,10 +29,12 @@ class Picture:
 
     def __init__(self, thumbnail: NDArray[np.uint8]) -> None:
         self.thumbnail = thumbnail
-        self._oriented: dict[int, Picture] = {0: self}
+        self._oriented: dict[int, Picture] = {}
 
     def oriented(self, orientation: int) -> Picture:
         """The picture in one of its eight orientations."""
+        if orientation == 0:
+            return self
         if orientation not in self._oriented:
             turned = Picture(np.asarray(oriented(self.thumbnail, orientation), np.uint8))
             self._oriented[orientation] = turned
@@ -106,7 +108,10 @@ def _by_boxes(first: Picture, moving: Picture) -> NDArray[np.float32] | None:
     left, top, right, bottom = first.box
     to_left, to_top, to_right, to_bottom = moving.box
     across, down = (to_right - to_left) / (right - left), (to_bottom - to_top) / (bottom - top)
-    return _warp(across, down, to_left - across * left, to_top - down * top)
+    # Edges of pixels lie half a pixel before their centres.
+    right_by = to_left - across * left + (across - 1) / 2
+    down_by = to_top - down * top + (down - 1) / 2
+    return _warp(across, down, right_by, down_by)
 
 
 def _by_centres(first: Picture, moving: Picture) -> NDArray[np.float32] | None:

@@ -13,12 +13,12 @@ from tumorml.datasets.twins import Catalogue, find_twins
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import alone, reading, writing
 from tumorml.results.tables import BatchFile, Fingerprint, Twin
-from tumorml.scans.fingerprint import FRAMES, GRID_SIDE, KEY_LENGTH
+from tumorml.scans.fingerprint import FRAMES, GRID_SIDE, KEY_LENGTH, VERSION
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_NEW_AT_ONCE = 4_096
+_NEW_AT_ONCE = 20_000
 """So many new scans are compared, and their twins written, in one go."""
 _ROWS_AT_ONCE = 20_000
 
@@ -78,6 +78,7 @@ def load_catalogue(settings: Settings, new: Sequence[str] = ()) -> Catalogue:
             select(Fingerprint.scan_id, Fingerprint.keys, Fingerprint.grids)
             .where(
                 Fingerprint.keys.is_not(None),
+                Fingerprint.version == VERSION,
                 or_(Fingerprint.compared_at.is_not(None), Fingerprint.scan_id.in_(new)),
             )
             .order_by(Fingerprint.scan_id)
@@ -99,7 +100,7 @@ def _waiting(settings: Settings) -> Sequence[str]:
     with reading(settings) as session:
         return session.scalars(
             select(Fingerprint.scan_id)
-            .where(Fingerprint.compared_at.is_(None))
+            .where(Fingerprint.compared_at.is_(None), Fingerprint.version == VERSION)
             .order_by(Fingerprint.scan_id)
             .limit(_NEW_AT_ONCE)
         ).all()

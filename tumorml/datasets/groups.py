@@ -11,13 +11,11 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tumorml.datasets.catalogue import compare_new_scans
+from tumorml.datasets.components import components
 from tumorml.datasets.people import person_keys
 from tumorml.datasets.splits import SIDES, draw_side
 from tumorml.results.bulk import copy_rows
@@ -32,13 +30,23 @@ _SHOWN_TWINS = 4
 """So many pairs of twins are named in the evidence of a tie."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A row of ``twin``."""
+
+    scan_id: str
+    other_id: str
+    kind: str
+    score: float
+
+
 @dataclass(slots=True)
 class _Component:
     """Scans that are tied to one another, and by what."""
 
     scans: list[str] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
-    twins: list[Twin] = field(default_factory=list)
+    twins: list[_Pair] = field(default_factory=list)
 
 
 def assign_groups(settings: Settings) -> int:
@@ -90,15 +98,8 @@ def group_id(members: list[str]) -> str:
 
 def _components(session: Session, placed: dict[str, tuple[str, str]]) -> list[_Component]:
     """All compared scans, by what ties them."""
-    scans = list(
-        session.scalars(
-            select(Fingerprint.scan_id)
-            .where(Fingerprint.compared_at.is_not(None))
-            .order_by(Fingerprint.scan_id)
-        )
-    )
-    if not scans:
-        return []
+    compared = select(Fingerprint.scan_id).where(Fingerprint.compared_at.is_not(None))
+    scans = sorted({*session.scalars(compared), *placed})
     nodes = {scan: index for index, scan in enumerate(scans)}
     edges: list[tuple[int, int]] = []
     people: dict[str, int] = {}
@@ -111,37 +112,36 @@ def _components(session: Session, placed: dict[str, tuple[str, str]]) -> list[_C
         for scan, person in person_keys(kind, ((str(s), site, name) for s, site, name in said)):
             if scan in nodes:
                 edges.append((nodes[scan], people.setdefault(person, len(scans) + len(people))))
-    twins = [
-        twin
-        for twin in session.scalars(select(Twin).order_by(Twin.scan_id, Twin.other_id))
-        if twin.scan_id in nodes and twin.other_id in nodes
-    ]
+    rows = session.execute(
+        select(Twin.scan_id, Twin.other_id, Twin.kind, Twin.score).order_by(
+            Twin.scan_id, Twin.other_id
+        )
+    )
+    twins = [_Pair(*row) for row in rows if row.scan_id in nodes and row.other_id in nodes]
     edges += [(nodes[twin.scan_id], nodes[twin.other_id]) for twin in twins]
     first_of: dict[str, int] = {}
     for scan, (group, _) in placed.items():
         edges.append((nodes[scan], first_of.setdefault(group, nodes[scan])))
 
-    pairs = np.array(edges, dtype=np.int64).reshape(-1, 2)
-    count = len(scans) + len(people)
-    graph = coo_array(
-        (np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count)
-    )
-    _, labels = connected_components(graph, directed=False)
-    components: dict[int, _Component] = defaultdict(_Component)
+    labels = components(len(scans) + len(people), edges).tolist()
+    found: dict[int, _Component] = defaultdict(_Component)
     for scan, index in nodes.items():
-        components[int(labels[index])].scans.append(scan)
+        found[labels[index]].scans.append(scan)
     for person, index in sorted(people.items()):
-        components[int(labels[index])].people.append(person)
+        found[labels[index]].people.append(person)
     for twin in twins:
-        components[int(labels[nodes[twin.scan_id]])].twins.append(twin)
-    return [components[label] for label in sorted(components)]
+        found[labels[nodes[twin.scan_id]]].twins.append(twin)
+    return [found[label] for label in sorted(found)]
 
 
 def _merge(
     session: Session, groups: list[str], tied: _Component, placed: dict[str, tuple[str, str]]
 ) -> None:
     kept, *merged = groups
-    sides = dict(placed[scan] for scan in tied.scans if scan in placed)
+    # A group that was merged before may stand on several sides: the first of them is its own.
+    sides: dict[str, str] = {}
+    for group, side in (placed[scan] for scan in tied.scans if scan in placed):
+        sides[group] = min(side, sides.get(group, side), key=SIDES.index)
     for group in merged:
         crossing = _crossing(group, tied, placed)
         best = crossing[0] if crossing else None
@@ -171,7 +171,7 @@ def _merge(
     )
 
 
-def _crossing(group: str, tied: _Component, placed: dict[str, tuple[str, str]]) -> list[Twin]:
+def _crossing(group: str, tied: _Component, placed: dict[str, tuple[str, str]]) -> list[_Pair]:
     """Twins of which one is in the group and the other is not, the most alike first."""
 
     def inside(scan: str) -> bool:

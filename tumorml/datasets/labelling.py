@@ -7,6 +7,7 @@ from collections import defaultdict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tumorml.datasets.components import components
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task, parse_label
 from tumorml.results.session import writing
@@ -64,8 +65,8 @@ def settled_labels(session: Session) -> dict[str, str]:
 def readings_for_task(session: Session, task: Task) -> tuple[dict[str, str], set[str]]:
     """What each scan shows in a task's space, and the scans that stand in a conflict.
 
-    A conflict is one scan with two readings, or two twins that show one picture and have different
-    readings, unless a person settled both.
+    A conflict is one scan with two readings, or scans that show one picture, directly or through
+    others, with different readings, unless a person settled all of them.
     """
     settled = settled_labels(session)
     labels: dict[str, set[str]] = defaultdict(set)
@@ -80,9 +81,24 @@ def readings_for_task(session: Session, task: Task) -> tuple[dict[str, str], set
             conflicting.add(scan)
         elif read:
             readings[scan] = str(read.pop())
-    same_picture = select(Twin.scan_id, Twin.other_id).where(Twin.kind.in_(SAME_PICTURE_KINDS))
-    for scan, other in session.execute(same_picture):
-        one, two = readings.get(scan), readings.get(other)
-        if one and two and one != two and not (scan in settled and other in settled):
-            conflicting |= {scan, other}
+    for scans in _pictures(session):
+        read_scans = [scan for scan in scans if scan in readings]
+        differ = len({readings[scan] for scan in read_scans}) > 1
+        if differ and not all(scan in settled for scan in read_scans):
+            conflicting.update(read_scans)
     return {scan: read for scan, read in readings.items() if scan not in conflicting}, conflicting
+
+
+def _pictures(session: Session) -> list[list[str]]:
+    """The scans that show one picture, for each picture that more than one scan shows."""
+    nodes: dict[str, int] = {}
+    edges = [
+        (nodes.setdefault(scan, len(nodes)), nodes.setdefault(other, len(nodes)))
+        for scan, other in session.execute(
+            select(Twin.scan_id, Twin.other_id).where(Twin.kind.in_(SAME_PICTURE_KINDS))
+        )
+    ]
+    found: dict[int, list[str]] = defaultdict(list)
+    for scan, label in zip(nodes, components(len(nodes), edges).tolist(), strict=True):
+        found[label].append(scan)
+    return list(found.values())

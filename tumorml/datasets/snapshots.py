@@ -61,6 +61,11 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
     _check_counts(settings, task, entries)
     if not given_split:
         check_no_leak(entries)
+    elif not any(e.split == "test" for e in entries):
+        raise TumorMLError(
+            f"The drops' own split has no test scan for the task {task}: --given-split follows "
+            "folders named Training and Testing, or a manifest's column split."
+        )
 
     lines = "".join(f"{e.scan_id},{e.label},{e.split},{e.group_id}\n" for e in entries)
     kind = f"{task}, given split" if given_split else str(task)

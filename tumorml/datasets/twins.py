@@ -7,17 +7,18 @@ Found in three sieves, each looking at what the one before let through:
 2. grids that correlate in the most alike of their eight orientations;
 3. thumbnails, aligned and correlated: a pair is confirmed on its pixels or not at all.
 
-No sieve is approximate and none depends on the order in which scans came, so neither do the twins.
+No sieve is approximate and none depends on the order in which scans came, so neither does what is
+tied to what.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +42,11 @@ of the pairs of different patients pass."""
 _ORIENTATION_SLACK = 0.05
 """Orientations in which grids correlate this much less than in the best are looked at too."""
 _ENOUGH_TWINS = 8
-"""Scans with this many twins that are tied already are not compared with one another."""
+"""Scans of one picture with this many twins each are not compared with one another."""
 _ROWS, _COLUMNS = 1_024, 8_192
 _PAIRS_AT_ONCE = 256
 _PICTURES_KEPT = 2_048
-"""Of about 160 kB each with all that is computed from one."""
+"""Of some 160 kB for each orientation that was looked at."""
 _LOG_SECONDS = 5.0
 
 
@@ -103,14 +104,14 @@ def find_twins(
     new: Sequence[int],
     thumbnails: Thumbnails,
     *,
-    labels: Sequence[object] | None = None,
+    labels: Sequence[Hashable] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Twin]:
     """Every pair of twins of which at least one scan is new.
 
-    Among scans that are tied to one another through many twins already, further pairs are passed
-    over, unless their labels differ: ten thousand copies of one picture are one group without fifty
-    million comparisons.
+    Among scans that show one picture and have many twins already, further pairs are passed over,
+    unless their labels differ: ten thousand copies of one picture are one group without fifty
+    million comparisons. Which pairs those are depends on the order; what is tied does not.
 
     Args:
         catalogue: All scans, the new ones among them.
@@ -119,22 +120,16 @@ def find_twins(
         labels: What each scan of the catalogue is said to show, if anything.
         on_progress: Called with the number of new scans that are compared, and their total.
     """
-    tied = _Ties(len(catalogue.ids))
+    crowd = _Crowds(len(catalogue.ids), labels)
     pictures: dict[int, Picture] = {}
     twins: list[Twin] = []
+    is_new = np.zeros(len(catalogue.ids), bool)
+    is_new[np.asarray(new, np.int64)] = True
     last, looked_at = time.monotonic(), 0
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(new), _ROWS):
             rows = np.asarray(new[start : start + _ROWS], np.int64)
-            found = sorted(_candidates(catalogue, rows, np.asarray(new, np.int64)))
-            # The most alike first, so that most of a crowd is tied before it is compared.
-            for at in range(0, len(found), _PAIRS_AT_ONCE):
-                pairs = [
-                    pair
-                    for pair in found[at : at + _PAIRS_AT_ONCE]
-                    if not tied.enough(pair.first, pair.second)
-                    or (labels is not None and labels[pair.first] != labels[pair.second])
-                ]
+            for pairs in _batches(_candidates(catalogue, rows, is_new, crowd)):
                 looked_at += len(pairs)
                 if len(pictures) > _PICTURES_KEPT:
                     pictures.clear()
@@ -142,7 +137,7 @@ def find_twins(
                 for twin in pool.map(lambda pair: _confirmed(pair, pictures), pairs):
                     if twin is not None:
                         twins.append(twin)
-                        tied.tie(twin.first, twin.second)
+                        crowd.add(twin)
             done = min(start + _ROWS, len(new))
             if on_progress is not None:
                 on_progress(done, len(new))
@@ -153,21 +148,22 @@ def find_twins(
     return twins
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class _Candidate:
-    distance: float
-    """The less, the more alike the grids are."""
     first: int
     second: int
     orientations: tuple[int, ...]
 
 
+def _batches(pairs: Iterator[_Candidate]) -> Iterator[list[_Candidate]]:
+    while batch := list(islice(pairs, _PAIRS_AT_ONCE)):
+        yield batch
+
+
 def _candidates(
-    catalogue: Catalogue, rows: NDArray[np.int64], new: NDArray[np.int64]
+    catalogue: Catalogue, rows: NDArray[np.int64], is_new: NDArray[np.bool_], crowd: _Crowds
 ) -> Iterator[_Candidate]:
     """Pairs that pass the first two sieves, once each; of two new scans the smaller index asks."""
-    is_new = np.zeros(len(catalogue.ids), bool)
-    is_new[new] = True
     found = [
         (rows[hits // _COLUMNS], start + hits % _COLUMNS) for start, hits in _near(catalogue, rows)
     ]
@@ -181,7 +177,9 @@ def _candidates(
     asking, others = asking[order], others[order]
     bounds = np.searchsorted(asking, rows, side="left"), np.searchsorted(asking, rows, side="right")
     for row, first, last in zip(rows.tolist(), *bounds, strict=True):
-        yield from _alike(catalogue, row, others[first:last])
+        for at in range(first, last, _PAIRS_AT_ONCE):
+            some = others[at : min(at + _PAIRS_AT_ONCE, last)]
+            yield from _alike(catalogue, row, some[crowd.worthwhile(row, some)])
 
 
 def _near(catalogue: Catalogue, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -221,8 +219,7 @@ def _alike(catalogue: Catalogue, row: int, others: NDArray[np.int64]) -> Iterato
         chosen = [int(o) for o in likely if margins[index, o] >= best[index] - _ORIENTATION_SLACK]
         if other < row:
             chosen = [_INVERSE[o] for o in chosen]
-        distance = round(-float(best[index]), 6)
-        yield _Candidate(distance, min(row, other), max(row, other), tuple(chosen))
+        yield _Candidate(min(row, other), max(row, other), tuple(chosen))
 
 
 _INVERSE = (0, 3, 2, 1, 4, 5, 6, 7)
@@ -247,25 +244,37 @@ def _confirmed(pair: _Candidate, pictures: Mapping[int, Picture]) -> Twin | None
     return Twin(pair.first, pair.second, score, -orientation)
 
 
-class _Ties:
-    """Which scans are tied through twins so far, and how many twins each has."""
+class _Crowds:
+    """Which scans show one picture so far, and how many twins of it each has.
 
-    def __init__(self, count: int) -> None:
+    Only what shows one picture makes a crowd: so passing over a pair within one takes nothing away
+    from the connected components, be it of twins of any kind or of one picture.
+    """
+
+    def __init__(self, count: int, labels: Sequence[Hashable] | None) -> None:
         self._parents = np.arange(count)
-        self._twins: Counter[int] = Counter()
+        self._twins = np.zeros(count, np.int32)
+        codes: dict[Hashable, int] = {}
+        said = labels if labels is not None else [None] * count
+        self._labels = np.array([codes.setdefault(label, len(codes)) for label in said], np.int64)
 
-    def tie(self, first: int, second: int) -> None:
-        self._twins[first] += 1
-        self._twins[second] += 1
-        self._parents[self._root(first)] = self._root(second)
+    def add(self, twin: Twin) -> None:
+        if twin.same_picture:
+            self._twins[[twin.first, twin.second]] += 1
+            first, second = self._roots(np.array([twin.first, twin.second])).tolist()
+            self._parents[first] = second
 
-    def enough(self, first: int, second: int) -> bool:
-        """Whether another pair of these two would teach nothing."""
-        return min(self._twins[first], self._twins[second]) >= _ENOUGH_TWINS and self._root(
-            first
-        ) == self._root(second)
+    def worthwhile(self, scan: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of which of some others a pair with this scan may teach something; bool [others]."""
+        if self._twins[scan] < _ENOUGH_TWINS:
+            return np.ones(len(others), bool)
+        known = self._twins[others] >= _ENOUGH_TWINS
+        known &= self._roots(others) == self._roots(np.array([scan]))
+        return np.asarray(~known | (self._labels[others] != self._labels[scan]), np.bool_)
 
-    def _root(self, index: int) -> int:
-        while self._parents[index] != index:
-            self._parents[index] = index = int(self._parents[self._parents[index]])
-        return index
+    def _roots(self, scans: NDArray[np.int64]) -> NDArray[np.int64]:
+        roots = self._parents[scans]
+        while (self._parents[roots] != roots).any():
+            roots = self._parents[roots]
+        self._parents[scans] = roots
+        return roots

@@ -33,7 +33,7 @@ class ConfusionResamples:
         return self._of_those_there(_ratio(self._hits(), self.counts.sum(axis=2)))
 
     def precision(self) -> NDArray[np.float64]:
-        """[resamples, classes]; 0 where nothing was predicted to be the class."""
+        """[resamples, classes]; 0 where nothing was predicted to be the class that is there."""
         return self._of_those_there(_ratio(self._hits(), self.counts.sum(axis=1)))
 
     def f1(self) -> NDArray[np.float64]:

@@ -29,7 +29,8 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
 
     Leaves ``evaluation`` and ``prediction`` rows for both. Test scans that a tie connects to
     training by now are left out. A run on a given split is scored alone, and twice: as given
-    (``test``), and on the test scans without a twin in training (``test_without_twins``). A run
+    (``test``), and on the test scans without a twin or another scan of
+    their group in training (``test_without_twins``). A run
     that was evaluated before is left as it is, so that its verdict keeps the numbers it was given
     on.
 
@@ -63,6 +64,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
     else:
         check_no_leak(entries)
         entries = _still_held_apart(settings, entries)
+    kinds = leaks_of(settings, entries) if run.given_split else {}
     contenders = [model for model in (challenger, champion) if model is not None]
     results = {}
     for model in contenders:
@@ -75,7 +77,6 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
         probabilities = predictor.predict(test.images)
         metrics = {"test": score(test.labels, probabilities, test.group_ids, labels)}
         if run.given_split:
-            kinds = leaks_of(settings, entries)
             clean = np.array([kinds[scan] == "none" for scan in test.scan_ids])
             if clean.any():
                 metrics["test_without_twins"] = score(

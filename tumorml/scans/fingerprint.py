@@ -22,8 +22,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+cv2.setNumThreads(1)  # The pictures are small; whoever has many reads them in threads of his own.
+
 VERSION = 1
-"""Fingerprints of another version are made anew before they are compared."""
+"""Older fingerprints are made anew before they are compared."""
 THUMBNAIL_SIDE = 96
 COARSE_SIDE, KEY_LENGTH = 8, 42
 GRID_SIDE = 16

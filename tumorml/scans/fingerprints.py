@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from tumorml.objects import ObjectStore, object_store
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Fingerprint, Scan
+from tumorml.results.tables import Fingerprint, Scan, Twin
 from tumorml.scans.decode import decode
 from tumorml.scans.fingerprint import VERSION, fingerprint
 from tumorml.scans.names import scan_key
@@ -28,7 +28,7 @@ _LOG_SECONDS = 5.0
 
 
 def fingerprint_scans(settings: Settings, batch_id: str | None = None) -> int:
-    """Give every scan that has none a fingerprint; those of another version are made anew.
+    """Give every scan that has none a fingerprint; older ones are made anew.
 
     Done again after a crash it goes on where it was. A scan in which no head stands out needs no
     comparison and counts as compared.
@@ -41,21 +41,18 @@ def fingerprint_scans(settings: Settings, batch_id: str | None = None) -> int:
         How many were made.
     """
     store = object_store(settings)
-    made, last = 0, time.monotonic()
+    made, after, last = 0, "", time.monotonic()
     with ThreadPoolExecutor() as pool:
         while True:
             with reading(settings) as session:
-                waiting = _without(session, batch_id)
+                waiting = _without(session, batch_id, after)
             if not waiting:
                 break
             rows = list(pool.map(lambda scan: _row(store, scan), waiting))
             with writing(settings) as session:
-                session.execute(
-                    delete(Fingerprint).where(
-                        Fingerprint.scan_id.in_(waiting), Fingerprint.version != VERSION
-                    )
-                )
+                _forget(session, waiting)
                 made += copy_rows(session, Fingerprint, rows, on_conflict_do_nothing=True)
+            after = waiting[-1]
             if time.monotonic() - last >= _LOG_SECONDS:
                 last = time.monotonic()
                 logger.info("made %s fingerprints", made)
@@ -64,17 +61,31 @@ def fingerprint_scans(settings: Settings, batch_id: str | None = None) -> int:
     return made
 
 
-def _without(session: Session, batch_id: str | None) -> Sequence[str]:
+def _without(session: Session, batch_id: str | None, after: str) -> Sequence[str]:
     query = (
         select(Scan.id)
         .outerjoin(Fingerprint, Fingerprint.scan_id == Scan.id)
-        .where(or_(Fingerprint.scan_id.is_(None), Fingerprint.version != VERSION))
+        .where(
+            Scan.id > after,
+            or_(Fingerprint.scan_id.is_(None), Fingerprint.version < VERSION),
+        )
         .order_by(Scan.id)
         .limit(_SCANS_AT_ONCE)
     )
     return session.scalars(
         query if batch_id is None else query.where(Scan.batch_id == batch_id)
     ).all()
+
+
+def _forget(session: Session, scans: Sequence[str]) -> None:
+    """Take away older fingerprints, and the twins that they were found by."""
+    stale = session.scalars(
+        delete(Fingerprint)
+        .where(Fingerprint.scan_id.in_(scans), Fingerprint.version < VERSION)
+        .returning(Fingerprint.scan_id)
+    ).all()
+    if stale:
+        session.execute(delete(Twin).where(or_(Twin.scan_id.in_(stale), Twin.other_id.in_(stale))))
 
 
 def _row(store: ObjectStore, scan_id: str) -> dict[str, Any]:

@@ -158,9 +158,9 @@ def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> 
     leaking = sorted(scan for scan, kind in kinds.items() if kind != "none")
     if leaking:
         raise TumorMLError(
-            f"{len(leaking)} test scans of snapshot {run.snapshot_id} have a twin in its training "
-            f"data by now, for instance {leaking[0]} ({kinds[leaking[0]]}): no model may be judged "
-            "on them. A new run takes a new snapshot, in which they are held out."
+            f"{len(leaking)} test scans of snapshot {run.snapshot_id} have a relative in its "
+            f"training data by now, for instance {leaking[0]} ({kinds[leaking[0]]}): no model may "
+            "be judged on them. A new run takes a new snapshot, in which they are held out."
         )
 
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.scans.drop_files import image_bytes, write_files, write_tar, write_zip
+from tumorml.datasets.audit.comparison import compare, honest_places
 from tumorml.datasets.audit.findings import Audit, AuditedFile, Finding, Place, ScanTwin
 from tumorml.datasets.audit.reading import read_loose_set
-from tumorml.datasets.audit.summary import contradict, summarise
-from tumorml.datasets.audit.twins import compare, honest_places
+from tumorml.datasets.audit.summary import summarise
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.errors import TumorMLError
+from tumorml.labels import contradict
 from tumorml.reports.audit.table import write_audit_csv
 from tumorml.settings import Settings
 

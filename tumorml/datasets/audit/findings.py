@@ -25,6 +25,7 @@ class AuditedFile:
         exif_person: Whether its metadata has a field that may name a person.
         persons: Keys of its patient and study (``tumorml.datasets.people``).
         reason: Why it could not be read.
+        settled: Whether a person settled its label.
     """
 
     path: str
@@ -35,6 +36,7 @@ class AuditedFile:
     exif_person: bool = False
     persons: tuple[str, ...] = ()
     reason: str | None = None
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class ScanTwin:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A scan's group, and the side that the group draws in an honest split."""
+    """A scan's group and side: as an honest split would draw it, or as the service did."""
 
     group_id: str
     side: str

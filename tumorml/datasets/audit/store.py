@@ -96,6 +96,7 @@ def _files(
             scan_id=row.scan_id,
             exif_person="no_person_in_metadata" in (row.warnings or ()),
             persons=tuple(sorted(set(persons[str(row.scan_id)]))),
+            settled=row.scan_id in settled,
         )
         for row in rows
         if row.scan_id in places

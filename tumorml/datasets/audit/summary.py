@@ -23,7 +23,7 @@ from tumorml.datasets.audit.findings import (
 )
 from tumorml.datasets.splits import SIDES
 from tumorml.datasets.twins import SAME_PICTURE
-from tumorml.labels import LABELS, Task, label_for_task
+from tumorml.labels import LABELS, Task, contradict
 
 
 def summarise(
@@ -66,15 +66,6 @@ def summarise(
             finding.group_id in torn and finding.file.split == "test" for finding in findings
         ),
     )
-
-
-def contradict(first: str | None, second: str | None) -> bool:
-    """Whether two labels cannot both be right: ``tumor`` and ``glioma`` can."""
-    if first is None or second is None or first == second:
-        return False
-    readings = [[label_for_task(label, task) for task in Task] for label in (first, second)]
-    both = [(one, other) for one, other in zip(*readings, strict=True) if one and other]
-    return not both or any(one != other for one, other in both)
 
 
 class _Training:
@@ -145,7 +136,8 @@ def _conflicts(files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> Itera
             continue
         for label, said in by_label.get(twin.scan_id, {}).items():
             for other, others in by_label.get(twin.other_id, {}).items():
-                if contradict(label, other):
+                settled = said[0].settled and others[0].settled
+                if contradict(label, other) and not settled:
                     yield Conflict(said[0], others[0], twin.kind, twin.score)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +36,14 @@ class Outputs:
         Raises:
             TumorMLError: Naming it.
         """
+        if self.table is not None and self.table.absolute() == self.page.absolute():
+            raise TumorMLError(f"{self.page} cannot be both the page and the table.")
         for written in filter(None, (self.page, self.table)):
-            if written.is_dir() or not written.parent.is_dir():
+            place = written if written.exists() else written.parent
+            if written.is_dir() or not written.parent.is_dir() or not os.access(place, os.W_OK):
                 raise TumorMLError(
-                    f"{written} cannot be written: name a file in a folder that exists."
+                    f"{written} cannot be written: name a file in a folder that exists, "
+                    "and that may be written."
                 )
 
 

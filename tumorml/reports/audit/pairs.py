@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tumorml.datasets.audit.findings import KINDS, Audit, AuditedFile
-from tumorml.datasets.audit.summary import contradict
+from tumorml.labels import contradict
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class ScanGroup(Base):
     group_id: Mapped[str]
     side: Mapped[str]
     held_out: Mapped[bool] = mapped_column(server_default="false")
-    """A test scan that a tie connects to training: never used in a judgement again."""
+    """A test or validation scan that a tie connects to an earlier side: never used again."""
     created_at: Mapped[CreatedAt]
 
 

@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tumorml.datasets.audit.findings import AuditedFile, ComparedSet, Place, ScanTwin
 from tumorml.datasets.audit.reading import LooseSet
+from tumorml.datasets.components import components
 from tumorml.datasets.groups import group_id
 from tumorml.datasets.splits import draw_side
 from tumorml.datasets.twins import Catalogue, find_twins
@@ -19,7 +18,7 @@ from tumorml.settings import Settings
 Progress = Callable[[int, int], None]
 
 
-def compared(
+def with_twins_and_places(
     settings: Settings, loose: LooseSet, on_progress: Progress | None = None
 ) -> ComparedSet:
     """A set that was read, with its twins and the places of an honest split."""
@@ -64,15 +63,11 @@ def honest_places(
             scan = nodes.setdefault(file.scan_id, len(nodes))
             edges += [(scan, nodes.setdefault(name, len(nodes))) for name in file.persons]
     edges += [(nodes[twin.scan_id], nodes[twin.other_id]) for twin in twins]
-    pairs = np.array(edges, np.int64).reshape(-1, 2)
-    graph = coo_array(
-        (np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(nodes), len(nodes))
-    )
-    _, components = connected_components(graph, directed=False)
+    belongs = components(len(nodes), edges).tolist()
     scans = {file.scan_id for file in files}
     members: dict[int, list[tuple[bool, str]]] = defaultdict(list)
     for name, node in nodes.items():
-        members[int(components[node])].append((name in scans, name))
+        members[belongs[node]].append((name in scans, name))
     places: dict[str, Place] = {}
     for named in members.values():
         # False before true: a person names the group where there is one, else a scan does.
