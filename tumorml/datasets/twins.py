@@ -44,7 +44,7 @@ _ORIENTATION_SLACK = 0.05
 _ENOUGH_TWINS = 8
 """Scans of one picture with this many twins each are not compared with one another."""
 _ROWS, _COLUMNS = 1_024, 8_192
-_PAIRS_AT_ONCE = 256
+_GRIDS_AT_ONCE, _PAIRS_AT_ONCE = 4_096, 256
 _PICTURES_KEPT = 2_048
 """Of some 160 kB for each orientation that was looked at."""
 _LOG_SECONDS = 5.0
@@ -177,24 +177,26 @@ def _candidates(
     asking, others = asking[order], others[order]
     bounds = np.searchsorted(asking, rows, side="left"), np.searchsorted(asking, rows, side="right")
     for row, first, last in zip(rows.tolist(), *bounds, strict=True):
-        for at in range(first, last, _PAIRS_AT_ONCE):
-            some = others[at : min(at + _PAIRS_AT_ONCE, last)]
+        for at in range(first, last, _GRIDS_AT_ONCE):
+            some = others[at : min(at + _GRIDS_AT_ONCE, last)]
             yield from _alike(catalogue, row, some[crowd.worthwhile(row, some)])
 
 
 def _near(catalogue: Catalogue, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """The first sieve, block by block: its start, and row * 8192 + column of each hit in it."""
-    asked = [catalogue.keys[rows, frame].astype(np.float32) for frame in range(len(KEY_RADII))]
-    lengths = [(keys * keys).sum(axis=1) for keys in asked]
+    asked, least = [], []
+    for frame, radius in enumerate(KEY_RADII):
+        keys = catalogue.keys[rows, frame].astype(np.float32)
+        asked.append(np.column_stack([2 * keys, np.ones(len(keys), np.float32)]))
+        least.append((keys * keys).sum(axis=1)[:, None] - (radius * QUANTUM) ** 2)
     for start in range(0, len(catalogue.ids), _COLUMNS):
-        near = None
-        for frame, radius in enumerate(KEY_RADII):
+        near: NDArray[np.bool_] | None = None
+        for frame in range(len(KEY_RADII)):
             stored = catalogue.keys[start : start + _COLUMNS, frame].astype(np.float32)
+            stored = np.column_stack([stored, -(stored * stored).sum(axis=1)])
             # Small whole numbers: float32 holds every sum exactly.
-            products = asked[frame] @ stored.T
-            least = (lengths[frame] - (radius * QUANTUM) ** 2)[:, None] / 2
-            close = products - (stored * stored).sum(axis=1) / 2 > least
-            near = close if near is None else near | close
+            close = asked[frame] @ stored.T > least[frame]
+            near = close if near is None else np.logical_or(near, close, out=near)
         if near is not None and near.any():
             row, column = np.nonzero(near)
             yield start, row * _COLUMNS + column
@@ -204,14 +206,15 @@ def _alike(catalogue: Catalogue, row: int, others: NDArray[np.int64]) -> Iterato
     """The second sieve: grids of one scan against those of some others."""
     if not len(others):
         return
-    margins = np.full((len(others), 8), -1.0)
+    margins = np.full((len(others), 8), -1.0, np.float32)
     for frame, least in enumerate(LEAST_CORRELATIONS):
         theirs = catalogue.grids[others, frame].reshape(len(others), -1).astype(np.float32)
         mine = catalogue.grids[row, frame].astype(np.float32)
         # Turning mine back is turning theirs forward.
         turned = np.stack([oriented(mine, _INVERSE[o]).ravel() for o in range(8)])
-        lengths = np.linalg.norm(theirs, axis=1)[:, None] * np.linalg.norm(mine)
-        margins = np.maximum(margins, theirs @ turned.T / np.maximum(lengths, 1) - least)
+        # So small a product is done before threads of a BLAS have met.
+        products = np.einsum("ij,kj->ik", theirs, turned)
+        np.maximum(margins, products / QUANTUM**2 - least, out=margins)
     best = margins.max(axis=1)
     for index in np.flatnonzero(best > 0).tolist():
         other = int(others[index])
