@@ -48,6 +48,14 @@ def test_twins_of_one_picture_with_two_labels_are_both_held_out(settings: Settin
     assert not {x, y} & labels_in_snapshot(settings).keys()
 
 
+def test_a_twin_of_a_scan_with_two_labels_is_held_out_with_it(settings: Settings) -> None:
+    add_batch(settings, "b", [*four_class_batch(), Dropped("q", "glioma")])
+    add_batch(settings, "c", [Dropped("q", "meningioma"), Dropped("r", "pituitary")])
+    add_twins(settings, "q", "r")
+    assert not {scan_of("q"), scan_of("r")} & labels_in_snapshot(settings).keys()
+    assert frozenset({scan_of("q"), scan_of("r")}) in conflicts(settings)
+
+
 def test_a_person_may_settle_that_twins_differ(settings: Settings) -> None:
     add_batch(
         settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "pituitary")]

@@ -12,6 +12,7 @@ from tests.rows import Dropped, add_batch, add_twins, scan_of
 from tumorml.datasets.leaks import leaks_of, write_leak_report
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
+from tumorml.evaluation.step import _still_held_apart
 from tumorml.labels import Task
 from tumorml.results.session import reading
 from tumorml.results.tables import Leak, Run, Snapshot
@@ -114,3 +115,17 @@ def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings
         run = session.get_one(Run, run_id)
         assert run.state == "failed" and "mirrored" in str(run.reason)
     assert held not in {e.scan_id for e in read_snapshot(settings, take_snapshot(settings, TASK))}
+
+
+def test_a_tie_that_came_after_the_snapshot_keeps_the_test_scan_out_of_judgement(
+    settings: Settings,
+) -> None:
+    add_batch(settings, "b", [d._replace(patient=None) for d in four_class_batch()])
+    entries = read_snapshot(settings, take_snapshot(settings, TASK))
+    names = {scan_of(d.name): d.name for d in four_class_batch()}
+    seen = next(e.scan_id for e in entries if e.split == "train")
+    held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
+    add_batch(settings, "c", [Dropped(names[scan], None, "one patient") for scan in (seen, held)])
+    assert leaks_of(settings, entries)[held] == "none"  # nobody has looked yet
+    left = _still_held_apart(settings, entries)
+    assert {e.scan_id for e in entries} - {e.scan_id for e in left} == {held}

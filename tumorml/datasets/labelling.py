@@ -73,20 +73,21 @@ def readings_for_task(session: Session, task: Task) -> tuple[dict[str, str], set
     for scan, label in session.execute(select(ScanLabel.scan_id, ScanLabel.label)):
         labels[scan].add(label)
     labels |= {scan: {label} for scan, label in settled.items()}
-    readings: dict[str, str] = {}
-    conflicting: set[str] = set()
-    for scan, said in labels.items():
-        read = {label_for_task(label, task) for label in said} - {None}
-        if len(read) > 1:
-            conflicting.add(scan)
-        elif read:
-            readings[scan] = str(read.pop())
+    readings = {
+        scan: {str(read) for label in said if (read := label_for_task(label, task))}
+        for scan, said in labels.items()
+    }
+    conflicting = {scan for scan, read in readings.items() if len(read) > 1}
     for scans in _pictures(session):
-        read_scans = [scan for scan in scans if scan in readings]
-        differ = len({readings[scan] for scan in read_scans}) > 1
+        read_scans = [scan for scan in scans if readings.get(scan)]
+        differ = len(set().union(*(readings[scan] for scan in read_scans))) > 1
         if differ and not all(scan in settled for scan in read_scans):
             conflicting.update(read_scans)
-    return {scan: read for scan, read in readings.items() if scan not in conflicting}, conflicting
+    return {
+        scan: next(iter(read))
+        for scan, read in readings.items()
+        if read and scan not in conflicting
+    }, conflicting
 
 
 def _pictures(session: Session) -> list[list[str]]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import select, update
 
+from tumorml.datasets.groups import assign_groups
 from tumorml.datasets.leaks import held_out_now, leaks_of
 from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
@@ -131,8 +132,10 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
 
 def _still_held_apart(settings: Settings, entries: list[SnapshotEntry]) -> list[SnapshotEntry]:
     """The entries without the test scans that a tie connects to another side since the snapshot."""
+    assign_groups(settings)
+    tied = {scan for scan, kind in leaks_of(settings, entries).items() if kind != "none"}
     with reading(settings) as session:
-        tied = held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
+        tied |= held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
     if tied:
         logger.warning(
             "%s test scans are held out: they were tied to training meanwhile", len(tied)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from tumorml.datasets.groups import assign_groups
 from tumorml.datasets.leaks import write_leak_report
 from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
@@ -151,6 +152,7 @@ def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> 
         TumorMLError: It does, by the groups of the snapshot or by what is known today, and the run
             is no benchmark on a given split.
     """
+    assign_groups(settings)  # What came in since the snapshot may tie its sides to each other.
     kinds = write_leak_report(settings, run.id, entries)
     if run.given_split:
         return
