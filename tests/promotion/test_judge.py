@@ -16,14 +16,20 @@ from tumorml.evaluation.metrics import score
 from tumorml.evaluation.predictions import Answers, write_predictions
 from tumorml.labels import LABELS, Task
 from tumorml.promotion.champion import champions, change_champion
-from tumorml.promotion.judge import judge_run, promote, verdict_outcome
+from tumorml.promotion.judge import judge_run, promote
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Champion, Evaluation, ModelVersion, Run, VerdictRule
+from tumorml.results.tables import Champion, Evaluation, ModelVersion, Run, Verdict, VerdictRule
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS
 NAMES = LABELS[TASK]
+
+
+def verdict_outcome(settings: Settings, verdict_id: str) -> tuple[str, str]:
+    with reading(settings) as session:
+        verdict = session.get_one(Verdict, verdict_id)
+        return verdict.outcome, verdict.reason
 
 
 def evaluated_run(

@@ -15,7 +15,7 @@ from tumorml.labels import LABELS, Task
 from tumorml.promotion.champion import crown, lock_champion, open_champion
 from tumorml.promotion.policy import load_policy
 from tumorml.promotion.rules import Contest, RuleResult, apply_rules
-from tumorml.results.session import lock, reading, writing
+from tumorml.results.session import lock, writing
 from tumorml.results.tables import (
     Champion,
     Evaluation,
@@ -141,13 +141,6 @@ def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
                 verdict_id=verdict_id,
             )
         return verdict.outcome
-
-
-def verdict_outcome(settings: Settings, verdict_id: str) -> tuple[str, str]:
-    """Outcome and reason of a verdict."""
-    with reading(settings) as session:
-        verdict = session.get_one(Verdict, verdict_id)
-        return verdict.outcome, verdict.reason
 
 
 def _contest(session: Session, run: Run, challenger: str, champion: str | None) -> Contest:

@@ -35,6 +35,7 @@ class ZipContents:
             raise DropRefusedError(f"The archive lists more than {most:,} files.")
         try:
             self._archive = zipfile.ZipFile(stream)
+        # All of what zipfile lets through on damaged or hostile directories.
         except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
             raise DropRefusedError(f"It is not a zip archive that can be read: {error}.") from error
         members = [member for member in self._archive.infolist() if not member.is_dir()]
