@@ -1,4 +1,4 @@
-"""Changes the champion by hand: roll back, pin, unpin - always with a reason."""
+"""Changes the champion by hand: roll back, pin, unpin, force - always with a reason."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from tumorml.settings import get_settings
             type="string",
             enum=list(CHANGES),
             description="Roll back to an earlier model version, pin one so that no challenger "
-            "replaces it, or unpin it.",
+            "replaces it, unpin it, force one that did not win, or authorise "
+            "the one that serves as the anchor that no later one may fall behind.",
         ),
         "model_version": Param(
             None,
             type=["null", "string"],
             description="Which one. Empty: the champion before this one for a rollback, the one "
-            "that serves for a pin.",
+            "that serves for a pin. To force one, name it.",
         ),
         "reason": Param("", type="string", minLength=3, description="Kept in champion_history."),
     },

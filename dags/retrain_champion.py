@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, task, task_group
+from airflow.sdk import Asset, CronTriggerTimetable, Param, TriggerRule, dag, task, task_group
 
+from tumorml.airflow_plugin.approvals import RecordedApproval, response_timeout
 from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
 from tumorml.labels import Task
 from tumorml.recipes.recipe import recipe_names
@@ -61,9 +62,10 @@ CHAMPION = Asset("champion")
         ),
     },
     doc_md="""
-    Each night, and by hand with a form: snapshot > train > evaluate > explain > judge > promote >
-    report, for each task. Nothing new since the last judgement means a skipped run. Ask
-    `run_summary`, `verdict_rule` and `champion_history` in SQL for what came of it.
+    Each night, and by hand with a form: snapshot > train > evaluate > explain > judge > approve >
+    promote > report, for each task. Nothing new since the last judgement means a skipped run. A
+    person is asked, under Required Actions, where the policy says so; until the answer the next run
+    waits. Ask `run_summary`, `verdict_rule` and `champion_history` in SQL for what came of it.
     """,
 )
 def retrain_champion() -> None:
@@ -134,13 +136,31 @@ def retrain_champion() -> None:
 
             return judge_run(get_settings(), retraining)
 
-        @task(outlets=[CHAMPION], map_index_template="{{ task.op_args[0] }}")
-        def promote(verdict_id: str, **context: Any) -> str:
-            """Let the challenger serve, where the verdict says so."""
-            from tumorml.airflow_plugin.people import triggered_by
-            from tumorml.promotion.judge import promote
+        @task(map_index_template="{{ task.op_args[0] }}")
+        def request_approval(verdict_id: str) -> dict[str, str]:
+            """What a person is asked; skipped where nobody is."""
+            from tumorml.airflow_plugin.approvals import request_or_skip
 
-            return promote(get_settings(), verdict_id, who=triggered_by(context))
+            return request_or_skip(get_settings(), verdict_id)
+
+        @task(map_index_template="{{ task.op_args[0] }}")
+        def record_approval(verdict_id: str, answer: dict[str, Any]) -> str:
+            """Write down who said what, or that nobody did in time."""
+            from tumorml.airflow_plugin.approvals import record_answer
+
+            return record_answer(get_settings(), verdict_id, answer)
+
+        @task(
+            outlets=[CHAMPION],
+            trigger_rule=TriggerRule.NONE_FAILED,
+            map_index_template="{{ task.op_args[0] or 'nothing was judged' }}",
+        )
+        def promote(verdict_id: str | None, **context: Any) -> str:
+            """Let the challenger serve, where the verdict says so."""
+            from tumorml.airflow_plugin.approvals import promote_or_skip
+            from tumorml.airflow_plugin.people import triggered_by
+
+            return promote_or_skip(get_settings(), verdict_id, who=triggered_by(context))
 
         @task(map_index_template="{{ task.op_args[0] }}")
         def report(retraining: str) -> str:
@@ -151,7 +171,21 @@ def retrain_champion() -> None:
 
         run_id = plan_run(task_name, take_snapshot(task_name))
         evaluated = evaluate(train(run_id))
-        promoted = promote(judge(evaluated))
+        verdict_id = judge(evaluated)
+        request = request_approval(verdict_id)
+        approval = RecordedApproval(
+            task_id="approval",
+            subject=request["subject"],
+            body=request["body"],
+            defaults=RecordedApproval.REJECT,
+            response_timeout=response_timeout(settings),
+            params={
+                "why": Param("", type=["null", "string"], description="Kept with the verdict.")
+            },
+            map_index_template="{{ ti.xcom_pull('retrain.judge', map_indexes=ti.map_index) }}",
+        )
+        promoted = promote(verdict_id)
+        record_approval(verdict_id, approval.output) >> promoted
         [explain(evaluated), promoted] >> report(evaluated)
 
     retrain.expand(task_name=choose_tasks())

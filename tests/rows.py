@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import func
+from sqlalchemy import func, null
 
 from tumorml.results.session import writing
 from tumorml.results.tables import Batch, BatchFile, Fingerprint, Scan, ScanLabel, Twin
@@ -22,6 +22,10 @@ class Dropped(NamedTuple):
     patient: str | None = None
     site: str | None = None
     given_split: str | None = None
+    attributes: dict[str, str] | None = None
+    width: int = 64
+    """In pixels, like the height; those of the scan's first batch count."""
+    height: int = 64
 
 
 def scan_of(name: str) -> str:
@@ -49,8 +53,8 @@ def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> 
                 session.add(
                     Scan(
                         id=scan_id,
-                        width=64,
-                        height=64,
+                        width=item.width,
+                        height=item.height,
                         mean=1,
                         deviation=1,
                         entropy=1,
@@ -71,6 +75,7 @@ def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> 
                     patient_id=item.patient,
                     site=item.site,
                     given_split=item.given_split,
+                    attributes=item.attributes or null(),
                 )
             )
             if item.label and session.get(ScanLabel, (scan_id, item.label)) is None:

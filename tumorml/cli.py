@@ -147,17 +147,20 @@ def retrain(
 ) -> None:
     """Snapshot, train, evaluate, judge, promote and report, without Airflow."""
     from tumorml.datasets.snapshots import take_snapshot
+    from tumorml.policy import load_policy
     from tumorml.recipes.recipe import load_recipe
     from tumorml.training.plan import plan_run
 
-    load_recipe(recipe or get_settings().default_recipe)  # a wrong name is told at once
+    # A wrong name and a wrong policy are told at once.
+    load_recipe(recipe or get_settings().default_recipe)
+    load_policy(get_settings().promotion_policy)
     with _results_store() as settings:
         snapshot_id = take_snapshot(settings, task, given_split=given_split)
         plan = plan_run(
             settings,
             snapshot_id,
             task=task,
-            trigger=f"cli {getpass.getuser()} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
+            trigger=f"cli {_user()} {datetime.now(UTC):%Y-%m-%dT%H:%M:%S}",
             recipe=recipe,
             epochs=epochs,
             seed=seed,
@@ -177,6 +180,50 @@ def resume(run_id: Annotated[str, typer.Argument(help="A run that did not end.")
 
 
 @app.command()
+def reproduce(
+    run_id: Annotated[str, typer.Argument(help="A run that was evaluated.")],
+) -> None:
+    """Train a run again from its record, and say whether its numbers come out again."""
+    from tumorml.evaluation.reproduce import reproduce_run
+
+    with _results_store() as settings:
+        again = reproduce_run(settings, run_id)
+    table = Table("metric", "recorded", "again", "difference", header_style="bold")
+    for name, (then, now) in again.metrics.items():
+        table.add_row(name, f"{then:.6f}", f"{now:.6f}", f"{now - then:+.2g}")
+    console.print(table)
+    console.print(f"{again.same_label} of {again.scans} test scans got the same label")
+    for difference in again.differs:
+        console.print(f"not as recorded: {escape(difference)}")
+    if not again.agrees:
+        raise TumorMLError(f"Run {run_id} did not come out again.")
+    console.print(f"run {run_id} came out again")
+
+
+@app.command()
+def approve(
+    verdict_or_run: Annotated[
+        str, typer.Argument(help="A verdict that waits for a person, or its run.")
+    ],
+    reject: Annotated[bool, typer.Option("--reject", help="Turn the challenger down.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; kept for ever.")] = "",
+) -> None:
+    """Let a winner serve, or turn it down, where the policy asks a person, without Airflow."""
+    from tumorml.promotion.approval import find_verdict, record_approval
+    from tumorml.promotion.promote import promote
+    from tumorml.reports.run_report import write_run_report
+
+    who = _user()
+    with _results_store() as settings:
+        verdict_id, run_id = find_verdict(settings, verdict_or_run)
+        record_approval(settings, verdict_id, approved=not reject, who=who, why=reason)
+        outcome = promote(settings, verdict_id, who=who)
+        report = object_store(settings).display(write_run_report(settings, run_id))
+        console.print(f"verdict {verdict_id}: [bold]{outcome}[/]; report {report}")
+        _print_approval(settings, verdict_id)
+
+
+@app.command()
 def label(
     scan: Annotated[str, typer.Argument(help="A scan's id, or the beginning of one.")],
     label: Annotated[str, typer.Argument(help="What the scan shows.")],
@@ -186,7 +233,7 @@ def label(
     from tumorml.datasets.labelling import settle_label
 
     with _results_store() as settings:
-        whole = settle_label(settings, scan, label, reason=reason, who=getpass.getuser())
+        whole = settle_label(settings, scan, label, reason=reason, who=_user())
         _print_query(
             settings,
             "select scan_id as scan, label, reason, who, created_at from label_decision "
@@ -212,17 +259,31 @@ def champion(
     ] = False,
     pin: Annotated[bool, typer.Option("--pin", help="Keep this one, or --model.")] = False,
     unpin: Annotated[bool, typer.Option("--unpin", help="Let challengers win again.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --model serve although it did not win.")
+    ] = False,
+    authorise: Annotated[
+        bool,
+        typer.Option("--authorise", help="No later challenger may fall behind this champion."),
+    ] = False,
     model: Annotated[str | None, typer.Option(help="A model version's id.")] = None,
     reason: Annotated[str, typer.Option(help="Why; needed for every change.")] = "",
 ) -> None:
     """Show who serves and who served, or change it."""
     from tumorml.promotion.champion import change_champion
 
-    asked = [name for name, on in (("rollback", rollback), ("pin", pin), ("unpin", unpin)) if on]
+    changes = {
+        "rollback": rollback,
+        "pin": pin,
+        "unpin": unpin,
+        "force": force,
+        "authorise": authorise,
+    }
+    asked = [name for name, on in changes.items() if on]
     if len(asked) > 1:
         raise TumorMLError(f"Only one change at a time, not {' and '.join(asked)}.")
     if model and not asked:
-        raise TumorMLError("--model goes with --rollback or --pin.")
+        raise TumorMLError("--model goes with --rollback, --pin or --force.")
     with _results_store() as settings:
         for change in asked:
             change_champion(
@@ -230,7 +291,7 @@ def champion(
                 task,
                 change=change,
                 why=reason,
-                who=getpass.getuser(),
+                who=_user(),
                 model_version_id=model,
             )
         _print_query(
@@ -273,6 +334,12 @@ def status() -> None:
                 "select run, task, recipe, state, epochs_done || '/' || epochs as "
                 "epochs, round(cast(accuracy as numeric), 4) as accuracy, verdict, created_at "
                 "from run_summary order by created_at desc limit 5",
+            ),
+            (
+                "waiting for a person (tumorml approve)",
+                "select id as verdict, run_id as run, task, challenger_id as challenger, "
+                "approval_reason as asked_because, created_at from verdict "
+                "where approval = 'waiting' order by created_at",
             ),
             (
                 "latest batches",
@@ -370,7 +437,9 @@ def migrate() -> None:
 
 def _finish_run(settings: Settings, run_id: str) -> None:
     from tumorml.evaluation.step import evaluate_run
-    from tumorml.promotion.judge import judge_run, promote
+    from tumorml.promotion.approval import waits_for_a_person
+    from tumorml.promotion.judge import judge_run
+    from tumorml.promotion.promote import promote
     from tumorml.reports.run_report import write_run_report
     from tumorml.training.step import train_run
 
@@ -380,8 +449,10 @@ def _finish_run(settings: Settings, run_id: str) -> None:
     from tumorml.explain.step import explain_run
 
     explain_run(settings, run_id)
-    outcome = promote(settings, judge_run(settings, run_id), who=getpass.getuser())
-    report = write_run_report(settings, run_id)
+    verdict_id = judge_run(settings, run_id)
+    waits = waits_for_a_person(settings, verdict_id)
+    outcome = "waits for a person" if waits else promote(settings, verdict_id, who=_user())
+    report = object_store(settings).display(write_run_report(settings, run_id))
     console.print(f"run {run_id}: [bold]{outcome}[/]; report {report}")
     _print_query(
         settings,
@@ -397,6 +468,18 @@ def _finish_run(settings: Settings, run_id: str) -> None:
         "select rule, slice, result, explanation from verdict_rule r join verdict v "
         "on v.id = r.verdict_id where v.run_id = :run_id order by position",
         run_id=run_id,
+    )
+    if waits:
+        _print_approval(settings, verdict_id)
+        console.print(f"answer with `tumorml approve {verdict_id}`; with `--reject` it is a no")
+
+
+def _print_approval(settings: Settings, verdict_id: str) -> None:
+    _print_query(
+        settings,
+        "select id as verdict, outcome, reason, approval, approval_reason as asked_because, "
+        "approval_by, approval_why from verdict where id = :verdict_id",
+        verdict_id=verdict_id,
     )
 
 
@@ -417,7 +500,7 @@ def _print_query(
             raise TumorMLError("That is no query: it returns no rows.")
         columns, rows = list(result.keys()), result.all()
     if as_csv:
-        writer = csv.writer(sys.stdout)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
         return
@@ -436,6 +519,14 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return str(value)
+
+
+def _user() -> str:
+    """Who types; in a container without a passwd entry, by number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 @contextmanager

@@ -13,6 +13,8 @@ class Task(StrEnum):
     FOUR_CLASS = "four_class"
 
 
+NO_TUMOR = "no_tumor"
+
 LABELS: dict[Task, tuple[str, ...]] = {
     Task.BINARY: ("no_tumor", "tumor"),
     Task.FOUR_CLASS: ("glioma", "meningioma", "no_tumor", "pituitary"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,14 @@ from sqlalchemy import text
 
 from tests.dags.conftest import Airflow
 from tumorml.demo.drop import write_demo_drop
+from tumorml.evaluation.reproduce import reproduce_run
 from tumorml.objects import object_store
 from tumorml.results.session import reading
 from tumorml.scans.drops import put_drop
 
 pytestmark = pytest.mark.timeout(900)
+
+ANSWER = Path(__file__).with_name("answer.py")
 
 
 def rows(airflow: Airflow, query: str) -> list[Any]:
@@ -39,7 +45,7 @@ COUNTS = """
 
 @pytest.fixture(scope="module")
 def first_champion(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    """A home with a synthetic batch taken in and a first champion."""
+    """A home with a synthetic batch taken in and a first champion, which nobody had to approve."""
     folder = tmp_path_factory.mktemp("drop") / "synthetic"
     write_demo_drop(folder, patients_per_label=24, slices_per_patient=2)
     put_drop(airflow.settings, folder, "synthetic")
@@ -47,6 +53,7 @@ def first_champion(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -
     assert states["run"] == "success", states
     states = airflow.run("retrain_champion", "first", task="four_class")
     assert states["run"] == "success", states
+    assert states["retrain.approval[0]"] == "skipped"
     return airflow
 
 
@@ -61,7 +68,33 @@ def test_a_drop_becomes_scans_and_a_run_a_champion(first_champion: Airflow) -> N
     keys = rows(airflow, "select heatmap_key from prediction where label <> true_label")
     assert keys and all(object_store(airflow.settings).exists(key) for (key,) in keys)
     report = one(airflow, "select object_key from artifact where kind = 'report'")
-    assert b"first_model_f1_floor" in object_store(airflow.settings).read(report)
+    assert b"f1_floor" in object_store(airflow.settings).read(report)
+
+
+def test_the_run_comes_out_again_from_its_record(first_champion: Airflow) -> None:
+    run_id = one(first_champion, "select id from run")
+    before = rows(first_champion, COUNTS)
+    again = reproduce_run(first_champion.settings, run_id)
+    assert again.agrees, again.metrics
+    assert again.same_label == again.scans > 0
+    assert rows(first_champion, COUNTS) == before
+
+
+def test_an_answer_is_traced_to_its_files_and_to_the_verdict(first_champion: Airflow) -> None:
+    run_id, recipe, seed, verdicts, prediction = rows(
+        first_champion,
+        "select training_run, recipe, seed, verdicts, prediction from prediction_provenance "
+        "order by prediction limit 1",
+    )[0]
+    assert (recipe, seed) == ("tiny", first_champion.settings.seed)
+    assert verdicts == [run_id.replace("r-", "v-")]
+    scans, files, drops = rows(
+        first_champion,
+        "select count(distinct d.scan), count(d.file), min(d.drop_name) "
+        "from prediction_provenance p join run_data d on d.run = p.training_run "
+        f"where p.prediction = {prediction}",
+    )[0]
+    assert (scans, drops) == (192, "synthetic") and files >= scans
 
 
 def test_nothing_new_is_a_skipped_run(first_champion: Airflow) -> None:
@@ -98,7 +131,7 @@ def test_a_forced_crippled_run_is_kept_out(first_champion: Airflow, tmp_path: Pa
     rules = rows(
         first_champion,
         "select rule, low, threshold from verdict_rule where verdict_id = "
-        "(select id from verdict order by created_at desc limit 1) and rule = 'f1_gain'",
+        "(select id from verdict order by created_at desc limit 1) and rule = 'gain_f1_macro'",
     )
     assert len(rules) == 1 and None not in rules[0]
 
@@ -148,3 +181,44 @@ def test_unlabelled_scans_are_scored_once(first_champion: Airflow, tmp_path: Pat
     )
     assert len(found) == 3
     assert all(object_store(first_champion.settings).exists(key) for (key,) in found)
+
+
+@pytest.mark.parametrize(
+    ("option", "why", "verdict"),
+    [
+        ("Reject", "too slow", ("kept", "rejected", "ann", "too slow")),
+        ("silence", "", ("kept", "rejected", None, "nobody approved it within 0.001 hours")),
+        ("Approve", "", ("promoted", "approved", "ann", None)),
+    ],
+)
+def test_where_the_policy_asks_a_person_the_answer_decides(
+    first_champion: Airflow,
+    tmp_path: Path,
+    option: str,
+    why: str,
+    verdict: tuple[str | None, ...],
+) -> None:
+    policy = tmp_path / "asks.toml"
+    asks = "[approval]\nalways = true\nwhen_changed = true\ntimeout_hours = 0.001\n"
+    lenient = first_champion.settings.promotion_policy.read_text()
+    policy.write_text(re.sub(r"\[approval\][^\[]*", asks, lenient))
+    airflow = replace(
+        first_champion,
+        environment={**first_champion.environment, "TUMORML_PROMOTION_POLICY": str(policy)},
+    )
+    with ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(airflow.python, str(ANSWER), option, why)
+        states = airflow.run(
+            "retrain_champion", option, task="binary", force=True, epochs=1, seed=len(option)
+        )
+        answered.result()
+    assert states["run"] == "success", states
+    assert states["retrain.record_approval[0]"] == states["retrain.report[0]"] == "success"
+    found = rows(
+        airflow,
+        "select outcome, approval, approval_by, approval_why from verdict "
+        "where task = 'binary' order by created_at desc limit 1",
+    )
+    assert tuple(found[0]) == verdict
+    serving = rows(airflow, "select 1 from champion where task = 'binary' and until is null")
+    assert bool(serving) == (verdict[0] == "promoted")

@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import run_as_owner
+from tumorml.datasets.resize import PREPROCESSING
 from tumorml.results.bulk import copy_rows
 from tumorml.results.local_postgres import OWNER, _forget_dead_server, database_url
 from tumorml.results.migrate import alembic_config, migrate
@@ -26,6 +27,34 @@ def test_the_migrations_make_exactly_the_tables_of_the_models(postgres: Settings
     migrate(settings)
     migrate(settings)
     command.check(alembic_config(settings))
+
+
+def test_rows_of_before_the_sixth_migration_come_through_it_and_back(postgres: Settings) -> None:
+    run_as_owner(postgres, "create database upgraded")
+    url = database_url(postgres, "upgraded", OWNER)
+    settings = postgres.model_copy(update={"database_url": url})
+    command.upgrade(alembic_config(settings), "0005")
+    with writing(settings) as session:
+        for statement in (
+            "insert into snapshot (id, task, counts, held_out, object_key) "
+            "values ('s', 'binary', '{}', '{}', '')",
+            "insert into run (id, task, snapshot_id, recipe, recipe_text, recipe_digest, seed, "
+            "epochs, trigger) values ('r', 'binary', 's', '', '', '', 1, 1, ''), "
+            "('q', 'binary', 's', '', '', '', 1, 1, '')",
+            "insert into model_version (id, run_id, task, labels, input_size, parameters, "
+            "object_key, sha256, size_bytes) values ('m', 'r', 'binary', '[]', 1, 1, '', '', 1), "
+            "('n', 'q', 'binary', '[]', 1, 1, '', '', 1)",
+            "insert into verdict (id, run_id, task, challenger_id, champion_id, outcome, reason, "
+            "policy_text, policy_sha256) values ('v', 'q', 'binary', 'n', 'm', 'kept', '', '', '')",
+        ):
+            session.execute(text(statement))
+    migrate(settings)
+    with reading(settings) as session:
+        assert session.get_one(ModelVersion, "m").preprocessing == PREPROCESSING
+        assert session.get_one(Run, "q").champion_id == "m"
+        assert session.execute(text("select verdicts from policy_history")).scalar_one() == 1
+    command.downgrade(alembic_config(settings), "0005")
+    migrate(settings)
 
 
 def test_the_reader_can_select_and_nothing_else(settings: Settings) -> None:

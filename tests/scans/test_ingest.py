@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from tests.scans.drop_files import (
     batches,
@@ -149,6 +149,7 @@ def test_a_manifest_brings_patients_and_masks(settings: Settings) -> None:
         rows = ingest_one(settings)
         scan = rows["images/1.png"]
         assert (scan.patient_id, scan.given_split) == ("p1", "train")
+        assert scan.attributes == {"fold": "1"}
         stored = decode(object_store(settings).read(str(scan.mask_key)), min_side=1).pixels
         assert np.array_equal(stored, mask * 255)
         assert scan.mask_key == f"masks/{str(scan.scan_id)[:2]}/{scan.scan_id}.png"
@@ -158,6 +159,23 @@ def test_a_manifest_brings_patients_and_masks(settings: Settings) -> None:
         assert rows["masks/4.png"].outcome == "refused"
         assert rows["images/3.png"].mask_key is None
         assert rows["images/3.png"].warnings == ["split_understood"]
+
+
+def test_what_a_manifest_says_beside_the_known_columns_can_be_asked_for_in_sql(
+    settings: Settings,
+) -> None:
+    files = {
+        "a.png": png(1),
+        "b.png": png(2),
+        "manifest.csv": 'path,label,Plane\na.png,no,"""axial"", \\x\0 Größe"\nb.png,no,\n'.encode(),
+    }
+    write_inbox(settings, "planes", files)
+    rows = ingest_one(settings)
+    query = "select path, attributes ->> 'plane' from batch_file where attributes is not null"
+    with reading(settings) as session:
+        said = session.execute(text(query)).all()
+    assert list(map(tuple, said)) == [("a.png", '"axial", \\x\\x00 Größe')]
+    assert rows["manifest.csv"].attributes is None
 
 
 def test_a_loose_picture_and_a_folder_without_labels_are_unlabelled(settings: Settings) -> None:

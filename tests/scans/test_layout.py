@@ -82,9 +82,11 @@ def test_a_manifest_tells_everything_it_knows() -> None:
     assert (first.label, first.patient_id, first.study_id) == ("glioma", "p1", "s1")
     assert (first.site, first.acquired_at, first.given_split) == ("north", "2020-01-02", "test")
     assert first.mask == "w/masks/a.png"
+    assert first.attributes == {"fold": "3"}
     assert readings["w/masks/a.png"].mask_of == ("w/images/a.jpg",)
     assert readings["w/images/b,c.jpg"].role == "scan"
     assert readings["w/images/b,c.jpg"].label is None
+    assert readings["w/images/b,c.jpg"].attributes is None
     assert readings["w/manifest.csv"].role == "companion"
 
 
@@ -99,6 +101,33 @@ def test_a_file_listed_twice_with_two_labels_is_refused() -> None:
     readings = read_manifest(data, "manifest.csv", ["a.jpg", "b.jpg"]).readings
     assert "'glioma' and with 'no'" in str(readings["a.jpg"].reason)
     assert readings["b.jpg"].role == "scan"
+
+
+def test_further_columns_are_kept_under_their_names_in_lower_case() -> None:
+    data = (
+        b",Path,label, Plane ,SCANNER,note\n"
+        b'0,a.jpg,glioma,axial,"Aera, 1.5 T",\n'
+        b"1,b.jpg,glioma,,,,,\n"
+    )
+    readings = read_manifest(data, "manifest.csv", ["a.jpg", "b.jpg"]).readings
+    assert readings["a.jpg"].attributes == {"plane": "axial", "scanner": "Aera, 1.5 T"}
+    assert readings["b.jpg"].attributes is None
+
+
+def test_a_file_listed_twice_that_differs_in_a_further_column_is_refused() -> None:
+    data = b"path,label,plane,site\na.jpg,no,axial,x\n./a.jpg,no,,x\nb.jpg,no,axial,x\n"
+    readings = read_manifest(
+        data + b"b.jpg,no,axial,x\n", "manifest.csv", ["a.jpg", "b.jpg"]
+    ).readings
+    assert "with the plane 'axial' and with 'empty'" in str(readings["a.jpg"].reason)
+    assert readings["b.jpg"].attributes == {"plane": "axial"}
+
+
+def test_as_much_is_kept_of_further_columns_as_is_promised() -> None:
+    names = [f"c{number}" for number in range(31)] + ["n" * 200]
+    data = f"path,label,{','.join(names)}\na.jpg,no{',' + 'v' * 200}{',w' * 31}\n".encode()
+    attributes = read_manifest(data, "manifest.csv", ["a.jpg"]).readings["a.jpg"].attributes
+    assert attributes == {"c0": "v" * 200} | dict.fromkeys(names[1:], "w")
 
 
 def test_files_that_are_missing_or_not_listed_are_told_apart() -> None:
@@ -116,6 +145,12 @@ def test_files_that_are_missing_or_not_listed_are_told_apart() -> None:
         (b"path,label\n\xff\xfe.jpg,glioma\n", "not UTF-8"),
         (b'path,label\n"a.jpg,glioma\n', "CSV"),
         (b"path,label\n" + b"a" * 200_000 + b",glioma\n", "CSV"),
+        (b"path,label" + b"".join(b",c%d" % n for n in range(33)) + b"\n", "33 columns .* most 32"),
+        (b"path,label,note\na.jpg,no,\na.jpg,no," + b"n" * 201, "row 3: its note has 201 char"),
+        (b"path,label," + b"n" * 201 + b"\n", "name has 201 characters"),
+        (b"path,label,Plane,plane\n", "column 'plane' more than once"),
+        (b"path,label,site,site\n", "column 'site' more than once"),
+        (b"path,label,site\na.jpg,no,Mainz, Germany\n", "row 2, has more fields"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_refuses_the_drop(data: bytes, reason: str) -> None:

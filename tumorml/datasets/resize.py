@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+PREPROCESSING = "fit-to-square, bilinear"
+"""What `fit_to_square` does; a change of it changes what a model is asked, and its name."""
+
 
 class Placement(NamedTuple):
     """Where in a square a scan lies, in pixels of the square."""

@@ -1,89 +1,60 @@
-"""The bootstrap over groups, without a loop over resamples.
+"""The bootstrap over groups: how often each group is drawn.
 
-A resample of groups is a row of counts; times the confusion counts of each group it is the
-resample's confusion matrix, and every threshold-free metric follows from that. Two models drawn
-with the same seed see the same resamples, which makes their difference a paired one.
+Groups are drawn with replacement, whole (the cluster bootstrap: Field and Welsh, 2007,
+doi:10.1111/j.1467-9868.2007.00593.x), because the slices of one patient are not independent
+evidence. A resample is a row of integer weights, one for each group; what is computed from the
+weights alone never needs the drawn scans themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+_BLOCK_CELLS = 4_000_000
 
-@dataclass(frozen=True, slots=True)
-class ConfusionResamples:
-    """Confusion matrices of many resamples.
+
+class GroupResamples:
+    """Resamples of groups, in blocks; iterating again draws the same ones again.
 
     Attributes:
-        counts: float64 [resamples, classes, classes]; rows are true labels.
+        member: int64 [n], the index of each scan's group.
+        count: How many groups there are.
     """
 
-    counts: NDArray[np.float64]
+    def __init__(self, groups: Sequence[str], *, resamples: int, seed: int) -> None:
+        """Prepare to draw.
 
-    def accuracy(self) -> NDArray[np.float64]:
-        """[resamples]."""
-        return _ratio(np.trace(self.counts, axis1=1, axis2=2), self.counts.sum(axis=(1, 2)))
+        Args:
+            groups: n group ids.
+            resamples: How many.
+            seed: The same seed and groups draw the same resamples, whatever the size of a block.
+        """
+        names, member = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+        self.member: NDArray[np.int64] = member.astype(np.int64)
+        self.count = len(names)
+        self._resamples = resamples
+        self._seed = seed
 
-    def recall(self) -> NDArray[np.float64]:
-        """[resamples, classes]; not a number where a resample holds no scan of the class."""
-        return self._of_those_there(_ratio(self._hits(), self.counts.sum(axis=2)))
-
-    def precision(self) -> NDArray[np.float64]:
-        """[resamples, classes]; 0 where nothing was predicted to be the class that is there."""
-        return self._of_those_there(_ratio(self._hits(), self.counts.sum(axis=1)))
-
-    def f1(self) -> NDArray[np.float64]:
-        """[resamples, classes]; not a number where a resample holds no scan of the class."""
-        both = self.counts.sum(axis=1) + self.counts.sum(axis=2)
-        return self._of_those_there(_ratio(2 * self._hits(), both))
-
-    def _of_those_there(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A class that was not drawn says nothing of the model: left out, not counted as 0."""
-        return np.where(self.counts.sum(axis=2) > 0, values, np.nan)
-
-    def _hits(self) -> NDArray[np.float64]:
-        return np.diagonal(self.counts, axis1=1, axis2=2)
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Weights, uint8 [block, count]; each row sums to ``count``."""
+        block = max(1, _BLOCK_CELLS // max(len(self.member), 1))
+        yield from draw_weights(self.count, self._resamples, self._seed, block=block)
 
 
-def resample_confusions(
-    truth: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    groups: Sequence[str],
-    classes: int,
-    resamples: int,
-    seed: int,
-) -> ConfusionResamples:
-    """Confusion matrices of groups drawn with replacement.
+def draw_weights(
+    count: int, resamples: int, seed: int, *, block: int
+) -> Iterator[NDArray[np.uint8]]:
+    """How often each of ``count`` groups is drawn: uint8 [at most ``block``, count] at a time.
 
-    Args:
-        truth: [n], class indices.
-        predicted: [n], class indices.
-        groups: n group ids.
-        classes: Number of classes.
-        resamples: How many.
-        seed: The same seed and groups draw the same resamples.
+    A byte is enough: of more than 255 groups, one is drawn more than 255 times in about one
+    resample of 10^500.
     """
-    _, member = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
-    number = int(member.max()) + 1 if len(member) else 0
-    cells = np.zeros((number, classes * classes))
-    np.add.at(cells, (member, truth * classes + predicted), 1)
     generator = np.random.default_rng(seed)
-    counts = np.empty((resamples, classes * classes))
-    block = max(1, min(resamples, 4_000_000 // max(number, 1)))
     for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        draws = generator.integers(0, number, size=(size, number))
-        offset = np.arange(size)[:, None] * number
-        weights = np.bincount((draws + offset).ravel(), minlength=size * number)
-        counts[start : start + size] = weights.reshape(size, number) @ cells
-    return ConfusionResamples(counts.reshape(resamples, classes, classes))
-
-
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
-    ratio = np.zeros_like(whole, dtype=np.float64)
-    np.divide(part, whole, out=ratio, where=whole > 0)
-    return ratio
+        weights = np.empty((min(block, resamples - start), count), np.uint8)
+        for row in weights:
+            row[:] = np.bincount(generator.integers(0, count, size=count), minlength=count)
+        yield weights

@@ -1,22 +1,33 @@
 """What a model's answers are worth, on the whole and for each label, with intervals.
 
-Point values are scikit-learn's. The intervals are percentiles over groups drawn with replacement
-(the cluster bootstrap: Field and Welsh, 2007, doi:10.1111/j.1467-9868.2007.00593.x), because the
-slices of one patient are not independent evidence.
+Values and resamples are those of ``measures``; intervals are percentiles over resamples of groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from scipy.stats import binomtest
+from sqlalchemy.orm import Session
 
-from tumorml.evaluation.bootstrap import ConfusionResamples, resample_confusions
+from tumorml.evaluation.answers import Answers
+from tumorml.evaluation.measures import (
+    CONFIDENCE_BINS,
+    OF_ALL,
+    OF_LABELS,
+    confidence_bins,
+    measure,
+    resampled,
+)
+from tumorml.results.bulk import copy_rows
+from tumorml.results.tables import Evaluation
 
 WHOLE = "all"
+OF_SLICES = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,89 +49,121 @@ class Metric:
 
 
 def score(
-    truth: NDArray[np.int64],
-    probabilities: NDArray[np.float32],
-    groups: Sequence[str],
-    labels: Sequence[str],
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
+    answers: Answers, groups: Sequence[str], *, resamples: int, seed: int = 0
 ) -> list[Metric]:
     """Every metric of one model on one set of scans.
 
     Args:
-        truth: [n], class indices.
-        probabilities: [n, classes], rows sum to one.
+        answers: About n scans, with their truth.
         groups: n group ids; resampled whole.
-        labels: The classes' names.
         resamples: Bootstrap resamples.
         seed: Of the bootstrap.
 
     Returns:
-        ``accuracy`` and macro means on the slice ``all``; ``precision``, ``recall``, ``f1`` and
-        ``roc_auc`` (one against the rest) on ``label=...``; ``confusion`` counts on
-        ``true=... predicted=...``.
+        With intervals, the metrics ``OF_ALL`` on the slice ``all`` and those ``OF_LABELS`` on
+        ``label=...``; ``confusion`` counts on ``true=... predicted=...``;
+        ``reliability_confidence`` and ``reliability_accuracy`` on ``confidence=0.93-1.00`` and
+        the like, for each bin that holds scans.
     """
-    predicted = probabilities.argmax(axis=1)
-    classes = np.arange(len(labels))
-    total = len(truth)
-    drawn = resample_confusions(truth, predicted, groups, len(labels), resamples, seed)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, predicted, labels=classes, zero_division=0
-    )
-    there = support > 0  # a class without test scans has no part in a macro mean
-    areas = [_area(truth == index, probabilities[:, index]) for index in classes]
-    known = [area for area in areas if area is not None]
-
-    metrics = [
-        _with_interval("accuracy", WHOLE, float(np.mean(predicted == truth)), drawn, total),
-        _with_interval("precision_macro", WHOLE, float(precision[there].mean()), drawn, total),
-        _with_interval("recall_macro", WHOLE, float(recall[there].mean()), drawn, total),
-        _with_interval("f1_macro", WHOLE, float(f1[there].mean()), drawn, total),
-        Metric(
-            "roc_auc_macro",
-            WHOLE,
-            float(np.mean(known)) if len(known) == len(labels) else None,
-            None,
-            None,
-            total,
-        ),
+    total = len(answers.scan_ids)
+    support = np.bincount(answers.known_truth, minlength=len(answers.labels))
+    values = measure(answers)
+    (drawn,) = resampled([answers], groups, resamples=resamples, seed=seed)
+    metrics = [_with_interval(name, WHOLE, values[name], drawn[name], total) for name in OF_ALL]
+    metrics += [
+        _with_interval(
+            name, f"label={label}", values[name][index], drawn[name][:, index], int(support[index])
+        )
+        for index, label in enumerate(answers.labels)
+        for name in OF_LABELS
     ]
-    for index, label in enumerate(labels):
-        where, scans = f"label={label}", int(support[index])
-        for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-            value = float(values[index])
-            metrics.append(_with_interval(name, where, value, drawn, scans, index))
-        metrics.append(Metric("roc_auc", where, areas[index], None, None, scans))
-    counts = confusion_matrix(truth, predicted, labels=classes)
-    for row, true_label in enumerate(labels):
-        for column, predicted_label in enumerate(labels):
-            count = int(counts[row, column])
-            where = f"true={true_label} predicted={predicted_label}"
-            metrics.append(Metric("confusion", where, count, None, None, count))
-    return metrics
+    return metrics + _confusion(answers) + _reliability(answers)
 
 
-def _area(positive: NDArray[np.bool_], probability: NDArray[np.float32]) -> float | None:
-    if positive.all() or not positive.any():
-        return None
-    return float(roc_auc_score(positive, probability))
+def score_slice(
+    answers: Answers,
+    groups: Sequence[str],
+    chosen: NDArray[np.bool_],
+    name: str,
+    *,
+    resamples: int,
+    seed: int = 0,
+) -> list[Metric]:
+    """The metrics ``OF_SLICES`` of one model on a part of the scans, with intervals.
+
+    Args:
+        answers: About n scans, with their truth.
+        groups: n group ids; resampled whole, among those of the part.
+        chosen: [n], whether a scan is of the part.
+        name: Of the slice.
+        resamples: Bootstrap resamples.
+        seed: Of the bootstrap.
+    """
+    part = answers.of(chosen)
+    part_groups = list(compress(groups, chosen))
+    values = measure(part, OF_SLICES)
+    (drawn,) = resampled([part], part_groups, OF_SLICES, resamples=resamples, seed=seed)
+    scans = len(part.scan_ids)
+    return [
+        _with_interval(metric, name, values[metric], drawn[metric], scans) for metric in OF_SLICES
+    ]
 
 
 def _with_interval(
     name: str,
     where: str,
-    value: float,
-    drawn: ConfusionResamples,
+    value: NDArray[np.float64],
+    drawn: NDArray[np.float64],
     scans: int,
-    index: int | None = None,
 ) -> Metric:
-    values = getattr(drawn, name.removesuffix("_macro"))()
-    if index is not None:
-        values = values[:, index]
-    elif values.ndim == 2:
-        values = np.nanmean(values, axis=1)
-    if not scans:
-        return Metric(name, where, None, None, None, 0)
-    low, high = np.nanquantile(values, (0.025, 0.975))
-    return Metric(name, where, value, float(low), float(high), scans)
+    known = drawn[~np.isnan(drawn)]
+    if np.isnan(value):
+        return Metric(name, where, None, None, None, scans)
+    if not len(known):
+        return Metric(name, where, float(value), None, None, scans)
+    low, high = np.quantile(known, (0.025, 0.975))
+    return Metric(name, where, float(value), float(low), float(high), scans)
+
+
+def _confusion(answers: Answers) -> list[Metric]:
+    counts = np.zeros((len(answers.labels), len(answers.labels)), np.int64)
+    np.add.at(counts, (answers.known_truth, answers.predicted), 1)
+    return [
+        Metric("confusion", f"true={true} predicted={predicted}", count, None, None, count)
+        for true, row in zip(answers.labels, counts.tolist(), strict=True)
+        for predicted, count in zip(answers.labels, row, strict=True)
+    ]
+
+
+def _reliability(answers: Answers) -> list[Metric]:
+    """Of each bin, the mean confidence and the share right, with Wilson's interval."""
+    confidence, bins = confidence_bins(answers.probabilities)
+    right = answers.probabilities.argmax(axis=1) == answers.known_truth
+    metrics = []
+    for index in np.unique(bins):
+        inside = bins == index
+        scans, hits = int(inside.sum()), int(right[inside].sum())
+        where = f"confidence={index / CONFIDENCE_BINS:.2f}-{(index + 1) / CONFIDENCE_BINS:.2f}"
+        wilson = binomtest(hits, scans).proportion_ci(method="wilson")
+        mean = float(confidence[inside].mean())
+        metrics += [
+            Metric("reliability_confidence", where, mean, None, None, scans),
+            Metric("reliability_accuracy", where, hits / scans, wilson.low, wilson.high, scans),
+        ]
+    return metrics
+
+
+def write_metrics(
+    session: Session,
+    metrics: Mapping[str, Sequence[Metric]],
+    *,
+    run_id: str,
+    model_version_id: str,
+) -> None:
+    """Write one ``evaluation`` row for each metric; ``metrics`` are by split."""
+    rows = (
+        {"run_id": run_id, "model_version_id": model_version_id, "split": split, **asdict(metric)}
+        for split, measured in metrics.items()
+        for metric in measured
+    )
+    copy_rows(session, Evaluation, rows)

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from tumorml.evaluation.answers import Answers
 from tumorml.labels import Task
 from tumorml.results.bulk import copy_rows
 from tumorml.results.tables import Prediction
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """One model version's answers about n scans.
-
-    Attributes:
-        scan_ids: n ids.
-        labels: Names of the classes.
-        probabilities: float32 [n, classes].
-        truth: int64 [n], class indices, or None where nobody knows.
-    """
-
-    scan_ids: Sequence[str]
-    labels: Sequence[str]
-    probabilities: NDArray[np.float32]
-    truth: NDArray[np.int64] | None = None
 
 
 def write_predictions(
@@ -47,10 +28,9 @@ def write_predictions(
 ) -> int:
     """Write one ``prediction`` row for each answer; all carry ``created_at``."""
     session.execute(text("select ensure_prediction_partition(:moment)"), {"moment": created_at})
-    best = answers.probabilities.argmax(axis=1)
 
     def row(index: int) -> dict[str, Any]:
-        label = int(best[index])
+        label = int(answers.predicted[index])
         return {
             "created_at": created_at.isoformat(),
             "scan_id": answers.scan_ids[index],
@@ -61,7 +41,7 @@ def write_predictions(
             "label": answers.labels[label],
             "probability": float(answers.probabilities[index, label]),
             "probabilities": {
-                name: round(float(value), 6)
+                name: float(value)
                 for name, value in zip(answers.labels, answers.probabilities[index], strict=True)
             },
             "true_label": None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tumorml.datasets.resize import PREPROCESSING
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
+from tumorml.models.calibration import Calibration
+from tumorml.models.files import DESCRIPTION_FILE, MODEL_FILE, sha256_of
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
 
-MODEL_FILE = "model.keras"
-DESCRIPTION_FILE = "model.json"
 _PACKAGES = ("tumorml", "tensorflow", "keras", "numpy")
 
 
@@ -36,6 +36,10 @@ class ModelDescription(BaseModel):
         sha256: of ``model.keras``.
         parameters: weights of the network, trainable or not.
         versions: of the packages that trained it.
+        preprocessing: the name of what turns a scan into the network's input.
+        temperature: what logits are divided by; fitted on validation.
+        operating_point: of a binary model, the least probability of ``tumor`` that is called one.
+        golden: by scan id, the probabilities that the model gave when it was trained.
         saved_at: when, in UTC.
         details: whatever the run adds, such as its id, its snapshot and its seed.
     """
@@ -51,6 +55,10 @@ class ModelDescription(BaseModel):
     sha256: str
     parameters: int
     versions: dict[str, str]
+    preprocessing: str = "fit-to-square, bilinear"
+    temperature: float = 1.0
+    operating_point: float | None = None
+    golden: dict[str, list[float]] = {}
     saved_at: datetime
     details: dict[str, Any]
 
@@ -61,6 +69,8 @@ def save_model(
     *,
     task: Task,
     recipe: Recipe,
+    calibration: Calibration | None = None,
+    golden: dict[str, list[float]] | None = None,
     details: dict[str, Any] | None = None,
 ) -> ModelDescription:
     """Write ``model.keras`` and, last, ``model.json`` into a folder, which is made when missing.
@@ -70,6 +80,8 @@ def save_model(
         folder: of this model version alone.
         task: what the model decides.
         recipe: what trained it.
+        calibration: what was fitted on validation; None: probabilities as they are.
+        golden: by scan id, probabilities that every later load of the model must repeat.
         details: JSON values that the run wants to keep with the model.
 
     Returns:
@@ -80,6 +92,7 @@ def save_model(
     part = folder / f"part-{MODEL_FILE}"
     model.save(part)
     part.replace(folder / MODEL_FILE)
+    calibration = calibration or Calibration()
     description = ModelDescription(
         task=task,
         labels=LABELS[task],
@@ -87,9 +100,13 @@ def save_model(
         recipe_name=recipe.name,
         recipe_digest=recipe.digest,
         recipe_text=recipe.text,
-        sha256=_sha256(folder / MODEL_FILE),
+        sha256=sha256_of(folder / MODEL_FILE),
         parameters=model.count_params(),
         versions={package: version(package) for package in _PACKAGES},
+        preprocessing=PREPROCESSING,
+        temperature=calibration.temperature,
+        operating_point=calibration.operating_point,
+        golden=golden or {},
         saved_at=datetime.now(UTC),
         details=details or {},
     )
@@ -125,7 +142,7 @@ def load_predictor(folder: Path) -> Predictor:
     path = Path(folder) / MODEL_FILE
     if not path.is_file():
         raise TumorMLError(f"There is no {MODEL_FILE} in {folder}, only its description.")
-    if _sha256(path) != description.sha256:
+    if sha256_of(path) != description.sha256:
         raise TumorMLError(
             f"{path} is not the model that {DESCRIPTION_FILE} describes: its SHA-256 differs. "
             "Fetch the model version again from the object store."
@@ -135,15 +152,19 @@ def load_predictor(folder: Path) -> Predictor:
             f"The model in {folder} knows the labels {', '.join(description.labels)}, but "
             f"{description.task} now has {', '.join(LABELS[description.task])}. Train it anew."
         )
+    if description.preprocessing != PREPROCESSING:
+        raise TumorMLError(
+            f"The model in {folder} learnt from scans prepared by {description.preprocessing!r}, "
+            f"but they are now prepared by {PREPROCESSING!r}. Train it anew."
+        )
     import keras
 
     try:
         model = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise TumorMLError(f"{path} cannot be loaded: {error}") from error
-    return Predictor(model, description.task)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Predictor(
+        model,
+        description.task,
+        Calibration(description.temperature, description.operating_point),
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import softmax
 
 from tumorml.labels import LABELS, Task
+from tumorml.models.calibration import Calibration
 
 if TYPE_CHECKING:
     import keras
@@ -21,16 +22,22 @@ class Predictor:
         task: what it decides.
         labels: the task's labels, in class order.
         input_size: the side S of its square input, in pixels.
+        calibration: its temperature and, where binary, its operating point.
 
     Raises:
         ValueError: the model's output does not fit the task.
     """
 
-    def __init__(self, model: keras.Model, task: Task) -> None:
+    def __init__(
+        self, model: keras.Model, task: Task, calibration: Calibration | None = None
+    ) -> None:
         import tensorflow as tf
 
+        # TensorFloat-32 would answer otherwise on a GPU than the same model on a CPU.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         self.model = model
         self.task = task
+        self.calibration = calibration or Calibration()
         self.labels = LABELS[task]
         self.input_size = int(model.input_shape[1])
         outputs = 1 if len(self.labels) == 2 else len(self.labels)
@@ -71,7 +78,7 @@ class Predictor:
         return np.concatenate([-raw / 2, raw / 2], axis=1) if width == 1 else raw
 
     def predict(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-        """Class probabilities.
+        """Calibrated class probabilities.
 
         Args:
             images: uint8 `[n, S, S]`, as `fit_to_square` makes them; n may be 0.
@@ -84,7 +91,19 @@ class Predictor:
             ValueError: the images have another type or shape.
         """
         logits = self.logits(images, batch_size).astype(np.float64)
-        if len(self.labels) == 2:
-            tumor = expit(logits[:, 1] - logits[:, 0])
-            return np.stack([1.0 - tumor, tumor], axis=1).astype(np.float32)
-        return np.asarray(softmax(logits, axis=1), np.float32)
+        return np.asarray(softmax(logits / self.calibration.temperature, axis=1), np.float32)
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """The class that each scan is called.
+
+        Args:
+            probabilities: float32 `[n, classes]`, as `predict` gives them.
+
+        Returns:
+            int64 `[n]`: the class of the highest probability; of a binary model ``tumor`` from the
+            operating point on.
+        """
+        threshold = self.calibration.operating_point
+        if threshold is None:
+            return np.asarray(probabilities.argmax(axis=1), np.int64)
+        return np.asarray(probabilities[:, 1] >= threshold, np.int64)

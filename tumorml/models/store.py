@@ -1,14 +1,15 @@
-"""Model versions in the object store: put once, fetched with their checksum verified."""
+"""Model versions in the object store: put once, fetched with their checksums verified."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tumorml.errors import TumorMLError
+from tumorml.models.files import DESCRIPTION_FILE, MODEL_FILE, sha256_of
 from tumorml.objects import object_store
 from tumorml.results.session import reading
 from tumorml.results.tables import ModelVersion
@@ -17,68 +18,117 @@ from tumorml.settings import Settings
 if TYPE_CHECKING:
     from tumorml.models.predictor import Predictor
 
-MODEL_FILES = ("model.keras", "model.json")
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model version as it lies in the object store.
+
+    Attributes:
+        id: ``m-`` and 12 hex digits of the SHA-256 of ``model.keras``.
+        object_key: Folder ``models/<id>``.
+        sha256: Of ``model.keras``, in hex.
+        description_sha256: Of ``model.json``, in hex.
+        size_bytes: Of ``model.keras``.
+    """
+
+    id: str
+    object_key: str
+    sha256: str
+    description_sha256: str
+    size_bytes: int
 
 
-def put_model(settings: Settings, folder: Path) -> tuple[str, str, int]:
+def put_model(settings: Settings, folder: Path) -> StoredModel:
     """Put a saved model into the object store under ``models/<id>/``.
 
     Args:
         settings: Where.
         folder: What ``save_model`` wrote.
-
-    Returns:
-        The model version's id (``m-`` and 12 hex digits of the SHA-256), the SHA-256 of
-        ``model.keras`` in hex, and its size in bytes.
     """
-    sha256 = sha256_of(folder / "model.keras")
+    sha256 = sha256_of(folder / MODEL_FILE)
     model_id = f"m-{sha256[:12]}"
     store = object_store(settings)
-    for name in MODEL_FILES:
+    for name in (MODEL_FILE, DESCRIPTION_FILE):
         store.write_file(f"models/{model_id}/{name}", folder / name)
-    return model_id, sha256, (folder / "model.keras").stat().st_size
+    return StoredModel(
+        id=model_id,
+        object_key=f"models/{model_id}",
+        sha256=sha256,
+        description_sha256=sha256_of(folder / DESCRIPTION_FILE),
+        size_bytes=(folder / MODEL_FILE).stat().st_size,
+    )
 
 
 def fetch_predictor(settings: Settings, model_version_id: str) -> Predictor:
     """The predictor of a model version, from the object store by way of a local cache.
 
     Raises:
-        TumorMLError: There is no such model version, or its file is not the one that was put.
+        TumorMLError: There is no such model version, or its files are not those that were put.
     """
     from tumorml.models.artifact import load_predictor
 
+    version = _version(settings, model_version_id)
+    folder = settings.home / "cache" / "models" / model_version_id
+    if not _is_whole(version, folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{model_version_id}.", dir=folder.parent))
+        try:
+            _download(settings, version, partial)
+            _check(version, partial)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.replace(folder)
+        except OSError:  # another process was first
+            if not _is_whole(version, folder):
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return load_predictor(folder)
+
+
+def fetch_model(settings: Settings, model_version_id: str, folder: Path) -> None:
+    """Put a model version's files into a folder, past the cache, checked.
+
+    Raises:
+        TumorMLError: There is no such model version, or its files are not those that were put.
+    """
+    version = _version(settings, model_version_id)
+    _download(settings, version, folder)
+    _check(version, folder)
+
+
+def _version(settings: Settings, model_version_id: str) -> ModelVersion:
     with reading(settings) as session:
         version = session.get(ModelVersion, model_version_id)
     if version is None:
         raise TumorMLError(f"There is no model version {model_version_id!r}.")
-    folder = settings.home / "cache" / "models" / model_version_id
-    if not folder.exists():
-        store = object_store(settings)
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name in MODEL_FILES:
-            try:
-                (partial / name).write_bytes(store.read(f"{version.object_key}/{name}"))
-            except FileNotFoundError as error:
-                raise TumorMLError(
-                    f"The model version {model_version_id} is not whole: "
-                    f"{store.display(version.object_key)}/{name} is missing."
-                ) from error
+    return version
+
+
+def _download(settings: Settings, version: ModelVersion, folder: Path) -> None:
+    store = object_store(settings)
+    for name in (MODEL_FILE, DESCRIPTION_FILE):
         try:
-            partial.replace(folder)
-        except OSError:  # another process was first
-            shutil.rmtree(partial, ignore_errors=True)
-    if sha256_of(folder / "model.keras") != version.sha256:
-        shutil.rmtree(folder)
-        raise TumorMLError(
-            f"The file of model version {model_version_id} has been changed: its SHA-256 is not "
-            f"the recorded {version.sha256}."
-        )
-    return load_predictor(folder)
+            (folder / name).write_bytes(store.read(f"{version.object_key}/{name}"))
+        except FileNotFoundError as error:
+            raise TumorMLError(
+                f"The model version {version.id} is not whole: "
+                f"{store.display(version.object_key)}/{name} is missing."
+            ) from error
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _is_whole(version: ModelVersion, folder: Path) -> bool:
+    try:
+        _check(version, folder)
+    except (OSError, TumorMLError):
+        return False
+    return True
+
+
+def _check(version: ModelVersion, folder: Path) -> None:
+    recorded = {MODEL_FILE: version.sha256, DESCRIPTION_FILE: version.description_sha256}
+    for name, sha256 in recorded.items():
+        if sha256 is not None and sha256_of(folder / name) != sha256:
+            raise TumorMLError(
+                f"The file {name} of model version {version.id} has been changed: its SHA-256 is "
+                f"not the recorded {sha256}."
+            )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
+
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
+from tumorml.models.store import fetch_model
 from tumorml.promotion.changes import CHANGES
 from tumorml.results.session import lock, reading, writing
 from tumorml.results.tables import Champion, ModelVersion, Verdict
 from tumorml.settings import Settings
+
+CHANNEL = "tumorml_champion"
+"""What servers LISTEN on; the payload is JSON with ``task``, ``model_version`` and ``change``."""
 
 
 def change_champion(
@@ -23,12 +31,14 @@ def change_champion(
     model_version_id: str | None = None,
     request: str | None = None,
 ) -> str:
-    """Roll back to an earlier model version, pin one, or unpin the one that serves.
+    """Roll back to an earlier model version, pin or force one, unpin or authorise the champion.
 
     Args:
         settings: Where.
         task: Whose champion.
-        change: ``rollback``, ``pin`` or ``unpin``.
+        change: ``rollback``, ``pin``, ``unpin``, or ``force``: a model version that has not won
+            serves until a challenger beats it; or ``authorise``: the one that serves becomes the
+            anchor, which no later challenger may fall behind.
         why: The reason, kept for ever.
         who: Who asks.
         model_version_id: The one to serve. None: for a rollback the champion before this one that
@@ -58,20 +68,26 @@ def change_champion(
             raise TumorMLError(
                 f"The task {task} has no champion yet: there is nothing to {change}."
             )
+        if change in ("rollback", "force") and serving.pinned:
+            raise TumorMLError(f"The champion of {task} is pinned ({serving.why}): unpin it first.")
+        if change == "force" and model_version_id is None:
+            raise TumorMLError("Say which model version is to be forced.")
         if model_version_id is None:
             target = (
                 _previous(session, serving) if change == "rollback" else serving.model_version_id
             )
         else:
             target = model_version_id
-        if change == "unpin" and target != serving.model_version_id:
-            raise TumorMLError("Only the model version that serves can be unpinned.")
+        if change in ("unpin", "authorise") and target != serving.model_version_id:
+            raise TumorMLError(f"Only the model version that serves can be changed by {change}.")
         if change == "unpin" and not serving.pinned:
             raise TumorMLError(f"The champion of {task} is not pinned.")
         _check_servable(session, task, target)
+        with tempfile.TemporaryDirectory() as folder:
+            fetch_model(settings, target, Path(folder))
         if change == "rollback":
             _check_has_served(session, task, target)
-        if change == "rollback" and target == serving.model_version_id:
+        if change in ("rollback", "force") and target == serving.model_version_id:
             raise TumorMLError(f"{target} is the champion of {task} already.")
         if change == "pin" and target == serving.model_version_id and serving.pinned:
             raise TumorMLError(f"{target} is pinned already: {serving.why}")
@@ -83,7 +99,7 @@ def change_champion(
             who=who,
             why=why,
             request=request,
-            pinned=change == "pin",
+            pinned=change == "pin" or (change == "authorise" and serving.pinned),
         )
         return target
 
@@ -140,6 +156,9 @@ def crown(
         )
     )
     session.flush()
+    # Sent when the transaction commits: whoever serves listens.
+    said = json.dumps({"task": str(task), "model_version": model_version_id, "change": change})
+    session.execute(select(func.pg_notify(CHANNEL, said)))
 
 
 def _previous(session: Session, serving: Champion) -> str:

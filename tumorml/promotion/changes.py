@@ -1,3 +1,3 @@
 """The changes of champion that a person may ask for."""
 
-CHANGES = ("rollback", "pin", "unpin")
+CHANGES = ("rollback", "pin", "unpin", "force", "authorise")

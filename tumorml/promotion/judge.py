@@ -1,31 +1,22 @@
-"""The steps ``judge`` and ``promote``: a verdict with a row for each rule, and what follows."""
+"""The step ``judge``: a verdict with a row for each rule."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
-from tumorml.labels import LABELS, Task
-from tumorml.promotion.champion import crown, lock_champion, open_champion
-from tumorml.promotion.policy import load_policy
-from tumorml.promotion.rules import Contest, RuleResult, apply_rules
-from tumorml.results.session import lock, writing
-from tumorml.results.tables import (
-    Champion,
-    Evaluation,
-    ModelVersion,
-    Prediction,
-    Run,
-    SnapshotScan,
-    Verdict,
-    VerdictRule,
-)
+from tumorml.evaluation.contenders import Contenders, contenders_evaluated
+from tumorml.policy import Policy, load_policy
+from tumorml.promotion.assemble import assemble_contest
+from tumorml.promotion.golden import check_golden_scans
+from tumorml.promotion.looks import look_budget, next_look
+from tumorml.promotion.rules import apply_rules, outcome_of
+from tumorml.results.session import lock, reading, writing
+from tumorml.results.tables import ModelVersion, Run, Verdict, VerdictRule
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -41,50 +32,45 @@ def judge_run(settings: Settings, run_id: str) -> str:
         TumorMLError: The run has not been evaluated, or the policy cannot be read.
     """
     policy = load_policy(settings.promotion_policy)
+    with reading(settings) as session:
+        known = _known_verdict(session, run_id)
+        if known is not None:
+            return known
+        contenders = contenders_evaluated(session, session.get_one(Run, run_id))
+    golden = check_golden_scans(settings, contenders.challenger)
+    contest = assemble_contest(settings, run_id, contenders, policy, golden)
+    rules = apply_rules(contest, policy)
+
     with writing(settings) as session:
         lock(session, f"run {run_id}")
-        run = session.get(Run, run_id)
-        if run is None:
-            raise TumorMLError(f"There is no run {run_id!r}.")
-        known = session.scalar(select(Verdict.id).where(Verdict.run_id == run_id))
+        known = _known_verdict(session, run_id)
         if known is not None:
-            logger.info("run %s was judged before: verdict %s", run_id, known)
             return known
-        if run.state != "evaluated":
-            raise TumorMLError(f"Run {run_id} is {run.state}; evaluate it first.")
-
-        challenger = session.scalars(
-            select(ModelVersion).where(ModelVersion.run_id == run_id)
-        ).one()
-        champion = session.scalar(
-            select(Evaluation.model_version_id)
-            .where(Evaluation.run_id == run_id, Evaluation.model_version_id != challenger.id)
-            .limit(1)
-        )
-        contest = _contest(session, run, challenger.id, champion)
-        rules = apply_rules(contest, policy)
-        if challenger.given_split:
-            rules.append(
-                RuleResult(
-                    "own_split",
-                    "all",
-                    "failed",
-                    "trained on a split given by the data set, which may leak: a benchmark only",
-                    len(contest.truth),
-                    len(set(contest.groups)),
-                )
-            )
-        outcome, reason = _outcome(rules, first=champion is None)
+        run = session.get_one(Run, run_id)
+        look = None
+        if contenders.champion is not None:
+            look = next_look(session, run, policy.looks)
+            scans, groups = contest.size()
+            rules.append(look_budget(look, policy.looks, scans=scans, groups=groups))
+        outcome, reason = outcome_of(rules, first=contenders.champion is None)
+        asked = _why_a_person(session, contenders, policy) if outcome == "promoted" else None
+        taken = look is not None and look.allowed(policy.looks)
         verdict = Verdict(
             id=f"v-{run_id.removeprefix('r-')}",
             run_id=run_id,
             task=run.task,
-            challenger_id=challenger.id,
-            champion_id=champion,
+            challenger_id=contenders.challenger,
+            champion_id=contenders.champion,
+            anchor_id=contenders.anchor,
             outcome=outcome,
             reason=reason,
             policy_text=policy.text,
             policy_sha256=policy.sha256,
+            test_set_id=look.test_set_id if look is not None else None,
+            look=look.number if look is not None and taken else None,
+            look_alpha=look.alpha if look is not None and taken else None,
+            approval="waiting" if asked else None,
+            approval_reason=asked,
         )
         session.add(verdict)
         session.flush()
@@ -95,101 +81,40 @@ def judge_run(settings: Settings, run_id: str) -> str:
         session.execute(
             update(Run).where(Run.id == run_id).values(state="judged", finished_at=func.now())
         )
-        logger.info("verdict %s: %s, %s", verdict.id, outcome, reason)
+        waits = f", waits for a person: {asked}" if asked else ""
+        logger.info("verdict %s: %s, %s%s", verdict.id, outcome, reason, waits)
         for rule in rules:
             logger.info("  %s %s %s: %s", rule.result, rule.rule, rule.slice, rule.explanation)
         return verdict.id
 
 
-def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
-    """Do what a verdict says, in one transaction: the challenger becomes champion, or nothing does.
-
-    Where the champion is no longer the one that was challenged, or is pinned, the verdict becomes
-    ``kept`` and says why. Doing it twice changes nothing more.
-
-    Returns:
-        The verdict's outcome.
-    """
-    with writing(settings) as session:
-        task = session.scalar(select(Verdict.task).where(Verdict.id == verdict_id))
-        if task is None:
-            raise TumorMLError(f"There is no verdict {verdict_id!r}.")
-        lock_champion(session, Task(task))
-        verdict = session.get_one(Verdict, verdict_id)
-        done = session.scalar(select(Champion.id).where(Champion.verdict_id == verdict_id))
-        if verdict.outcome != "promoted" or done is not None:
-            return verdict.outcome
-        champion = open_champion(session, Task(task))
-        serving = champion.model_version_id if champion is not None else None
-        if champion is not None and champion.pinned:
-            verdict.outcome = "kept"
-            verdict.reason = f"won, but the champion is pinned: {champion.why}"
-        elif serving != verdict.champion_id:
-            verdict.outcome = "kept"
-            verdict.reason = (
-                f"won against {verdict.champion_id or 'nobody'}, but {serving} became champion "
-                "meanwhile"
-            )
-        else:
-            crown(
-                session,
-                Task(task),
-                verdict.challenger_id,
-                change="promotion",
-                who=who,
-                why=verdict.reason,
-                verdict_id=verdict_id,
-            )
-        return verdict.outcome
+def _known_verdict(session: Session, run_id: str) -> str | None:
+    run = session.get(Run, run_id)
+    if run is None:
+        raise TumorMLError(f"There is no run {run_id!r}.")
+    known = session.scalar(select(Verdict.id).where(Verdict.run_id == run_id))
+    if known is not None:
+        logger.info("run %s was judged before: verdict %s", run_id, known)
+    elif run.state != "evaluated":
+        raise TumorMLError(f"Run {run_id} is {run.state}; evaluate it first.")
+    return known
 
 
-def _contest(session: Session, run: Run, challenger: str, champion: str | None) -> Contest:
-    labels = LABELS[Task(run.task)]
-    rows = session.execute(
-        select(
-            Prediction.model_version_id,
-            Prediction.scan_id,
-            Prediction.label,
-            Prediction.true_label,
-            SnapshotScan.group_id,
+def _why_a_person(session: Session, contenders: Contenders, policy: Policy) -> str | None:
+    """Why a person is to decide over a winner, or None."""
+    if policy.approval.always:
+        return "the policy asks a person every time"
+    if not policy.approval.when_changed or contenders.champion is None:
+        return None
+    new = session.get_one(ModelVersion, contenders.challenger)
+    old = session.get_one(ModelVersion, contenders.champion)
+    changed = [
+        f"{called} from {getattr(old, column)} to {getattr(new, column)}"
+        for column, called in (
+            ("labels", "classes"),
+            ("input_size", "input size"),
+            ("preprocessing", "preprocessing"),
         )
-        .join(
-            SnapshotScan,
-            (SnapshotScan.snapshot_id == run.snapshot_id)
-            & (SnapshotScan.scan_id == Prediction.scan_id)
-            & (SnapshotScan.split == "test"),
-        )
-        .where(Prediction.run_id == run.id, Prediction.source == "evaluation")
-        .order_by(Prediction.scan_id)
-    ).all()
-    mine = [row for row in rows if row.model_version_id == challenger]
-    theirs = [row for row in rows if row.model_version_id == champion]
-    if champion is not None and [r.scan_id for r in mine] != [r.scan_id for r in theirs]:
-        raise RuntimeError(f"champion and challenger of run {run.id} answered different scans")
-
-    def indices(names: Sequence[str | None]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        return np.array([labels.index(str(name)) for name in names], dtype=np.int64)
-
-    return Contest(
-        labels,
-        truth=indices([row.true_label for row in mine]),
-        groups=[row.group_id for row in mine],
-        challenger=indices([row.label for row in mine]),
-        champion=indices([row.label for row in theirs]) if champion is not None else None,
-    )
-
-
-def _outcome(rules: list[RuleResult], *, first: bool) -> tuple[str, str]:
-    lost = [rule for rule in rules if rule.result == "failed"]
-    short = [rule for rule in rules if rule.result == "insufficient"]
-    if any(rule.rule == "own_split" for rule in lost):
-        return "rejected", lost[-1].explanation
-    if short:
-        return "insufficient", "; ".join(f"{r.slice}: {r.explanation}" for r in short)
-    if lost:
-        reason = "; ".join(f"{rule.rule} {rule.slice}: {rule.explanation}" for rule in lost)
-        return ("rejected" if first else "kept"), reason
-    if first:
-        return "promoted", "the first model, and it reached every floor"
-    gain = next(rule for rule in rules if rule.rule == "f1_gain")
-    return "promoted", gain.explanation
+        if getattr(old, column) != getattr(new, column)
+    ]
+    return "changed against the champion: " + "; ".join(changed) if changed else None

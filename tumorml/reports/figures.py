@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.figure import Figure
 
-from tumorml.results.tables import Epoch
+from tumorml.results.tables import Epoch, Evaluation
 
 # Okabe and Ito (2008): told apart by colour-blind readers.
 TRAINING, VALIDATION = "#0072B2", "#D55E00"
@@ -57,6 +57,33 @@ def confusion_figure(counts: list[list[int]], labels: Sequence[str], title: str)
     axes.set_ylabel("true label")
     axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true label's scans")
+    return _png(figure)
+
+
+def reliability_figure(bins: Sequence[tuple[float, Evaluation]], title: str) -> bytes:
+    """How often a model is right, by how sure it is, with 95 % intervals.
+
+    Args:
+        bins: Mean confidence of each bin, and its accuracy as it was evaluated.
+        title: Whose.
+    """
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
+    sure = np.array([confidence for confidence, _ in bins])
+    right = np.array([row.value for _, row in bins], dtype=float)
+    low, high = (
+        np.array([getattr(row, end) for _, row in bins], dtype=float) for end in ("low", "high")
+    )
+    axes.errorbar(
+        sure, right, np.abs([right - low, high - right]), fmt="none", ecolor="0.5", capsize=2
+    )
+    scans = np.array([row.scans for _, row in bins])
+    axes.scatter(sure, right, 12 + 150 * scans / scans.max(), TRAINING, label="scans of a bin")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="share right")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="upper left")
     return _png(figure)
 
 

@@ -16,7 +16,7 @@ from tumorml.datasets.splits import SIDES
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.objects import ObjectStore, object_store
-from tumorml.reports.figures import confusion_figure, curves_figure
+from tumorml.reports.figures import confusion_figure, curves_figure, reliability_figure
 from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import (
@@ -92,12 +92,20 @@ def _render(session: Session, store: ObjectStore, run_id: str) -> str:
     epochs = session.scalars(
         select(Epoch).where(Epoch.run_id == run_id).order_by(Epoch.epoch)
     ).all()
-    contenders = [("challenger", verdict.challenger_id), ("champion", verdict.champion_id)]
+    roles = {
+        "challenger": verdict.challenger_id,
+        "champion": verdict.champion_id,
+        "anchor": verdict.anchor_id,
+    }
+    contenders = [(role, model) for role, model in roles.items() if model is not None]
     figures = [("Training", _data_url(curves_figure(epochs)))]
     for role, model in contenders:
-        if model is not None:
-            figure = confusion_figure(_confusion(numbers[model], labels), labels, f"{role} {model}")
-            figures.append((f"Confusion matrix of the {role}", _data_url(figure)))
+        figure = confusion_figure(_confusion(numbers[model], labels), labels, f"{role} {model}")
+        figures.append((f"Confusion matrix of the {role}", _data_url(figure)))
+        bins = _reliability(numbers[model])
+        if bins:
+            figure = reliability_figure(bins, f"{role} {model}")
+            figures.append((f"Reliability of the {role}", _data_url(figure)))
     environment = Environment(
         loader=PackageLoader("tumorml.reports"), autoescape=select_autoescape()
     )
@@ -112,7 +120,7 @@ def _render(session: Session, store: ObjectStore, run_id: str) -> str:
             .order_by(VerdictRule.position)
         ).all(),
         labels=labels,
-        contenders=[(role, model) for role, model in contenders if model is not None],
+        contenders=contenders,
         numbers=numbers,
         clean=clean,
         leaks=leaks,
@@ -145,6 +153,17 @@ def _confusion(
             for predicted in labels
         ]
         for true in labels
+    ]
+
+
+def _reliability(
+    numbers: dict[tuple[str, str], Evaluation],
+) -> list[tuple[float, Evaluation]]:
+    """Each bin's mean confidence and its accuracy; none for a run of before they were kept."""
+    return [
+        (float(numbers["reliability_confidence", where].value or 0), row)
+        for (metric, where), row in sorted(numbers.items())
+        if metric == "reliability_accuracy"
     ]
 
 

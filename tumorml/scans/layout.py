@@ -48,6 +48,8 @@ class Reading:
     mask_of: tuple[str, ...] = ()
     """Paths of the scans whose mask this file is."""
     split_understood: bool = True
+    attributes: dict[str, str] | None = None
+    """What else a manifest says about it, by column; never empty."""
 
 
 @dataclass(frozen=True, slots=True)

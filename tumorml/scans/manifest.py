@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,9 @@ from tumorml.scans.names import is_system_file, leads_outside, path_parts, print
 
 NOT_IN_DROP = "Named by the manifest but not in the drop."
 NOT_LISTED = "Not listed in manifest.csv."
-_OPTIONAL = ("patient_id", "study_id", "site", "acquired_at", "mask", "split")
+_KNOWN = ("path", "label", "patient_id", "study_id", "site", "acquired_at", "mask", "split")
+_MOST_FURTHER_COLUMNS = 32
+_LONGEST_FURTHER_TEXT = 200
 
 
 def find_manifest(paths: Sequence[str]) -> str | None:
@@ -45,13 +48,18 @@ def find_manifest(paths: Sequence[str]) -> str | None:
 def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
     """What a manifest says about the files of its drop.
 
+    Columns that are not known here become the attributes of their files: at most 32, with names and
+    values of at most 200 characters. A column without a name is passed over, since programs write
+    the numbers of rows into one.
+
     Args:
         data: The CSV's bytes: UTF-8, with a header, fields parted by commas, semicolons or tabs.
         manifest: Its path in the drop; the paths in it are relative to its folder.
         paths: The paths of all files in the drop.
 
     Raises:
-        DropRefusedError: It cannot be read, or lacks the column ``path`` or ``label``.
+        DropRefusedError: It cannot be read, lacks the column ``path`` or ``label``, has a column
+            twice or a row with more fields than columns, or says more than is kept.
     """
     by_name = {_folded(path): path for path in paths}
     folder = manifest.rpartition("/")[0]
@@ -90,7 +98,7 @@ def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
 
 
 def _rows(data: bytes) -> list[dict[str, str]]:
-    """The rows, each with all columns that are read, stripped; names of columns in lower case."""
+    """The rows, stripped; names of columns in lower case, the known ones first, ``path`` last."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -99,18 +107,65 @@ def _rows(data: bytes) -> list[dict[str, str]]:
     delimiter = max(",;\t", key=header.count)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        columns = [(name or "").strip().casefold() for name in reader.fieldnames or ()]
-        for needed in ("path", "label"):
-            if columns.count(needed) != 1:
-                has = ", ".join(filter(None, columns))[:200] or "nothing"
-                raise DropRefusedError(
-                    f"manifest.csv needs one column {needed!r}; its first line has {has}."
-                )
+        columns = [printable((name or "").strip().casefold()) for name in reader.fieldnames or ()]
+        further = _further_columns(columns)
         reader.fieldnames = columns
-        used = ("path", "label", *_OPTIONAL)
-        return [{c: printable((row.get(c) or "").strip()) for c in used} for row in reader]
+        used = (*_KNOWN[1:], *further, "path")
+        rows = []
+        for line, fields in enumerate(reader, start=2):
+            row = {column: printable((fields.get(column) or "").strip()) for column in used}
+            _refuse_lost_text(line, row, further, fields.get(reader.restkey))
+            rows.append(row)
     except csv.Error as error:
         raise DropRefusedError(f"manifest.csv cannot be read as CSV: {error}.") from error
+    return rows
+
+
+def _further_columns(columns: Sequence[str]) -> list[str]:
+    """The columns that are not known here, by name; what a header may not be is refused."""
+    for needed in ("path", "label"):
+        if columns.count(needed) != 1:
+            has = ", ".join(filter(None, columns))[:200] or "nothing"
+            raise DropRefusedError(
+                f"manifest.csv needs one column {needed!r}; its first line has {has}."
+            )
+    counts = Counter(filter(None, columns))
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise DropRefusedError(
+            f"manifest.csv has the column {twice[0][:_LONGEST_FURTHER_TEXT]!r} more than once "
+            "(capitals make no difference): rename one, or leave it out."
+        )
+    further = [name for name in counts if name not in _KNOWN]
+    if len(further) > _MOST_FURTHER_COLUMNS:
+        raise DropRefusedError(
+            f"manifest.csv has {len(further)} columns beside {', '.join(_KNOWN)}, and at most "
+            f"{_MOST_FURTHER_COLUMNS} are kept: leave out those that you do not need."
+        )
+    too_long = [name for name in further if len(name) > _LONGEST_FURTHER_TEXT]
+    if too_long:
+        raise DropRefusedError(
+            f"manifest.csv has a column whose name has {len(too_long[0])} characters, "
+            f"{too_long[0][:40]!r}...; at most {_LONGEST_FURTHER_TEXT} are kept: shorten it."
+        )
+    return further
+
+
+def _refuse_lost_text(
+    line: int, row: dict[str, str], further: Sequence[str], surplus: Sequence[str] | None
+) -> None:
+    """Refuse the drop for what a row says that could not be kept."""
+    if any(field.strip() for field in surplus or ()):
+        raise DropRefusedError(
+            f"manifest.csv, row {line}, has more fields than the first line has columns: put a "
+            "value that holds the delimiter into quotation marks."
+        )
+    for column in further:
+        if len(row[column]) > _LONGEST_FURTHER_TEXT:
+            raise DropRefusedError(
+                f"manifest.csv, row {line}: its {column} has {len(row[column])} characters, and at "
+                f"most {_LONGEST_FURTHER_TEXT} are kept: shorten it, or leave the column out."
+            )
 
 
 def _reading(row: dict[str, str]) -> Reading:
@@ -129,6 +184,7 @@ def _reading(row: dict[str, str]) -> Reading:
         site=row["site"] or None,
         acquired_at=row["acquired_at"] or None,
         split_understood=split is not None or not row["split"],
+        attributes={c: v for c, v in row.items() if v and c not in _KNOWN} or None,
     )
 
 
@@ -156,7 +212,7 @@ def _attach_masks(
 
 
 def _contradiction(first: dict[str, str], second: dict[str, str]) -> str:
-    column = next(name for name in ("label", *_OPTIONAL, "path") if first[name] != second[name])
+    column = next(name for name in first if first[name] != second[name])
     return (
         f"Listed twice in manifest.csv, with the {column} {first[column] or 'empty'!r} and with "
         f"{second[column] or 'empty'!r}."

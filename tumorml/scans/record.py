@@ -157,6 +157,7 @@ def _file_row(
         "site": reading.site,
         "acquired_at": reading.acquired_at,
         "given_split": reading.given_split,
+        "attributes": reading.attributes,
         "mask_key": intake.mask_keys.get(profile.path)
         if outcome in ("taken_in", "duplicate")
         else None,

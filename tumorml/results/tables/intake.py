@@ -85,6 +85,8 @@ class BatchFile(Base):
     acquired_at: Mapped[str | None]
     given_split: Mapped[str | None]
     """``train`` or ``test`` where the drop says so; followed in benchmark mode only."""
+    attributes: Mapped[dict[str, Any] | None]
+    """What else its row of the manifest says, by column, for instance ``plane``."""
     mask_key: Mapped[str | None]
     mode: Mapped[str | None]
     format: Mapped[str | None]

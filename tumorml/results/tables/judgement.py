@@ -18,6 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tumorml.results.tables.base import Base, CreatedAt, Timestamp
 
 OUTCOMES = ("promoted", "kept", "insufficient", "rejected")
+APPROVALS = ("waiting", "approved", "rejected")
 
 
 class Evaluation(Base):
@@ -60,11 +61,26 @@ class Prediction(Base):
     source: Mapped[str]
     task: Mapped[str]
     label: Mapped[str]
-    """The predicted label: the one of highest probability."""
+    """The predicted label: the most probable one, or what a binary model's operating point says."""
     probability: Mapped[float]
     probabilities: Mapped[dict[str, Any]]
     true_label: Mapped[str | None]
     heatmap_key: Mapped[str | None]
+
+
+class TestSet(Base):
+    """One version of a task's test set: every comparison on it is a look, and looks are counted."""
+
+    __tablename__ = "test_set"
+    __table_args__ = (UniqueConstraint("task", "version"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    version: Mapped[int]
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"))
+    """The snapshot whose test groups founded it."""
+    groups: Mapped[int]
+    created_at: Mapped[CreatedAt]
 
 
 class Verdict(Base):
@@ -73,7 +89,9 @@ class Verdict(Base):
     __tablename__ = "verdict"
     __table_args__ = (
         UniqueConstraint("run_id"),
+        UniqueConstraint("test_set_id", "look"),
         CheckConstraint(f"outcome in {OUTCOMES}", name="outcome"),
+        CheckConstraint(f"approval in {APPROVALS}", name="approval"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -86,6 +104,20 @@ class Verdict(Base):
     reason: Mapped[str]
     policy_text: Mapped[str]
     policy_sha256: Mapped[str]
+    anchor_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
+    """The first or newest authorised champion, which the challenger may not fall behind either."""
+    test_set_id: Mapped[str | None] = mapped_column(ForeignKey("test_set.id"))
+    look: Mapped[int | None]
+    """The number of this comparison on its test set, from 1; none where nothing was compared."""
+    look_alpha: Mapped[float | None]
+    """The chance of error that this look was given."""
+    approval: Mapped[str | None]
+    """None where no person is asked, else ``waiting``, ``approved`` or ``rejected``."""
+    approval_reason: Mapped[str | None]
+    """Why a person is asked."""
+    approval_by: Mapped[str | None]
+    approval_why: Mapped[str | None]
+    approval_at: Mapped[Timestamp | None]
     created_at: Mapped[CreatedAt]
 
 
@@ -110,6 +142,9 @@ class VerdictRule(Base):
     low: Mapped[float | None]
     high: Mapped[float | None]
     threshold: Mapped[float | None]
+    confidence: Mapped[float | None]
+    """Of the one-sided bounds."""
+    p_value: Mapped[float | None]
     scans: Mapped[int]
     groups: Mapped[int]
     explanation: Mapped[str]
@@ -129,7 +164,7 @@ class Champion(Base):
     since: Mapped[CreatedAt]
     until: Mapped[Timestamp | None]
     change: Mapped[str]
-    """``promotion``, ``rollback``, ``pin`` or ``unpin``."""
+    """``promotion``, ``rollback``, ``pin``, ``unpin`` or ``force``."""
     who: Mapped[str]
     why: Mapped[str]
     verdict_id: Mapped[str | None] = mapped_column(ForeignKey("verdict.id"))

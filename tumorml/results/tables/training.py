@@ -37,7 +37,7 @@ class SnapshotScan(Base):
     __tablename__ = "snapshot_scan"
 
     snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
-    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
+    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True, index=True)
     split: Mapped[str] = mapped_column(primary_key=True)
     """Part of the key: on a given split one scan can stand on both sides."""
     label: Mapped[str]
@@ -84,6 +84,14 @@ class Run(Base):
     """What asked for the run: an Airflow run id, or ``cli ...``."""
     given_split: Mapped[bool] = mapped_column(server_default="false")
     """Followed a public set's own split: can never become champion."""
+    champion_id: Mapped[str | None] = mapped_column(
+        ForeignKey("model_version.id", use_alter=True, name="fk_run_champion_id_model_version")
+    )
+    """The champion beside which it was evaluated."""
+    anchor_id: Mapped[str | None] = mapped_column(
+        ForeignKey("model_version.id", use_alter=True, name="fk_run_anchor_id_model_version")
+    )
+    """The anchor beside which it was evaluated, where that is another one."""
     host: Mapped[str | None]
     device: Mapped[str | None]
     libraries: Mapped[dict[str, Any] | None]
@@ -129,6 +137,14 @@ class ModelVersion(Base):
     sha256: Mapped[str]
     """SHA-256 of ``model.keras``."""
     size_bytes: Mapped[int]
+    description_sha256: Mapped[str | None]
+    """SHA-256 of ``model.json``; none for a model version of before it was recorded."""
+    preprocessing: Mapped[str | None]
+    """The name of what turns a scan into the network's input."""
+    temperature: Mapped[float | None]
+    """What logits are divided by, fitted on validation."""
+    operating_point: Mapped[float | None]
+    """Of a binary model: the least probability of ``tumor`` that is called one."""
     given_split: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[CreatedAt]
 

@@ -1,0 +1,252 @@
+"""How often the gate promotes whom: simulated models, judged by the rules of promotion.toml.
+
+Each trial draws a test set of four classes in groups of three scans on average, and two models that
+answer it. How easy a scan is comes from its group, from itself, and from each model; the models
+share most of it, as two trainings of one recipe do. Their probabilities are calibrated. Then the
+very rules of the service judge, and two rules that other systems use: a higher accuracy, and a
+higher accuracy by more than one point.
+
+    python benchmarks/gate_simulation.py             the table by test set and challenger
+    python benchmarks/gate_simulation.py --nights    one test set asked on 365 nights
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.stats import binomtest, norm
+
+from tumorml.evaluation.answers import Answers
+from tumorml.labels import LABELS, Task
+from tumorml.policy import Policy, load_policy
+from tumorml.promotion.contest import Contest, GoldenCheck
+from tumorml.promotion.rules import apply_rules, outcome_of
+from tumorml.settings import PROJECT_ROOT
+
+NAMES = LABELS[Task.FOUR_CLASS]
+SCANS_PER_GROUP = 3
+ACCURACY = 0.95
+SHARED = 0.9
+"""Of what makes a scan easy, in variance, what all models share."""
+GOLDEN = GoldenCheck(16, largest_difference=0.0, latency_ms=30.0)
+NIGHTS = 365
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A challenger by its true accuracy of each class, against the champion's, in points."""
+
+    name: str
+    change_points: tuple[float, float, float, float]
+
+
+CHALLENGERS = (
+    Challenger("equal", (0, 0, 0, 0)),
+    Challenger("1 point worse", (-1, -1, -1, -1)),
+    Challenger("0.3 points better", (0.3, 0.3, 0.3, 0.3)),
+    Challenger("0.5 points better", (0.5, 0.5, 0.5, 0.5)),
+    Challenger("1 point better", (1, 1, 1, 1)),
+    Challenger("2 points better", (2, 2, 2, 2)),
+    Challenger("3 points better", (3, 3, 3, 3)),
+    Challenger("glioma 3 points worse", (-3, 0, 0, 0)),
+    Challenger("glioma 3 worse, the rest 3 better", (-3, 3, 3, 3)),
+)
+
+
+@dataclass(frozen=True)
+class TestScans:
+    """A test set: true classes, groups, and how easy each scan is for everybody."""
+
+    truth: NDArray[np.int64]
+    groups: list[str]
+    ease: NDArray[np.float64]
+
+
+def draw_test_scans(generator: np.random.Generator, scans: int) -> TestScans:
+    """Groups of one class each; half of what makes a scan easy is its group's."""
+    sizes = 1 + generator.poisson(SCANS_PER_GROUP - 1, size=scans)
+    member = np.repeat(np.arange(scans), sizes)[:scans]
+    ease = np.sqrt(0.5) * (generator.normal(size=scans)[member] + generator.normal(size=scans))
+    truth = generator.integers(0, len(NAMES), scans)[member]
+    return TestScans(truth, [f"g{index}" for index in member], ease)
+
+
+def answer(
+    generator: np.random.Generator, scans: TestScans, accuracy: NDArray[np.float64]
+) -> Answers:
+    """The answers of a model with this true accuracy of each class (float64 [classes]).
+
+    Of how easy a scan is for the model, SHARED is common to all models, and half of the rest its
+    group's: a model gains and loses patients, not only scans. The easiest scans of a
+    class are answered right; the model's probability of its answer is the chance that it is right,
+    given its own noisy sense of how easy the scan is.
+    """
+    _, member = np.unique(scans.groups, return_inverse=True)
+    of_groups = generator.normal(size=member.max() + 1)[member]
+    own = np.sqrt(0.5) * (of_groups + generator.normal(size=len(member)))
+    ease = np.sqrt(SHARED) * scans.ease + np.sqrt(1 - SHARED) * own
+    limit = norm.ppf(1 - accuracy)[scans.truth]
+    sensed = np.sqrt(0.5) * (ease + generator.normal(size=len(ease)))
+    confidence = norm.sf((limit - np.sqrt(0.5) * sensed) / np.sqrt(0.5)).clip(0.26, 0.9999)
+    other = (scans.truth + generator.integers(1, len(NAMES), len(ease))) % len(NAMES)
+    predicted = np.where(ease > limit, scans.truth, other)
+    probabilities = np.repeat((1 - confidence)[:, None] / (len(NAMES) - 1), len(NAMES), axis=1)
+    probabilities[np.arange(len(ease)), predicted] = confidence
+    return Answers(
+        [str(index) for index in range(len(ease))],
+        NAMES,
+        probabilities.astype(np.float32),
+        predicted=predicted,
+        truth=scans.truth,
+    )
+
+
+def judged(scans: TestScans, champion: Answers, challenger: Answers, policy: Policy) -> str:
+    """The outcome by the service's own rules, at the first look."""
+    contest = Contest(
+        scans.groups,
+        challenger,
+        champion,
+        anchor=None,
+        slices={},
+        leaking=0,
+        golden=GOLDEN,
+        given_split=False,
+    )
+    return outcome_of(apply_rules(contest, policy), first=False)[0]
+
+
+def accuracy_gain(champion: Answers, challenger: Answers) -> float:
+    """The observed gain in accuracy, a share."""
+    return float(
+        np.mean(challenger.predicted == challenger.truth)
+        - np.mean(champion.predicted == champion.truth)
+    )
+
+
+def trial(scans: int, challenger: Challenger, policy: Policy, seed: int) -> tuple[bool, ...]:
+    """One test set, one challenger.
+
+    Returns:
+        Whether it is promoted by this gate, by any gain in accuracy, and by one of more than a
+        point; and whether the gate found too few cases to tell.
+    """
+    generator = np.random.default_rng(seed)
+    test = draw_test_scans(generator, scans)
+    level = np.full(len(NAMES), ACCURACY)
+    champion = answer(generator, test, level)
+    other = answer(generator, test, level + np.array(challenger.change_points) / 100)
+    outcome, gain = judged(test, champion, other, policy), accuracy_gain(champion, other)
+    return outcome == "promoted", gain > 0, gain > 0.01, outcome == "insufficient"
+
+
+def nights(scans: int, policy: Policy, unlimited: Policy, seed: int) -> tuple[bool, ...]:
+    """One test set, and each night a new challenger that is no better than the champion.
+
+    Returns:
+        Whether any is promoted by this gate, by it without its budget of looks, by any gain in
+        accuracy, and by one of more than a point.
+    """
+    generator = np.random.default_rng(seed)
+    test = draw_test_scans(generator, scans)
+    level = np.full(len(NAMES), ACCURACY)
+    champion = answer(generator, test, level)
+    won = [False] * 4
+    for night in range(NIGHTS):
+        other = answer(generator, test, level)
+        gain = accuracy_gain(champion, other)
+        won[2] |= gain > 0
+        won[3] |= gain > 0.01
+        if night < policy.looks.budget and not won[0]:
+            won[0] = judged(test, champion, other, policy) == "promoted"
+        if not won[1]:
+            won[1] = judged(test, champion, other, unlimited) == "promoted"
+    return tuple(won)
+
+
+def rates(
+    pool: ProcessPoolExecutor,
+    function: Callable[..., tuple[bool, ...]],
+    *arguments: object,
+    trials: int,
+    title: str,
+) -> NDArray[np.float64]:
+    """How often each thing happened, float64 [things]."""
+    futures = [pool.submit(function, *arguments, seed) for seed in range(trials)]
+    return np.mean([future.result() for future in track(futures, title, transient=True)], axis=0)
+
+
+def shown(rate: float, trials: int) -> str:
+    """A rate in percent with its 95 % interval (Wilson)."""
+    bounds = binomtest(round(rate * trials), trials).proportion_ci(method="wilson")
+    return f"{100 * rate:.1f} % ({100 * bounds.low:.1f}-{100 * bounds.high:.1f})"
+
+
+def main() -> None:
+    """Print one of the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--scans", type=int, nargs="+", default=[200, 1300, 10_000])
+    parser.add_argument("--nights", action="store_true", help="365 nights on one test set")
+    options = parser.parse_args()
+    policy = load_policy(PROJECT_ROOT / "promotion.toml")
+    # A standard error needs no more than these; the service draws more.
+    policy = policy.model_copy(update={"resamples": 400})
+    console = Console(width=140)
+    with ProcessPoolExecutor() as pool:
+        if options.nights:
+            free = policy.looks.model_copy(update={"budget": 1})
+            unlimited = policy.model_copy(update={"looks": free})
+            table = Table(
+                "test scans", "this gate", "without the budget", "any gain", "gain above 1 point"
+            )
+            for scans in options.scans:
+                found = rates(
+                    pool,
+                    nights,
+                    scans,
+                    policy,
+                    unlimited,
+                    trials=options.trials,
+                    title=f"{scans} scans, {NIGHTS} nights",
+                )
+                table.add_row(str(scans), *(shown(rate, options.trials) for rate in found))
+        else:
+            table = Table(
+                "test scans",
+                "challenger",
+                "this gate",
+                "any gain",
+                "gain above 1 point",
+                "cannot tell",
+            )
+            for scans in options.scans:
+                for challenger in CHALLENGERS:
+                    found = rates(
+                        pool,
+                        trial,
+                        scans,
+                        challenger,
+                        policy,
+                        trials=options.trials,
+                        title=f"{scans} scans, {challenger.name}",
+                    )
+                    table.add_row(
+                        str(scans),
+                        challenger.name,
+                        *(shown(rate, options.trials) for rate in found),
+                    )
+        console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Answers the approval that waits as Airflow's own API does, or lets its scheduler time it out."""
+
+import sys
+import time
+
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+from airflow.jobs.job import Job
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import select
+
+
+def main(option: str, why: str) -> None:
+    while not answer(option, why):
+        time.sleep(0.5)
+
+
+def answer(option: str, why: str) -> bool:
+    """Whether an approval waited and was answered."""
+    with create_session() as session:
+        waiting = session.scalar(
+            select(TaskInstance).where(TaskInstance.state == TaskInstanceState.AWAITING_INPUT)
+        )
+        if waiting is None:
+            return False
+        if option == "silence":
+            SchedulerJobRunner(Job()).check_awaiting_input_timeouts(session=session)
+            return waiting.state != TaskInstanceState.AWAITING_INPUT
+        update_hitl_detail(
+            waiting.dag_id,
+            waiting.run_id,
+            waiting.task_id,
+            UpdateHITLDetailPayload(chosen_options=[option], params_input={"why": why}),
+            user=SimpleAuthManagerUser(username="ann", role="admin"),
+            session=session,
+            map_index=waiting.map_index,
+        )
+        return True
+
+
+main(*sys.argv[1:])

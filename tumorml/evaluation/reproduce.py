@@ -1,0 +1,157 @@
+"""Train a run again from its record, and say whether it comes to the same numbers."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import select
+
+from tumorml.datasets.pixels import cached_pixels
+from tumorml.datasets.snapshots import read_snapshot
+from tumorml.errors import TumorMLError
+from tumorml.evaluation.answers import Answers
+from tumorml.evaluation.measures import measure
+from tumorml.labels import LABELS, Task
+from tumorml.models.store import fetch_model
+from tumorml.recipes.recipe import recipe_from_text
+from tumorml.results.session import reading
+from tumorml.results.tables import Evaluation, ModelVersion, Prediction, Run
+from tumorml.settings import Settings
+from tumorml.training.code_version import code_version
+from tumorml.training.train_model import train_model
+
+logger = logging.getLogger(__name__)
+
+COMPARED = ("accuracy", "f1_macro", "log_loss", "ece")
+TOLERANCE = 1e-6
+"""Largest difference of a metric that counts as the same number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """A run beside its repetition.
+
+    Attributes:
+        run_id: The run that was trained again.
+        metrics: By name, the recorded and the new value.
+        scans: Test scans that both answered.
+        same_label: How many of them got the same label.
+        differs: What is not as it was recorded, for instance a library's version.
+    """
+
+    run_id: str
+    metrics: dict[str, tuple[float, float]]
+    scans: int
+    same_label: int
+    differs: list[str]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every metric and every label is the recorded one."""
+        changes = [abs(new - old) for old, new in self.metrics.values()]
+        return bool(changes) and max(changes) <= TOLERANCE and self.same_label == self.scans
+
+
+def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
+    """Train a run again: its recipe, snapshot and seed, on its test scans. Nothing is written.
+
+    Raises:
+        TumorMLError: There is no such run, it was never evaluated, or training cannot go on.
+    """
+    with reading(settings) as session:
+        run = session.get(Run, run_id)
+        if run is None:
+            raise TumorMLError(f"There is no run {run_id!r}.")
+        model = session.scalar(select(ModelVersion).where(ModelVersion.run_id == run_id))
+        if model is None:
+            raise TumorMLError(f"Run {run_id} is {run.state}: it has left no model version.")
+        recorded = dict(
+            session.execute(
+                select(Evaluation.metric, Evaluation.value).where(
+                    Evaluation.run_id == run_id,
+                    Evaluation.model_version_id == model.id,
+                    Evaluation.split == "test",
+                    Evaluation.slice == "all",
+                )
+            ).all()
+        )
+        answered = session.execute(
+            select(Prediction.scan_id, Prediction.label, Prediction.true_label)
+            .where(
+                Prediction.run_id == run_id,
+                Prediction.model_version_id == model.id,
+                Prediction.source == "evaluation",
+            )
+            .order_by(Prediction.scan_id)
+        ).all()
+    if not answered:
+        raise TumorMLError(f"Run {run_id} is {run.state}: it has no evaluation to agree with.")
+    from tumorml.models.artifact import read_description
+
+    differs = _differences(run)
+    for difference in differs:
+        logger.warning("not as recorded: %s", difference)
+
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_model(settings, model.id, Path(folder))
+        min_sensitivity = read_description(Path(folder)).details.get("min_sensitivity", 0.0)
+    task = Task(run.task)
+    labels = LABELS[task]
+    with tempfile.TemporaryDirectory() as folder:
+        predictor = train_model(
+            settings,
+            recipe_from_text(run.recipe_text, source=f"the recipe of run {run_id}"),
+            task,
+            read_snapshot(settings, run.snapshot_id),
+            seed=run.seed,
+            min_sensitivity=min_sensitivity,
+            checkpoints=Path(folder),
+            on_epoch=lambda record: logger.info(
+                "epoch %s of %s, loss %.6f", record.epoch, record.epochs, record.loss
+            ),
+        ).predictor
+    scans = [row.scan_id for row in answered]
+    probabilities = predictor.predict(cached_pixels(settings, scans, predictor.input_size))
+    again = Answers(
+        scans,
+        labels,
+        probabilities,
+        predicted=predictor.decide(probabilities),
+        truth=np.array([labels.index(row.true_label) for row in answered]),
+    )
+    values = measure(again, COMPARED)
+    answers_then = np.array([labels.index(row.label) for row in answered])
+    return Reproduction(
+        run_id,
+        {
+            name: (then, float(values[name]))
+            for name in COMPARED
+            if (then := recorded.get(name)) is not None
+        },
+        len(scans),
+        int((again.predicted == answers_then).sum()),
+        differs,
+    )
+
+
+def _differences(run: Run) -> list[str]:
+    differs = [
+        f"{name} {then}, now {now}"
+        for name, then in (run.libraries or {}).items()
+        if (now := _installed(name)) != then
+    ]
+    if run.code_version != code_version():
+        differs.append(f"code {run.code_version}, now {code_version()}")
+    return differs
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,95 @@
+"""What turns a network's logits into probabilities that can be believed, and into decisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp, softmax
+
+from tumorml.labels import LABELS, Task
+
+TEMPERATURES = (0.05, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What is fitted on validation, and belongs to the model version.
+
+    Attributes:
+        temperature: what logits are divided by before the softmax.
+        operating_point: of a binary model, the least probability of ``tumor`` that is called one.
+    """
+
+    temperature: float = 1.0
+    operating_point: float | None = None
+
+
+def calibrate(
+    logits: NDArray[np.float32],
+    truth: NDArray[np.int64],
+    task: Task,
+    *,
+    min_sensitivity: float,
+) -> Calibration:
+    """Fit a model's calibration on validation scans.
+
+    Args:
+        logits: [n, classes], as `Predictor.logits` gives them.
+        truth: [n], class indices.
+        task: What the model decides.
+        min_sensitivity: Share of the tumours that a binary model must call one.
+    """
+    temperature = fit_temperature(logits, truth)
+    if task is not Task.BINARY:
+        return Calibration(temperature)
+    tumor = LABELS[task].index("tumor")
+    probability = softmax(logits.astype(np.float64) / temperature, axis=1)[:, tumor]
+    return Calibration(
+        temperature, operating_point(probability, truth == tumor, min_sensitivity=min_sensitivity)
+    )
+
+
+def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """The temperature of the least log-loss (Guo et al., 2017, arXiv:1706.04599).
+
+    Args:
+        logits: [n, classes].
+        truth: [n], class indices.
+
+    Returns:
+        A number within `TEMPERATURES`; 1 where there is no scan.
+    """
+    if not len(truth):
+        return 1.0
+    values = logits.astype(np.float64)
+    right = values[np.arange(len(truth)), truth]
+
+    def log_loss(logarithm: float) -> float:
+        scale = np.exp(-logarithm)
+        return float(np.mean(logsumexp(values * scale, axis=1) - right * scale))
+
+    found = minimize_scalar(log_loss, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(found.x))
+
+
+def operating_point(
+    probability: NDArray[np.float64], tumor: NDArray[np.bool_], *, min_sensitivity: float
+) -> float:
+    """One half, or the highest lower threshold that keeps the sensitivity.
+
+    Args:
+        probability: [n], of a tumour.
+        tumor: [n], whether there is one.
+        min_sensitivity: Least share of the tumours whose probability reaches the threshold.
+    """
+    of_tumors = np.sort(probability[tumor])[::-1]
+    if not len(of_tumors):
+        return 0.5
+    needed = int(np.ceil(min_sensitivity * len(of_tumors)))
+    if needed == 0:
+        return 0.5
+    # A hair below, so that the scan itself still counts when its probability is a float32.
+    return float(min(0.5, of_tumors[needed - 1] - 1e-6))

@@ -1,0 +1,15 @@
+"""The files of a stored model."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+MODEL_FILE = "model.keras"
+DESCRIPTION_FILE = "model.json"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""The step ``promote``: do what a verdict says, in one transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.promotion.champion import crown, lock_champion, open_champion
+from tumorml.results.session import writing
+from tumorml.results.tables import Champion, Verdict
+from tumorml.settings import Settings
+
+
+def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
+    """Do what a verdict says, in one transaction: the challenger becomes champion, or nothing does.
+
+    Where the champion is no longer the one that was challenged, or is pinned, the verdict becomes
+    ``kept`` and says why. Doing it twice changes nothing more.
+
+    Returns:
+        The verdict's outcome.
+
+    Raises:
+        TumorMLError: There is no such verdict, or it waits for a person.
+    """
+    with writing(settings) as session:
+        task = session.scalar(select(Verdict.task).where(Verdict.id == verdict_id))
+        if task is None:
+            raise TumorMLError(f"There is no verdict {verdict_id!r}.")
+        lock_champion(session, Task(task))
+        verdict = session.get_one(Verdict, verdict_id)
+        done = session.scalar(select(Champion.id).where(Champion.verdict_id == verdict_id))
+        if verdict.outcome != "promoted" or done is not None:
+            return verdict.outcome
+        if verdict.approval == "waiting":
+            raise TumorMLError(
+                f"The verdict {verdict_id} waits for a person ({verdict.approval_reason}): answer "
+                f"in the Airflow UI, or with `tumorml approve {verdict_id}`."
+            )
+        champion = open_champion(session, Task(task))
+        serving = champion.model_version_id if champion is not None else None
+        if champion is not None and champion.pinned:
+            verdict.outcome = "kept"
+            verdict.reason = f"won, but the champion is pinned: {champion.why}"
+        elif champion is not None and champion.since > verdict.created_at:
+            verdict.outcome = "kept"
+            verdict.reason = (
+                f"won against {verdict.champion_id or 'nobody'}, but {serving} became champion "
+                f"meanwhile, by {champion.change}"
+            )
+        elif serving != verdict.champion_id:
+            verdict.outcome = "kept"
+            verdict.reason = (
+                f"won against {verdict.champion_id or 'nobody'}, but {serving} became champion "
+                "meanwhile"
+            )
+        else:
+            approved = f"; approved by {verdict.approval_by}" if verdict.approval else ""
+            crown(
+                session,
+                Task(task),
+                verdict.challenger_id,
+                change="promotion",
+                who=who,
+                why=verdict.reason + approved,
+                verdict_id=verdict_id,
+            )
+        return verdict.outcome

@@ -1,0 +1,102 @@
+"""Train and calibrate a recipe on the scans of a snapshot; no row is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tumorml.datasets.pixels import SplitPixels, split_pixels
+from tumorml.datasets.snapshots import SnapshotEntry
+from tumorml.labels import LABELS, Task
+from tumorml.models.calibration import calibrate
+from tumorml.models.predictor import Predictor
+from tumorml.recipes.recipe import Recipe
+from tumorml.settings import Settings
+
+if TYPE_CHECKING:
+    from tumorml.training.fit import EpochRecord
+
+GOLDEN_PER_LABEL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training leaves.
+
+    Attributes:
+        predictor: The network of the least validation loss, calibrated on validation.
+        golden: By scan id, the probabilities of some validation scans of each label.
+    """
+
+    predictor: Predictor
+    golden: dict[str, list[float]]
+
+
+def train_model(
+    settings: Settings,
+    recipe: Recipe,
+    task: Task,
+    entries: Sequence[SnapshotEntry],
+    *,
+    seed: int,
+    min_sensitivity: float,
+    checkpoints: Path,
+    on_epoch: Callable[[EpochRecord], None],
+) -> Trained:
+    """Train a network on a snapshot's training scans, resuming where ``checkpoints`` ends.
+
+    Args:
+        settings: Where the scans are.
+        recipe: How.
+        task: What is learnt.
+        entries: The snapshot; its test scans are not touched.
+        seed: Of the weights, the order, the variations and dropout.
+        min_sensitivity: Of a binary model's operating point, on validation.
+        checkpoints: A folder of this training's own.
+        on_epoch: Told of every epoch.
+
+    Raises:
+        TumorMLError: Training cannot go on.
+    """
+    from tumorml.training.fit import fit
+    from tumorml.training.labelled_images import LabelledImages
+
+    train, validation = (
+        split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)
+        for side in ("train", "validation")
+    )
+    model = fit(
+        recipe,
+        task,
+        LabelledImages(train.images, train.labels),
+        LabelledImages(validation.images, validation.labels),
+        checkpoint_dir=checkpoints,
+        seed=seed,
+        on_epoch=on_epoch,
+    )
+    calibration = calibrate(
+        Predictor(model, task).logits(validation.images),
+        validation.labels,
+        task,
+        min_sensitivity=min_sensitivity,
+    )
+    predictor = Predictor(model, task, calibration)
+    return Trained(predictor, _golden(predictor, validation))
+
+
+def _golden(predictor: Predictor, validation: SplitPixels) -> dict[str, list[float]]:
+    chosen = np.concatenate(
+        [
+            np.flatnonzero(validation.labels == label)[:GOLDEN_PER_LABEL]
+            for label in range(len(predictor.labels))
+        ]
+    )
+    probabilities = predictor.predict(np.asarray(validation.images[chosen]))
+    return {
+        validation.scan_ids[index]: [float(value) for value in row]
+        for index, row in zip(chosen, probabilities, strict=True)
+    }
