@@ -222,6 +222,13 @@ def test_whole_groups_that_are_lost_rarely_pass_as_no_loss() -> None:
     assert passed <= 24  # 5 % are allowed, 10 of 200; more than 24 by chance once in 20,000 times
 
 
+def test_a_large_group_that_is_won_is_no_doubt_about_losses() -> None:
+    groups = ["crowd"] * 100 + [str(index) for index in range(200)]
+    old = np.arange(300) >= 60
+    change = change_of_share(np.ones(300, bool), old, groups, resamples=400)
+    assert change.low(0.95) > -0.02
+
+
 def test_few_groups_make_a_longer_reach() -> None:
     few, many = (Change(0.9, 0.9, 0.01, groups) for groups in (4, 4000))
     assert few.low(0.95) == pytest.approx(-0.01 * 2.353, rel=1e-3)

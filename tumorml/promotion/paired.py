@@ -1,9 +1,11 @@
 """How sure a change from champion to challenger is: paired, and by groups.
 
-A change's standard error comes from a bootstrap over groups that draws the same groups for both
-models; its bounds lie so many standard errors below and above it, by Student's t with one degree of
-freedom less than there are groups. Percentiles of the resamples would need a hundred thousand of
-them for the small chances of error that a budget of looks leaves to each.
+Everything comes from a bootstrap over groups that draws the same groups for both models. The bounds
+of a share, such as a recall, are percentiles of its resampled changes: a challenger that wins one
+large group is not held to be unsure of its losses. Those of other metrics, asked at chances of
+error that percentiles of some thousand resamples cannot resolve, lie so many standard errors from
+the change. Both reach as far as Student's t does with one degree of freedom less than there are
+groups.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
 from tumorml.evaluation.answers import Answers
@@ -34,6 +37,7 @@ class Change:
         standard_error: Of their difference.
         groups: On which it rests.
         least_error: The standard error that is left when no answer changes at all.
+        drawn: float64 [resamples], the resampled differences, where the bounds are percentiles.
     """
 
     new: float
@@ -41,6 +45,7 @@ class Change:
     standard_error: float
     groups: int
     least_error: float = 0.0
+    drawn: NDArray[np.float64] | None = None
 
     @property
     def difference(self) -> float:
@@ -49,11 +54,19 @@ class Change:
 
     def low(self, confidence: float) -> float:
         """One-sided lower bound of the difference."""
-        return self.difference - self._reach(confidence) * self.standard_error
+        return self._bound(confidence, -1)
 
     def high(self, confidence: float) -> float:
         """One-sided upper bound of the difference."""
-        return self.difference + self._reach(confidence) * self.standard_error
+        return self._bound(confidence, +1)
+
+    def _bound(self, confidence: float, side: int) -> float:
+        reach = self._reach(confidence)
+        if self.drawn is None or not np.isfinite(self.standard_error):
+            return self.difference + side * reach * self.standard_error
+        percentile = float(np.quantile(self.drawn, confidence if side > 0 else 1 - confidence))
+        stretched = reach / float(normal.ppf(confidence))
+        return self.difference + stretched * (percentile - self.difference)
 
     def cannot_rule_out(self, loss: float, confidence: float) -> bool:
         """Whether so few groups could not rule out this loss even if no answer had changed."""
@@ -123,12 +136,14 @@ def change_of_share(
             for weights in draw_weights(len(sums), resamples, BOOTSTRAP_SEED, block=_BLOCK)
         ]
     )
+    changes = drawn[:, 0] / drawn[:, 1]
     return Change(
         float(new.mean()),
         float(old.mean()),
-        _spread(drawn[:, 0] / drawn[:, 1], len(names)),
+        _spread(changes, len(names)),
         len(names),
         least_error=float(np.sqrt(2) / (len(names) + 2)),
+        drawn=changes,
     )
 
 
