@@ -181,6 +181,9 @@ scans = st.builds(
     patient=st.one_of(st.none(), st.sampled_from(["p1", "p2", "p3", "p4"])),
     site=st.sampled_from([None, "Delft"]),
     given_split=st.none(),
+    attributes=st.none(),
+    width=st.just(64),
+    height=st.just(64),
 )
 names = st.sampled_from("abcdefgh")
 alike = st.sets(st.tuples(names, names).filter(lambda pair: pair[0] < pair[1]), max_size=6)
