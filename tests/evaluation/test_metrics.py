@@ -70,7 +70,9 @@ def test_an_interval_is_wider_when_the_scans_of_a_group_agree() -> None:
     probabilities[np.arange(300) % 30 < 10] = (0.1, 0.9)
     answers = answers_about(np.zeros(300, dtype=np.int64), probabilities)
     grouped, single = (
-        by_place(score(answers, [f"g{index // size}" for index in range(300)]))["accuracy", "all"]
+        by_place(score(answers, [f"g{index // size}" for index in range(300)], resamples=2000))[
+            "accuracy", "all"
+        ]
         for size in (10, 1)
     )
     assert grouped.high - grouped.low > 2 * (single.high - single.low)
@@ -80,7 +82,7 @@ def test_a_rare_class_that_a_resample_misses_does_not_count_as_failed() -> None:
     truth = np.repeat([0, 1], (60, 6))
     answers = answers_about(truth, np.eye(2)[truth] * 0.8 + 0.1)
     groups = [f"g{index // 3}" for index in range(66)]  # two groups of the rare class
-    found = by_place(score(answers, groups))
+    found = by_place(score(answers, groups, resamples=2000))
     for metric in ("f1_macro", "recall_macro", "precision_macro", "roc_auc_macro", "pr_auc_macro"):
         assert (found[metric, "all"].low, found[metric, "all"].high) == (1.0, 1.0)
     assert found["recall", "label=b"].low == 1.0
@@ -88,7 +90,7 @@ def test_a_rare_class_that_a_resample_misses_does_not_count_as_failed() -> None:
 
 def test_a_label_without_scans_has_no_number() -> None:
     answers = answers_about(np.zeros(20, dtype=np.int64), np.tile([[0.9, 0.1]], (20, 1)))
-    found = by_place(score(answers, ["g"] * 20))
+    found = by_place(score(answers, ["g"] * 20, resamples=50))
     for name in OF_LABELS:
         assert found[name, "label=b"] == Metric(name, "label=b", None, None, None, 0)
     assert found["roc_auc_macro", "all"].value is None
@@ -111,7 +113,9 @@ def test_a_slice_is_scored_on_its_own_scans() -> None:
     chosen = np.arange(200) % 3 == 0
     metrics = score_slice(answers, groups, chosen, "plane=axial", resamples=300)
     assert [metric.metric for metric in metrics] == list(OF_SLICES)
-    alone = by_place(score(answers.of(chosen), [groups[index] for index in range(0, 200, 3)]))
+    alone = by_place(
+        score(answers.of(chosen), [groups[index] for index in range(0, 200, 3)], resamples=300)
+    )
     for metric in metrics:
         assert (metric.slice, metric.scans) == ("plane=axial", 67)
         assert metric.value == pytest.approx(alone[metric.metric, "all"].value)
@@ -120,5 +124,7 @@ def test_a_slice_is_scored_on_its_own_scans() -> None:
 
 def test_an_empty_slice_has_no_number() -> None:
     answers = make_answers(12, 10)
-    metrics = score_slice(answers, answers.scan_ids, np.zeros(10, dtype=bool), "plane=sagittal")
+    metrics = score_slice(
+        answers, answers.scan_ids, np.zeros(10, dtype=bool), "plane=sagittal", resamples=50
+    )
     assert metrics == [Metric(name, "plane=sagittal", None, None, None, 0) for name in OF_SLICES]
