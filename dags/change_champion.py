@@ -1,4 +1,4 @@
-"""Changes the champion by hand: roll back, pin, unpin, force - always with a reason."""
+"""Changes the champion by hand: roll back, pin, unpin, force, authorise - always with a reason."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pytest
@@ -42,8 +42,12 @@ def store(settings: Settings, tmp_path: Path) -> Settings:
     return settings.model_copy(update={"promotion_policy": forgiving(tmp_path)})
 
 
-class Evaluated(Protocol):
-    """Makes an evaluated run of model ``m-<name>`` and returns its id."""
+@dataclass(frozen=True)
+class Evaluated:
+    """Makes evaluated runs of models ``m-<name>`` and returns their ids."""
+
+    store: Settings
+    model_folder: Path
 
     def __call__(
         self,
@@ -55,27 +59,17 @@ class Evaluated(Protocol):
         input_size: int = 32,
     ) -> str:
         """``error``: its share of wrong answers; ``against``: those of the models beside it."""
+        return evaluated_run(
+            self.store,
+            name,
+            {f"m-{name}": error, **(against or {})},
+            model_folder=self.model_folder,
+            given_split=given_split,
+            input_size=input_size,
+        )
 
 
 @pytest.fixture
 def evaluated(store: Settings, tiny_model: Path) -> Evaluated:
     """Evaluated runs in ``store``."""
-
-    def make(
-        name: str,
-        error: float,
-        against: dict[str, float] | None = None,
-        *,
-        given_split: bool = False,
-        input_size: int = 32,
-    ) -> str:
-        return evaluated_run(
-            store,
-            name,
-            {f"m-{name}": error, **(against or {})},
-            model_folder=tiny_model,
-            given_split=given_split,
-            input_size=input_size,
-        )
-
-    return make
+    return Evaluated(store, tiny_model)

@@ -164,7 +164,7 @@ class Champion(Base):
     since: Mapped[CreatedAt]
     until: Mapped[Timestamp | None]
     change: Mapped[str]
-    """``promotion``, ``rollback``, ``pin``, ``unpin`` or ``force``."""
+    """``promotion``, ``rollback``, ``pin``, ``unpin``, ``force`` or ``authorise``."""
     who: Mapped[str]
     why: Mapped[str]
     verdict_id: Mapped[str | None] = mapped_column(ForeignKey("verdict.id"))
