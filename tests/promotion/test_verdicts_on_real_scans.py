@@ -137,19 +137,24 @@ def test_six_challengers_get_the_verdicts_that_they_deserve(
         training.train_run(settings, run_id)
         return run_id
 
-    weak = recipe(tmp_path, "weak", strong=False, epochs=8)
-    strong = recipe(tmp_path, "strong", strong=True, epochs=4)
+    def with_few(label: str, one_in: int) -> str:
+        """A snapshot whose training has one in so many of a label's scans."""
+        of_label = [e for e in entries if e.label == label and e.split == "train"]
+        few = {e.scan_id for e in of_label[::one_in]}
+        kept = [e for e in entries if e not in of_label or e.scan_id in few]
+        return snapshot_of(settings, f"s-few-{label}", kept)
 
-    assert verdict(settings, trained("first", honest, weak, 1)) == "promoted"
+    weak = recipe(tmp_path, "weak", strong=False, epochs=8, weighted=False)
+    strong = recipe(tmp_path, "strong", strong=True, epochs=4)
+    starved = recipe(tmp_path, "starved", strong=True, epochs=4, weighted=False)
+
+    few_pituitaries = with_few("pituitary", one_in=6)
+    assert verdict(settings, trained("first", few_pituitaries, weak, 1)) == "promoted"
     champion = champions(settings)[TASK]
 
-    assert verdict(settings, trained("equal", honest, weak, 2)) == "kept"
+    assert verdict(settings, trained("equal", few_pituitaries, weak, 2)) == "kept"
 
-    gliomas = [e for e in entries if e.label == "glioma" and e.split == "train"]
-    few = {e.scan_id for e in gliomas[::3]}
-    without = [e for e in entries if e.label != "glioma" or e.split == "test" or e.scan_id in few]
-    starved = recipe(tmp_path, "starved", strong=True, epochs=4, weighted=False)
-    blind = trained("blind to glioma", snapshot_of(settings, "s-few", without), starved, 1)
+    blind = trained("blind to glioma", with_few("glioma", one_in=8), starved, 1)
     assert verdict(settings, blind) == "kept"
     assert ("recall_non_inferiority", "label=glioma") in failed(settings)
     assert not {("gain_f1_macro", "all"), ("gain_mcnemar", "all")} <= failed(settings)
