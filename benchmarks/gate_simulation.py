@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--nights", action="store_true", help="365 nights on one test set")
     options = parser.parse_args()
     policy = load_policy(PROJECT_ROOT / "promotion.toml")
-    # A standard error needs no more than these; the service draws more.
+    # For speed; the service draws more.
     policy = policy.model_copy(update={"resamples": 400})
     console = Console(width=140)
     with ProcessPoolExecutor() as pool:

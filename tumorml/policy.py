@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from tumorml.errors import TumorMLError
@@ -149,6 +150,15 @@ class Policy(_Section):
     binary: Binary
     approval: Approval
     _text: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _percentiles_are_resolved(self) -> Self:
+        if self.resamples * (1 - self.non_inferiority.confidence) < 10:
+            raise ValueError(
+                "so few resamples have no percentile of so high a confidence: resamples times "
+                "(1 - non_inferiority.confidence) must be 10 or more"
+            )
+        return self
 
     @property
     def text(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from tests.promotion.made_runs import NAMES, forgiving, made_answers
 from tumorml.errors import TumorMLError
@@ -210,16 +211,51 @@ def test_more_agreement_makes_a_smaller_error_and_groups_a_larger_one() -> None:
     assert grouped.standard_error > 3 * single.standard_error
 
 
-def test_whole_groups_that_are_lost_rarely_pass_as_no_loss() -> None:
-    """The bound of a share, where the challenger loses just the margin, patient by patient."""
-    generator = np.random.default_rng(11)
-    groups = [str(index // 20) for index in range(50 * 20)]
-    passed = 0
-    for _ in range(200):
-        lost = np.repeat(generator.random(50) < 0.05, 20)
-        old = np.ones(len(lost), bool)
-        passed += change_of_share(~lost, old, groups, resamples=200).low(0.95) >= -0.05
-    assert passed <= 24  # 5 % are allowed, 10 of 200; more than 24 by chance once in 20,000 times
+@pytest.mark.parametrize("count", [80, 120, 200, 500])
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_loss_of_the_margin_passes_in_one_look_of_twenty(count: int, size: int) -> None:
+    """Exactly: whole groups are lost, nothing is won, and the bound is asked for each number."""
+    groups = [str(index // size) for index in range(count * size)]
+    old = np.ones(len(groups), bool)
+
+    def passes(lost: int) -> bool:
+        new = np.arange(len(groups)) >= lost * size
+        return change_of_share(new, old, groups, resamples=2000).low(0.95) >= -0.025
+
+    allowed = next(lost for lost in range(count) if not passes(lost)) - 1
+    assert binom.cdf(allowed, count, 0.025) <= 0.06
+
+
+def test_no_change_in_few_groups_does_not_rule_out_a_loss_and_in_many_it_does() -> None:
+    for count in (40, 80, 110, 130, 300):
+        groups = [str(index) for index in range(count)]
+        old = np.ones(count, bool)
+        change = change_of_share(old, old, groups, resamples=2000)
+        passed = change.low(0.95) >= -0.025
+        assert passed == (count > 120)
+        assert change.cannot_rule_out(0.025, 0.95) == (not passed)
+
+
+def test_more_groups_won_than_lost_is_no_gain_where_the_lost_ones_weigh_as_much(
+    policy: Policy,
+) -> None:
+    """The challenger wins one scan of many patients, and loses all scans of a few."""
+    subject = contest(0.10, 0.10, scans=3000)
+    old = np.arange(3000) % 3 == 0  # the champion is wrong about one scan of each
+    new = old.copy()
+    new[:360] = False  # 120 patients won by one scan
+    new[-180:] = True  # 60 lost by two
+    wrong, right = (subject.truth + 1) % 4, subject.truth
+    names = list(subject.challenger.scan_ids)
+    subject = replace(
+        subject,
+        groups=[str(index // 3) for index in range(3000)],
+        challenger=made_answers(names, right, np.where(new, wrong, right)),
+        champion=made_answers(names, right, np.where(old, wrong, right)),
+    )
+    found = rule(apply_rules(subject, policy), "gain_mcnemar")
+    assert found.p_value is not None and found.p_value < 1e-5
+    assert found.result == "failed"
 
 
 def test_a_large_group_that_is_won_is_no_doubt_about_losses() -> None:
@@ -278,6 +314,11 @@ def test_a_wrong_policy_is_named(tmp_path: Path, text: str, reason: str) -> None
     with pytest.raises(TumorMLError, match=reason) as caught:
         load_policy(path)
     assert str(path) in str(caught.value)
+
+
+def test_resamples_that_cannot_resolve_the_confidence_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TumorMLError, match="so few resamples have no percentile"):
+        load_policy(forgiving(tmp_path, confidence=0.999))
 
 
 def test_a_changed_number_of_the_policy_changes_its_checksum(tmp_path: Path) -> None:

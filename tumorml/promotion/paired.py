@@ -2,10 +2,10 @@
 
 Everything comes from a bootstrap over groups that draws the same groups for both models. The bounds
 of a share, such as a recall, are percentiles of its resampled changes: a challenger that wins one
-large group is not held to be unsure of its losses. Those of other metrics, asked at chances of
-error that percentiles of some thousand resamples cannot resolve, lie so many standard errors from
-the change. Both reach as far as Student's t does with one degree of freedom less than there are
-groups.
+large group is not held to be unsure of its losses. Those of other metrics lie so many standard
+errors from the change: a gain is asked at chances of error that percentiles of some thousand
+resamples cannot resolve. Both reach as far as Student's t does with one degree of freedom less than
+there are groups.
 """
 
 from __future__ import annotations
@@ -28,6 +28,21 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnShare:
+    """Resampled changes of a share, each with one imaginary group among those that were drawn from.
+
+    Attributes:
+        with_a_loss: float64 [resamples], the imaginary group being lost.
+        with_a_win: The same, but won.
+        nothing_changed: The same with a loss, had no answer changed.
+    """
+
+    with_a_loss: NDArray[np.float64]
+    with_a_win: NDArray[np.float64]
+    nothing_changed: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A paired change and how sure it is; shares, not points.
 
@@ -36,16 +51,14 @@ class Change:
         old: The champion's value.
         standard_error: Of their difference.
         groups: On which it rests.
-        least_error: The standard error that is left when no answer changes at all.
-        drawn: float64 [resamples], the resampled differences, where the bounds are percentiles.
+        drawn: Of a share, what its bounds are percentiles of.
     """
 
     new: float
     old: float
     standard_error: float
     groups: int
-    least_error: float = 0.0
-    drawn: NDArray[np.float64] | None = None
+    drawn: DrawnShare | None = None
 
     @property
     def difference(self) -> float:
@@ -54,23 +67,27 @@ class Change:
 
     def low(self, confidence: float) -> float:
         """One-sided lower bound of the difference."""
-        return self._bound(confidence, -1)
+        if self.drawn is None or self.groups < 2:
+            return self.difference - self._reach(confidence) * self.standard_error
+        return self._percentile(self.drawn.with_a_loss, self.difference, 1 - confidence)
 
     def high(self, confidence: float) -> float:
         """One-sided upper bound of the difference."""
-        return self._bound(confidence, +1)
-
-    def _bound(self, confidence: float, side: int) -> float:
-        reach = self._reach(confidence)
-        if self.drawn is None or not np.isfinite(self.standard_error):
-            return self.difference + side * reach * self.standard_error
-        percentile = float(np.quantile(self.drawn, confidence if side > 0 else 1 - confidence))
-        stretched = reach / float(normal.ppf(confidence))
-        return self.difference + stretched * (percentile - self.difference)
+        if self.drawn is None or self.groups < 2:
+            return self.difference + self._reach(confidence) * self.standard_error
+        return self._percentile(self.drawn.with_a_win, self.difference, confidence)
 
     def cannot_rule_out(self, loss: float, confidence: float) -> bool:
-        """Whether so few groups could not rule out this loss even if no answer had changed."""
-        return self._reach(confidence) * self.least_error > loss
+        """Whether so few groups could not rule out this loss of a share had no answer changed."""
+        if self.drawn is None or self.groups < 2:
+            return True
+        return self._percentile(self.drawn.nothing_changed, 0.0, 1 - confidence) < -loss
+
+    def _percentile(self, drawn: NDArray[np.float64], difference: float, share: float) -> float:
+        """A percentile, as much further from the difference as Student's t is from the normal."""
+        confidence = max(share, 1 - share)
+        stretch = self._reach(confidence) / float(normal.ppf(confidence))
+        return difference + stretch * (float(np.quantile(drawn, share)) - difference)
 
     def _reach(self, confidence: float) -> float:
         return float(student.ppf(confidence, max(1, self.groups - 1)))
@@ -115,9 +132,10 @@ def change_of_share(
 ) -> Change:
     """The change of a share of right answers, such as a recall.
 
-    Two imaginary groups of mean size take part in every resample, one won and one lost, so that
-    agreement on a few groups does not look like certainty (after Agresti and Min, 2005,
-    doi:10.1002/sim.1781).
+    An imaginary group of mean size stands among those that are drawn from, lost for the lower bound
+    and won for the upper, so that agreement on a few groups does not look like certainty: the bound
+    on the losses of n groups that lost nothing is about 3 / n, as it is exactly (Hanley and
+    Lippman-Hand, 1983, doi:10.1001/jama.1983.03330370053031).
 
     Args:
         new: [n], whether the challenger is right.
@@ -129,21 +147,22 @@ def change_of_share(
     sizes = np.bincount(member, minlength=len(names))
     gained = np.bincount(member, new.astype(float) - old, minlength=len(names))
     mean = float(sizes.mean())
-    sums = np.stack([np.append(gained, [mean, -mean]), np.append(sizes, [mean, mean])], axis=1)
+    scans = np.append(sizes, mean)
+    sums = np.stack([np.append(gained, -mean), np.append(gained, mean), scans], axis=1)
+    alone = len(names)
     drawn = np.concatenate(
         [
-            weights @ sums
-            for weights in draw_weights(len(sums), resamples, BOOTSTRAP_SEED, block=_BLOCK)
+            np.column_stack([weights @ sums, weights[:, alone] * -mean])
+            for weights in draw_weights(len(scans), resamples, BOOTSTRAP_SEED, block=_BLOCK)
         ]
     )
-    changes = drawn[:, 0] / drawn[:, 1]
+    with_a_loss, with_a_win, nothing_changed = (drawn[:, [0, 1, 3]] / drawn[:, [2]]).T
     return Change(
         float(new.mean()),
         float(old.mean()),
-        _spread(changes, len(names)),
-        len(names),
-        least_error=float(np.sqrt(2) / (len(names) + 2)),
-        drawn=changes,
+        _spread((with_a_loss + with_a_win) / 2, alone),
+        alone,
+        DrawnShare(with_a_loss, with_a_win, nothing_changed),
     )
 
 

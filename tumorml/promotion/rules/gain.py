@@ -23,7 +23,7 @@ def gains(contest: Contest, champion: Answers, policy: Policy) -> list[RuleResul
         contest.challenger, champion, contest.groups, bootstrapped, resamples=policy.resamples
     )
     return [
-        _mcnemar(contest, champion, alpha)
+        _mcnemar(contest, champion, policy, alpha)
         if name == "mcnemar"
         else _gain(contest, name, changes[name], alpha)
         for name in policy.gain.evidence
@@ -48,27 +48,32 @@ def _gain(contest: Contest, name: str, change: Change, alpha: float) -> RuleResu
     )
 
 
-def _mcnemar(contest: Contest, champion: Answers, alpha: float) -> RuleResult:
-    """McNemar's exact test over groups: each counts once, won or lost by its net change."""
+def _mcnemar(contest: Contest, champion: Answers, policy: Policy, alpha: float) -> RuleResult:
+    """McNemar's exact test over groups: each counts once, won or lost by its net change.
+
+    Who wins a little in many groups and loses much in few wins more groups without being better, so
+    the accuracy must have grown beyond chance, too.
+    """
     new = contest.challenger.predicted == contest.truth
     old = champion.predicted == contest.truth
     _, member = np.unique(np.asarray(contest.groups, dtype=np.str_), return_inverse=True)
     net = np.bincount(member, new.astype(float) - old)
     won, lost = int((net > 0).sum()), int((net < 0).sum())
     chance = float(binomtest(won, won + lost, alternative="greater").pvalue) if won + lost else 1.0
-    scans, groups = contest.size()
-    return RuleResult(
-        "gain_mcnemar",
-        "all",
-        passed_if(chance <= alpha and bool(new.sum() > old.sum())),
-        f"{won} groups won, {lost} lost: p = {chance:.2g} by McNemar's exact test, it must be at "
-        f"most {alpha:.2g}, and accuracy above that of before",
-        scans,
-        groups,
-        challenger_value=float(new.mean()),
-        champion_value=float(old.mean()),
-        difference=float(new.mean() - old.mean()),
-        threshold=alpha,
+    change = changes_of(
+        contest.challenger, champion, contest.groups, ["accuracy"], resamples=policy.resamples
+    )["accuracy"]
+    low = change.low(1 - alpha)
+    return rule_about(
+        change,
+        rule="gain_mcnemar",
+        where="all",
+        result=passed_if(chance <= alpha and low > 0),
+        explanation=f"{won} groups won, {lost} lost: p = {chance:.2g} by McNemar's exact test, it "
+        f"must be at most {alpha:.2g}; accuracy {change.old:.4f} to {change.new:.4f} with lower "
+        f"bound {low:+.4f} of its change; it must be above 0",
+        size=contest.size(),
+        threshold=0.0,
         confidence=1 - alpha,
         p_value=chance,
     )

@@ -41,6 +41,7 @@ def rule_about(
     size: tuple[int, int],
     threshold: float,
     confidence: float,
+    p_value: float | None = None,
 ) -> RuleResult:
     """The row of a rule that looks at a paired change; ``size``: its scans and groups."""
     scans, groups = size
@@ -58,6 +59,7 @@ def rule_about(
         high=_finite(change.high(confidence)),
         threshold=threshold,
         confidence=confidence,
+        p_value=p_value,
     )
 
 
