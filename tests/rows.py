@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, null
 
 from tumorml.results.session import writing
-from tumorml.results.tables import Batch, BatchFile, Fingerprint, Scan, ScanLabel, Twin
+from tumorml.results.tables import (
+    Batch,
+    BatchFile,
+    Fingerprint,
+    ModelVersion,
+    Run,
+    Scan,
+    ScanLabel,
+    Twin,
+    Verdict,
+)
 from tumorml.scans.fingerprint import VERSION
 from tumorml.settings import Settings
 
@@ -81,3 +91,39 @@ def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> 
             if item.label and session.get(ScanLabel, (scan_id, item.label)) is None:
                 session.add(ScanLabel(scan_id=scan_id, label=item.label, batch_id=batch_id))
             session.flush()
+
+
+def run_row(run_id: str, task: str, snapshot_id: str, **values: Any) -> Run:
+    """A run of a recipe that is made up."""
+    made_up: dict[str, Any] = {
+        "recipe": "made up",
+        "recipe_text": "",
+        "recipe_digest": run_id,
+        "seed": 1,
+        "epochs": 1,
+        "trigger": "test",
+    }
+    return Run(id=run_id, task=task, snapshot_id=snapshot_id, **made_up | values)
+
+
+def model_row(model_id: str, run_id: str, task: str, **values: Any) -> ModelVersion:
+    """What a run left, its files being nowhere."""
+    made_up: dict[str, Any] = {
+        "labels": [],
+        "input_size": 1,
+        "parameters": 1,
+        "object_key": "",
+        "sha256": "",
+        "size_bytes": 1,
+    }
+    return ModelVersion(id=model_id, run_id=run_id, task=task, **made_up | values)
+
+
+def verdict_row(
+    verdict_id: str, run_id: str, task: str, challenger_id: str, **values: Any
+) -> Verdict:
+    """A verdict that follows no policy."""
+    made_up: dict[str, Any] = {"reason": "", "policy_text": "", "policy_sha256": ""}
+    return Verdict(
+        id=verdict_id, run_id=run_id, task=task, challenger_id=challenger_id, **made_up | values
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.rows import model_row, run_row
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
@@ -18,7 +19,7 @@ from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
 from tumorml.objects import object_store
 from tumorml.results.session import writing
-from tumorml.results.tables import Evaluation, ModelVersion, Run
+from tumorml.results.tables import Evaluation
 from tumorml.scans.names import scan_key
 from tumorml.settings import PROJECT_ROOT, Settings
 
@@ -92,16 +93,10 @@ def evaluated_run(
     put_tiny_model(settings, model_folder, f"models/{model}")
     with writing(settings) as session:
         session.add(
-            Run(
-                id=run_id,
-                task=TASK,
-                snapshot_id=snapshot,
-                recipe="made up",
-                recipe_text="",
-                recipe_digest=name,
-                seed=1,
-                epochs=1,
-                trigger="test",
+            run_row(
+                run_id,
+                TASK,
+                snapshot,
                 state="evaluated",
                 given_split=given_split,
                 champion_id=champion,
@@ -110,17 +105,15 @@ def evaluated_run(
         )
         session.flush()
         session.add(
-            ModelVersion(
-                id=model,
-                run_id=run_id,
-                task=TASK,
+            model_row(
+                model,
+                run_id,
+                TASK,
                 labels=list(NAMES),
                 input_size=input_size,
-                parameters=1,
                 object_key=f"models/{model}",
                 sha256=sha256_of(model_folder / "model.keras"),
                 description_sha256=sha256_of(model_folder / "model.json"),
-                size_bytes=1,
                 given_split=given_split,
             )
         )

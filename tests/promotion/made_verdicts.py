@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.rows import model_row, run_row, verdict_row
 from tumorml.labels import LABELS, Task
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import ModelVersion, Run, Snapshot, Verdict, VerdictRule
+from tumorml.results.tables import Snapshot, Verdict, VerdictRule
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS
@@ -16,45 +17,18 @@ def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -
         if session.get(Snapshot, "s") is None:
             session.add(Snapshot(id="s", task=TASK, counts={}, held_out={}, object_key=""))
             session.flush()
-        session.add(
-            Run(
-                id=f"r-{name}",
-                task=TASK,
-                snapshot_id="s",
-                recipe="made up",
-                recipe_text="",
-                recipe_digest=name,
-                seed=1,
-                epochs=1,
-                trigger="test",
-                state="judged",
-            )
-        )
+        session.add(run_row(f"r-{name}", TASK, "s", state="judged"))
+        session.flush()
+        session.add(model_row(f"m-{name}", f"r-{name}", TASK, labels=list(LABELS[TASK])))
         session.flush()
         session.add(
-            ModelVersion(
-                id=f"m-{name}",
-                run_id=f"r-{name}",
-                task=TASK,
-                labels=list(LABELS[TASK]),
-                input_size=1,
-                parameters=1,
-                object_key="",
-                sha256="",
-                size_bytes=1,
-            )
-        )
-        session.flush()
-        session.add(
-            Verdict(
-                id=f"v-{name}",
-                run_id=f"r-{name}",
-                task=TASK,
-                challenger_id=f"m-{name}",
+            verdict_row(
+                f"v-{name}",
+                f"r-{name}",
+                TASK,
+                f"m-{name}",
                 outcome="promoted",
                 reason="it reached every floor",
-                policy_text="",
-                policy_sha256="",
                 approval=approval,
                 approval_reason="the policy asks a person every time" if approval else None,
             )

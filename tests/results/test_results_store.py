@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import run_as_owner
+from tests.rows import model_row, run_row
 from tumorml.datasets.resize import PREPROCESSING
 from tumorml.results.bulk import copy_rows
 from tumorml.results.local_postgres import OWNER, _forget_dead_server, database_url
@@ -95,33 +96,9 @@ def test_a_task_never_has_two_champions(settings: Settings) -> None:
     with writing(settings) as session:
         session.add(Snapshot(id="s", task="binary", counts={}, held_out={}, object_key="k"))
         session.flush()
-        session.add(
-            Run(
-                id="r",
-                task="binary",
-                snapshot_id="s",
-                recipe="x",
-                recipe_text="",
-                recipe_digest="",
-                seed=1,
-                epochs=1,
-                trigger="test",
-            )
-        )
+        session.add(run_row("r", "binary", "s"))
         session.flush()
-        session.add(
-            ModelVersion(
-                id="m",
-                run_id="r",
-                task="binary",
-                labels=[],
-                input_size=1,
-                parameters=1,
-                object_key="k",
-                sha256="",
-                size_bytes=1,
-            )
-        )
+        session.add(model_row("m", "r", "binary"))
     crown = {"task": "binary", "model_version_id": "m", "change": "promotion", "who": "", "why": ""}
     with writing(settings) as session:
         session.add(Champion(**crown))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.datasets.test_snapshots import four_class_batch
-from tests.rows import Dropped, add_batch
+from tests.rows import Dropped, add_batch, model_row, verdict_row
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.results.session import writing
-from tumorml.results.tables import ModelVersion, Verdict
 from tumorml.settings import Settings
 from tumorml.training.plan import Plan, plan_run
 
@@ -23,32 +22,9 @@ def plan(settings: Settings, trigger: str, **options: object) -> Plan:
 
 def judge(settings: Settings, run_id: str) -> None:
     with writing(settings) as session:
-        session.add(
-            ModelVersion(
-                id="m",
-                run_id=run_id,
-                task=TASK,
-                labels=[],
-                input_size=1,
-                parameters=1,
-                object_key="",
-                sha256="",
-                size_bytes=1,
-            )
-        )
+        session.add(model_row("m", run_id, TASK))
         session.flush()
-        session.add(
-            Verdict(
-                id="v",
-                run_id=run_id,
-                task=TASK,
-                challenger_id="m",
-                outcome="rejected",
-                reason="",
-                policy_text="",
-                policy_sha256="",
-            )
-        )
+        session.add(verdict_row("v", run_id, TASK, "m", outcome="rejected"))
 
 
 @pytest.fixture
