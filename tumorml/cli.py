@@ -148,11 +148,13 @@ def retrain(
     """Snapshot, train, evaluate, judge, promote and report, without Airflow."""
     from tumorml.datasets.snapshots import take_snapshot
     from tumorml.policy import load_policy
+    from tumorml.recipes.pretrained import find_weights
     from tumorml.recipes.recipe import load_recipe
     from tumorml.training.plan import plan_run
 
     # A wrong name and a wrong policy are told at once.
-    load_recipe(recipe or get_settings().default_recipe)
+    chosen = load_recipe(recipe or get_settings().default_recipe)
+    find_weights(chosen, get_settings().weights_folder)
     load_policy(get_settings().promotion_policy)
     with _results_store() as settings:
         snapshot_id = take_snapshot(settings, task, given_split=given_split)

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     )
     score_cron: str = Field("0 5 * * *", description="When waiting scans are scored, event or not.")
     default_recipe: str = Field("efficientnet-lite0", description="Recipe of the nightly run.")
+    weights_folder: Path | None = Field(
+        None, description="Where published weights lie that no wheel carries."
+    )
     seed: int = Field(20_261_101, description="Seed of training when a run names none.")
     promotion_policy: Path = Field(
         PROJECT_ROOT / "promotion.toml", description="The policy that every verdict follows."

@@ -13,7 +13,14 @@ from tumorml.recipes.recipe import load_recipe, recipe_from_text, recipe_names
 
 
 def test_every_packaged_recipe_is_valid_and_named_after_its_file() -> None:
-    assert recipe_names() == ["baseline-cnn", "efficientnet-lite0"]
+    assert recipe_names() == [
+        "baseline-cnn",
+        "batchnorm-cnn",
+        "efficientnet-lite0",
+        "efficientnetb0",
+        "resnet50v2",
+        "simple-cnn",
+    ]
     for name in recipe_names():
         assert load_recipe(name).name == name
 

@@ -19,7 +19,7 @@ def epoch_images(seed: int, epoch: int) -> np.ndarray:
         2,
         batch_size=4,
         augmentation=load_recipe("efficientnet-lite0").augmentation,
-        class_weights=True,
+        class_balance="weights",
         seed=seed,
         epoch=epoch,
     )
@@ -39,7 +39,7 @@ def test_every_scan_is_seen_and_all_batches_are_of_one_size() -> None:
         2,
         batch_size=4,
         augmentation=Augmentation(),
-        class_weights=False,
+        class_balance="none",
         seed=1,
         epoch=1,
     )

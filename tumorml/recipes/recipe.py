@@ -26,10 +26,12 @@ from pydantic import (
 
 from tumorml.errors import TumorMLError
 from tumorml.recipes.networks import NETWORKS
+from tumorml.recipes.pretrained import PUBLISHED
 
 RECIPE_FOLDER = Path(__file__).resolve().parent
 """The packaged recipes: one ``<name>.toml`` each."""
 
+ClassBalance = Literal["weights", "sampling", "none"]
 ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -46,6 +48,21 @@ class Augmentation(_Part):
     shift: ShareBelowOne = Field(0.0, description="Move by at most this share of the side.")
     brightness: ShareBelowOne = Field(0.0, description="Add at most this share of 255.")
     contrast: ShareBelowOne = Field(0.0, description="Contrast factor in 1 +- contrast.")
+    shear_degrees: float = Field(0.0, ge=0.0, le=60.0, description="Slant by at most this.")
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their places."""
+        return bool(
+            self.flip or self.rotation_degrees or self.zoom or self.shift or self.shear_degrees
+        )
+
+
+class Regularization(_Part):
+    """What each new kernel adds to the loss: of small networks all, of pretrained ones the head."""
+
+    l1: NonNegativeFloat = Field(0.0, description="Times the sum of the absolute weights.")
+    l2: NonNegativeFloat = Field(0.0, description="Times the sum of the squared weights.")
 
 
 class Optimizer(_Part):
@@ -96,12 +113,25 @@ class Recipe(_Part):
     network: str
     input_size: int = Field(ge=32, le=1024, description="Side of the square input, in pixels.")
     weights: str = Field(
-        "none", min_length=1, description='"imagenet-wheel", "none", or a path to .pth or .keras.'
+        "none",
+        min_length=1,
+        description='"imagenet" (the published ones), "none", or the path of such a file or a .keras.',
+    )
+    dense_units: PositiveInt | None = Field(
+        None, description="Of a dense layer before the logits; without it there is none."
     )
     batch_size: PositiveInt = 32
     dropout: ShareBelowOne = 0.0
     label_smoothing: ShareBelowOne = 0.0
-    class_weights: bool = Field(True, description="Weight each class by its inverse frequency.")
+    class_balance: ClassBalance = Field(
+        "weights",
+        description="Make classes count alike: in the loss, or by drawing their scans as often.",
+    )
+    regularization: Regularization = Regularization()
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="Keras dtype policy; weights and logits are always float32."
+    )
+    xla: bool = Field(False, description="Compile the training step with XLA.")
     batch_normalization: Literal["adapt", "keep"] = Field(
         "adapt", description="Keep: pretrained statistics stay as they are while fine-tuning."
     )
@@ -121,6 +151,15 @@ class Recipe(_Part):
         if network not in NETWORKS:
             raise ValueError(f"there is no network {network!r}; known are {', '.join(NETWORKS)}")
         return network
+
+    @model_validator(mode="after")
+    def _published_weights_exist(self) -> Self:
+        if self.weights == "imagenet" and self.network not in PUBLISHED:
+            raise ValueError(
+                f"{self.network} has no ImageNet weights; they exist for {', '.join(PUBLISHED)}. "
+                'Give weights = "none", or the path of a .keras file'
+            )
+        return self
 
     @property
     def epochs(self) -> int:

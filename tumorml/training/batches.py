@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.recipes.recipe import Augmentation
+from tumorml.recipes.recipe import Augmentation, ClassBalance
 from tumorml.training.labelled_images import LabelledImages
 
 
@@ -31,19 +31,32 @@ def balanced_weights(labels: np.ndarray, class_count: int) -> np.ndarray:
     return weights.astype(np.float32)
 
 
+def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Int64 `[n]`: indices in which each class stands as often, its scans in turn."""
+    classes = np.unique(labels)
+    shares = np.bincount(np.arange(len(labels)) % len(classes))
+    drawn = []
+    for label, share in zip(classes, shares, strict=True):
+        scans = np.flatnonzero(labels == label)
+        rounds = -(-share // len(scans))
+        drawn.append(np.concatenate([rng.permutation(scans) for _ in range(rounds)])[:share])
+    return rng.permutation(np.concatenate(drawn))
+
+
 def training_batches(
     data: LabelledImages,
     class_count: int,
     *,
     batch_size: int,
     augmentation: Augmentation,
-    class_weights: bool,
+    class_balance: ClassBalance,
     seed: int,
     epoch: int,
 ) -> tf.data.Dataset:
     """One epoch in the order and with the variations that `seed` and `epoch` decide.
 
-    All batches are of one size: scans from the start of the epoch's order fill the last.
+    All batches are of one size: scans from the start of the epoch's order fill the last. With
+    balanced sampling each class is drawn as often as any other, and the epoch is as long.
 
     Returns:
         Elements (float32 `[b, S, S, 1]` in 0..255, float32 targets, float32 weights `[b]`).
@@ -51,12 +64,17 @@ def training_batches(
     batch_size = min(batch_size, len(data))
     steps = math.ceil(len(data) / batch_size)
     order_source, variation_source = np.random.SeedSequence([seed, epoch]).spawn(2)
-    order = np.random.default_rng(order_source).permutation(len(data))
+    rng = np.random.default_rng(order_source)
+    order = (
+        balanced_order(data.labels, rng)
+        if class_balance == "sampling"
+        else rng.permutation(len(data))
+    )
     indices = np.resize(order, (steps, batch_size))
     variation_seed = int(variation_source.generate_state(1)[0])
     weights = (
         balanced_weights(data.labels, class_count)
-        if class_weights
+        if class_balance == "weights"
         else np.ones(class_count, np.float32)
     )
     batch_targets = targets(data.labels, class_count)[indices]
@@ -102,19 +120,15 @@ def augment(images: tf.Tensor, augmentation: Augmentation, seed: Any) -> tf.Tens
         float32 `[n, S, S, 1]` in 0..255; what comes in over an edge is black.
     """
     count = tf.shape(images)[0]
-    draws = tf.unstack(tf.random.stateless_uniform([7, count], seed, -1.0, 1.0))
-    flip, turn, zoom, shift_x, shift_y, brightness, contrast = draws
-    if (
-        augmentation.flip
-        or augmentation.rotation_degrees
-        or augmentation.zoom
-        or augmentation.shift
-    ):
+    draws = tf.unstack(tf.random.stateless_uniform([8, count], seed, -1.0, 1.0))
+    flip, turn, zoom, shift_x, shift_y, brightness, contrast, shear = draws
+    if augmentation.moves:
         images = _moved(
             images,
             mirror=tf.where(flip < 0, -1.0, 1.0) if augmentation.flip else tf.ones_like(flip),
             angle=turn * math.radians(augmentation.rotation_degrees),
             scale=1.0 + zoom * augmentation.zoom,
+            slant=tf.tan(shear * math.radians(augmentation.shear_degrees)),
             shift_x=shift_x * augmentation.shift,
             shift_y=shift_y * augmentation.shift,
         )
@@ -136,6 +150,7 @@ def _moved(
     mirror: tf.Tensor,
     angle: tf.Tensor,
     scale: tf.Tensor,
+    slant: tf.Tensor,
     shift_x: tf.Tensor,
     shift_y: tf.Tensor,
 ) -> tf.Tensor:
@@ -144,6 +159,7 @@ def _moved(
     # The transform maps an output pixel to the input pixel that it shows, about the centre.
     xx, xy = mirror * tf.cos(angle) / scale, -tf.sin(angle) / scale
     yx, yy = mirror * tf.sin(angle) / scale, tf.cos(angle) / scale
+    xy, yy = xy + slant * xx, yy + slant * yx
     x0 = centre - (xx + xy) * centre + shift_x * side
     y0 = centre - (yx + yy) * centre + shift_y * side
     zero = tf.zeros_like(xx)

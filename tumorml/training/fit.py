@@ -19,8 +19,7 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.networks import build_network
-from tumorml.recipes.networks.head import head_layers
-from tumorml.recipes.recipe import Optimizer, Phase, Recipe
+from tumorml.recipes.recipe import Phase, Recipe
 from tumorml.training.batches import training_batches, validation_batches
 from tumorml.training.checkpoint import (
     Checkpoint,
@@ -33,7 +32,9 @@ from tumorml.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
+from tumorml.training.compile_phase import compile_phase
 from tumorml.training.labelled_images import LabelledImages
+from tumorml.training.learning_rates import LearningRates, learning_rates
 
 __all__ = ["EpochRecord", "LabelledImages", "finished_epochs", "fit"]
 
@@ -49,6 +50,7 @@ def fit(
     checkpoint_dir: Path,
     seed: int,
     on_epoch: Callable[[EpochRecord], None],
+    pretrained: Path | None = None,
     initial_weights: Path | None = None,
 ) -> keras.Model:
     """Train, or go on training, and return the network of the least validation loss.
@@ -66,8 +68,9 @@ def fit(
         checkpoint_dir: a folder of this training's own; made when missing.
         seed: of the weights, the order, the variations and dropout.
         on_epoch: told of every epoch; an exception from it ends the training, resumably.
+        pretrained: the recipe's weights, as `find_weights` found them.
         initial_weights: a ``.keras`` file of the same network and classes to start from, in place
-            of the recipe's `weights`.
+            of `pretrained`.
 
     Returns:
         The network with its best weights, not compiled.
@@ -75,23 +78,23 @@ def fit(
     Raises:
         TumorMLError: the loss is not finite, the weights are missing or do not fit, or the folder
             holds another training's checkpoint.
-        ValueError: the scans are not at the recipe's input size, or a label is out of range.
+        ValueError: the scans are not at the recipe's input size, a label is out of range, or the
+            recipe's weights were not given.
     """
+    if recipe.weights != "none" and not (pretrained or initial_weights):
+        raise ValueError(f"recipe {recipe.name} does not start from random weights")
     _check(recipe, task, train, validation)
     checkpoint_dir = Path(checkpoint_dir)
     class_count = len(LABELS[task])
-    keras.utils.set_random_seed(seed % 2**32)
-    fingerprint = _fingerprint(recipe, task, train, validation, seed, initial_weights)
+    fingerprint = _fingerprint(recipe, task, train, validation, seed, initial_weights or pretrained)
     saved = load_checkpoint(checkpoint_dir)
     if saved and saved.progress.fingerprint != fingerprint:
         raise TumorMLError(
             f"{checkpoint_dir} holds the checkpoint of another training (another recipe, task, "
             "data, seed or start). Give each training a folder of its own, or empty this one."
         )
-    if saved or initial_weights:
-        network = _bare_network(recipe, class_count, seed)
-    else:
-        network = build_network(recipe, class_count, seed=seed)
+    start = None if saved or initial_weights else pretrained
+    network = build_network(recipe, class_count, seed=seed, weights=start)
     if saved:
         _assign(network.variables, saved.network)
         logger.info("Resuming %s after epoch %s", recipe.name, len(saved.progress.records))
@@ -105,7 +108,7 @@ def fit(
         if done < phase.epochs and not progress.stopped:
             if done <= 0:
                 progress = progress.at_phase_start()
-            _prepare(network, recipe, phase)
+            compile_phase(network, recipe, phase)
             if saved and done > 0:
                 _assign(network.optimizer.variables, saved.optimizer)
             progress = _run_phase(
@@ -124,7 +127,7 @@ def fit(
             )
         first_epoch += phase.epochs
 
-    best = _bare_network(recipe, class_count, seed)
+    best = build_network(recipe, class_count, seed=seed)
     _assign(best.variables, load_best(checkpoint_dir, progress.best_epoch))
     logger.info(
         "%s: best of %s epochs is %s, validation loss %.4f",
@@ -159,7 +162,7 @@ def _run_phase(
             class_count,
             batch_size=recipe.batch_size,
             augmentation=recipe.augmentation,
-            class_weights=recipe.class_weights,
+            class_balance=recipe.class_balance,
             seed=seed,
             epoch=epoch,
         )
@@ -167,7 +170,7 @@ def _run_phase(
         history = network.fit(
             batches,
             validation_data=validation_data,
-            callbacks=[_LearningRates(rates)],
+            callbacks=[LearningRates(rates)],
             shuffle=False,
             verbose=0,
         ).history
@@ -213,37 +216,6 @@ def _run_phase(
     return progress
 
 
-def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) -> np.ndarray:
-    """The learning rate of every step of one epoch.
-
-    Args:
-        phase: gives the rate, the schedule and the warm-up.
-        epoch: 0-based within the phase.
-        steps: of one epoch.
-        share: of the phase's rate that ReduceOnPlateau has left.
-
-    Returns:
-        float64 `[steps]`. Cosine without restarts after Loshchilov and Hutter 2017
-        (arXiv:1608.03983), the warm-up multiplied onto it.
-    """
-    step = epoch * steps + np.arange(steps)
-    rates = np.full(steps, phase.learning_rate * share)
-    if phase.schedule == "cosine":
-        rates = rates * 0.5 * (1.0 + np.cos(math.pi * step / (phase.epochs * steps)))
-    if phase.warmup_epochs > 0:
-        rates = rates * np.minimum(1.0, (step + 1) / (phase.warmup_epochs * steps))
-    return rates
-
-
-class _LearningRates(keras.callbacks.Callback):  # type: ignore[misc]
-    def __init__(self, rates: np.ndarray) -> None:
-        super().__init__()
-        self._rates = rates
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self.model.optimizer.learning_rate = float(self._rates[batch])
-
-
 def _after_epoch(
     recipe: Recipe, progress: Progress, record: EpochRecord, *, last_phase: bool
 ) -> Progress:
@@ -273,41 +245,6 @@ def _after_epoch(
         rate_share=rate_share,
         stopped=last_phase and patience is not None and since_gain >= patience,
     )
-
-
-def _prepare(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
-    """Freeze and thaw the layers of a phase and give the network a fresh optimiser."""
-    head = {layer.name for layer in head_layers(network)}
-    for layer in network.layers:
-        trainable = phase.trainable == "all" or layer.name in head
-        if isinstance(layer, keras.layers.BatchNormalization):
-            trainable = trainable and recipe.batch_normalization == "adapt"
-        layer.trainable = trainable
-    optimizer = _optimizer(recipe.optimizer)
-    smoothing = recipe.label_smoothing
-    if network.output_shape[-1] == 1:
-        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
-        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)
-    else:
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
-        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    # XLA compiles for minutes on a CPU what it then runs no faster.
-    network.compile(optimizer, loss, metrics=[accuracy], jit_compile=False)
-    optimizer.build(network.trainable_variables)
-
-
-def _optimizer(options: Optimizer) -> keras.optimizers.Optimizer:
-    if options.name == "adam":
-        return keras.optimizers.Adam()
-    optimizer = keras.optimizers.AdamW(weight_decay=options.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return optimizer
-
-
-def _bare_network(recipe: Recipe, class_count: int, seed: int) -> keras.Model:
-    """The recipe's network without its pretrained weights: others are put in at once."""
-    without = recipe.model_copy(update={"weights": "none"})
-    return build_network(without, class_count, seed=seed)
 
 
 def _load_initial_weights(network: keras.Model, path: Path) -> None:
@@ -361,10 +298,10 @@ def _fingerprint(
     train: LabelledImages,
     validation: LabelledImages,
     seed: int,
-    initial_weights: Path | None,
+    weights: Path | None,
 ) -> str:
     """SHA-256 of what decides a training; of the scans, their number, size and labels."""
-    start = hashlib.sha256(initial_weights.read_bytes()).hexdigest() if initial_weights else None
+    start = hashlib.sha256(weights.read_bytes()).hexdigest() if weights else None
     parts: list[Any] = [recipe.digest, task.value, seed, start]
     for data in (train, validation):
         parts += [list(data.images.shape), hashlib.sha256(data.labels.tobytes()).hexdigest()]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from tumorml.labels import Task
+from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
@@ -57,6 +58,7 @@ def plan_run(
         TumorMLError: There is no such recipe, or it is not valid.
     """
     chosen = load_recipe(recipe or settings.default_recipe)
+    find_weights(chosen, settings.weights_folder)  # before anything else is done for nothing
     if epochs is not None:
         chosen = chosen.with_epochs(epochs)
     seed = settings.seed if seed is None else seed

