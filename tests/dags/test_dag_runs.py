@@ -136,6 +136,36 @@ def test_a_forced_crippled_run_is_kept_out(first_champion: Airflow, tmp_path: Pa
     assert len(rules) == 1 and None not in rules[0]
 
 
+def test_a_run_goes_on_from_the_champion_and_its_answers_say_so(
+    first_champion: Airflow, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "warm.toml"
+    cold = Path(__file__).with_name("tiny.toml").read_text().replace('"tiny"', '"warm"')
+    warm = '[[warm_phases]]\nname = "more"\nepochs = 2\nlearning_rate = 1e-4\n'
+    recipe.write_text(cold.replace("batch_size", "warm_start = true\nbatch_size") + "\n" + warm)
+    champion = one(first_champion, "select model_version_id from champion where until is null")
+    states = first_champion.run(
+        "retrain_champion", "warm", task="four_class", recipe=str(recipe), force=True
+    )
+    assert states["run"] == "success", states
+    run_id, went_on_from, asked = rows(
+        first_champion, "select id, warm_start_id, epochs from run where recipe = 'warm'"
+    )[0]
+    assert (went_on_from, asked) == (champion, 2)
+    epochs = rows(
+        first_champion,
+        f"select phase, accuracy from epoch where run_id = '{run_id}' order by epoch",
+    )
+    assert [phase for phase, _ in epochs] == ["more", "more"]
+    assert epochs[0].accuracy > 0.5  # four classes, after one epoch
+    traced = rows(
+        first_champion,
+        f"select distinct went_on_from from prediction_provenance where training_run = '{run_id}'",
+    )
+    assert traced == [(champion,)]
+    assert reproduce_run(first_champion.settings, run_id).agrees
+
+
 def test_the_champion_is_pinned_rolled_back_and_unpinned_with_reasons(
     first_champion: Airflow,
 ) -> None:

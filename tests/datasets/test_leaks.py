@@ -9,13 +9,13 @@ from sqlalchemy import select
 
 from tests.datasets.test_snapshots import four_class_batch
 from tests.rows import Dropped, add_batch, add_twins, scan_of
-from tumorml.datasets.leaks import leaks_of, write_leak_report
+from tumorml.datasets.leaks import leaks_of, learnt_before, write_leak_report
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.step import _still_held_apart
 from tumorml.labels import Task
-from tumorml.results.session import reading
-from tumorml.results.tables import Leak, Run, Snapshot
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Leak, ModelVersion, Run, Snapshot
 from tumorml.settings import Settings
 from tumorml.training.plan import plan_run
 from tumorml.training.step import train_run
@@ -127,5 +127,51 @@ def test_a_tie_that_came_after_the_snapshot_keeps_the_test_scan_out_of_judgement
     held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
     add_batch(settings, "c", [Dropped(names[scan], None, "one patient") for scan in (seen, held)])
     assert leaks_of(settings, entries)[held] == "none"  # nobody has looked yet
-    left = _still_held_apart(settings, entries)
+    left = _still_held_apart(settings, "r", entries)
     assert {e.scan_id for e in entries} - {e.scan_id for e in left} == {held}
+
+
+def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings: Settings) -> None:
+    add_batch(settings, "b", four_class_batch())
+    first = take_snapshot(settings, TASK)
+    entries = read_snapshot(settings, first)
+    learnt = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
+    plan = plan_run(settings, first, task=TASK, trigger="first")
+    with writing(settings) as session:
+        session.add(
+            ModelVersion(
+                id="m",
+                run_id=plan.run_id,
+                task=TASK,
+                labels=[],
+                input_size=1,
+                parameters=1,
+                object_key="",
+                sha256="",
+                size_bytes=1,
+            )
+        )
+        session.flush()
+        for name, champion in (("second", "m"), ("cold", None)):
+            session.add(
+                Run(
+                    id=name,
+                    task=TASK,
+                    snapshot_id=first,
+                    recipe="",
+                    recipe_text="",
+                    recipe_digest=name,
+                    seed=1,
+                    epochs=1,
+                    trigger=name,
+                    warm_start_id=champion,
+                )
+            )
+    with reading(settings) as session:
+        assert learnt_before(session, "second") == {e.scan_id for e in entries if e.split != "test"}
+        assert learnt_before(session, "cold") == set()
+    later = [e for e in entries if e.split == "test"]
+    names = {scan_of(d.name): d.name for d in four_class_batch()}
+    add_twins(settings, names[learnt], names[later[0].scan_id], kind="mirrored")
+    assert leaks_of(settings, later)[later[0].scan_id] == "none"
+    assert leaks_of(settings, later, {learnt})[later[0].scan_id] == "mirrored"

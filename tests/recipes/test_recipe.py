@@ -81,7 +81,7 @@ def test_text_that_is_not_toml_is_refused_with_its_place() -> None:
 
 @pytest.mark.parametrize("name", ["nonsense", "../recipes/baseline-cnn", "gone.toml"])
 def test_an_unknown_recipe_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(TumorMLError, match="baseline-cnn, efficientnet-lite0"):
+    with pytest.raises(TumorMLError, match="baseline-cnn, batchnorm-cnn, efficientnet-lite0"):
         load_recipe(name)
 
 

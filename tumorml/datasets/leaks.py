@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -11,20 +11,27 @@ from sqlalchemy.orm import Session
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Leak, ScanGroup, Twin
+from tumorml.results.tables import Leak, ModelVersion, Run, ScanGroup, SnapshotScan, Twin
 from tumorml.results.tables.training import LEAK_KINDS
 from tumorml.settings import Settings
 
 
-def leaks_of(settings: Settings, entries: Sequence[SnapshotEntry]) -> dict[str, str]:
+def leaks_of(
+    settings: Settings, entries: Sequence[SnapshotEntry], learnt_before: Collection[str] = ()
+) -> dict[str, str]:
     """How each test scan is related to the closest training or validation scan, as known today.
+
+    Args:
+        settings: Where.
+        entries: A snapshot's.
+        learnt_before: Further scans that count as training.
 
     Returns:
         For each test scan ``exact``, ``reencoded``, ``mirrored``, ``similar``, ``same_group`` (one
         patient, or tied through scans in between) or ``none``.
     """
     test = {entry.scan_id for entry in entries if entry.split == "test"}
-    seen = {entry.scan_id for entry in entries if entry.split != "test"}
+    seen = {entry.scan_id for entry in entries if entry.split != "test"} | set(learnt_before)
     kinds = {scan: "exact" if scan in seen else "none" for scan in test}
     with reading(settings) as session:
         groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
@@ -44,7 +51,9 @@ def write_leak_report(
     settings: Settings, run_id: str, entries: Sequence[SnapshotEntry]
 ) -> dict[str, str]:
     """Write a run's ``leak`` rows, over those of an earlier try; what ``leaks_of`` says."""
-    kinds = leaks_of(settings, entries)
+    with reading(settings) as session:
+        before = learnt_before(session, run_id)
+    kinds = leaks_of(settings, entries, before)
     labels = {entry.scan_id: entry.label for entry in entries if entry.split == "test"}
     counts = Counter((kind, labels[scan]) for scan, kind in kinds.items())
     rows = [
@@ -56,6 +65,30 @@ def write_leak_report(
         session.execute(delete(Leak).where(Leak.run_id == run_id))
         copy_rows(session, Leak, rows)
     return kinds
+
+
+def learnt_before(session: Session, run_id: str) -> set[str]:
+    """The scans that the models saw in training from which a run's weights descend.
+
+    A run with a warm start goes on from a champion's weights, which may go on from another's.
+    """
+    lineage = (
+        select(Run.id, Run.snapshot_id, Run.warm_start_id)
+        .where(Run.id == run_id)
+        .cte("lineage", recursive=True)
+    )
+    lineage = lineage.union(
+        select(Run.id, Run.snapshot_id, Run.warm_start_id)
+        .join(ModelVersion, ModelVersion.run_id == Run.id)
+        .join(lineage, lineage.c.warm_start_id == ModelVersion.id)
+    )
+    snapshots = select(lineage.c.snapshot_id).where(lineage.c.id != run_id)
+    seen = (
+        select(SnapshotScan.scan_id)
+        .where(SnapshotScan.snapshot_id.in_(snapshots), SnapshotScan.split != "test")
+        .distinct()
+    )
+    return set(session.scalars(seen))
 
 
 def held_out_now(session: Session, scans: Sequence[str]) -> set[str]:

@@ -18,11 +18,11 @@ from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import measure
 from tumorml.labels import LABELS, Task
 from tumorml.models.store import fetch_model
-from tumorml.recipes.recipe import recipe_from_text
 from tumorml.results.session import reading
 from tumorml.results.tables import Evaluation, ModelVersion, Prediction, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
+from tumorml.training.plan import recipe_of
 from tumorml.training.train_model import train_model
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
     with tempfile.TemporaryDirectory() as folder:
         predictor = train_model(
             settings,
-            recipe_from_text(run.recipe_text, source=f"the recipe of run {run_id}"),
+            recipe_of(run),
             task,
             read_snapshot(settings, run.snapshot_id),
             seed=run.seed,
@@ -114,6 +114,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
             on_epoch=lambda record: logger.info(
                 "epoch %s of %s, loss %.6f", record.epoch, record.epochs, record.loss
             ),
+            warm_start_id=run.warm_start_id,
         ).predictor
     scans = [row.scan_id for row in answered]
     probabilities = predictor.predict(cached_pixels(settings, scans, predictor.input_size))

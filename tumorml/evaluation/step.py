@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import update
 
 from tumorml.datasets.groups import assign_groups
-from tumorml.datasets.leaks import held_out_now, leaks_of
+from tumorml.datasets.leaks import held_out_now, leaks_of, learnt_before
 from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.errors import TumorMLError
@@ -58,7 +58,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
     entries = read_snapshot(settings, run.snapshot_id)
     kinds = leaks_of(settings, entries) if run.given_split else {}
     if not run.given_split:
-        entries = _still_held_apart(settings, entries)
+        entries = _still_held_apart(settings, run_id, entries)
     with reading(settings) as session:
         test = sorted(entry.scan_id for entry in entries if entry.split == "test")
         slices = slices_of(session, test, policy.slices.by)
@@ -135,10 +135,14 @@ def _ask(
     return answers, test.group_ids
 
 
-def _still_held_apart(settings: Settings, entries: list[SnapshotEntry]) -> list[SnapshotEntry]:
+def _still_held_apart(
+    settings: Settings, run_id: str, entries: list[SnapshotEntry]
+) -> list[SnapshotEntry]:
     """The entries without the test scans that a tie connects to another side since the snapshot."""
     assign_groups(settings)
-    tied = {scan for scan, kind in leaks_of(settings, entries).items() if kind != "none"}
+    with reading(settings) as session:
+        before = learnt_before(session, run_id)
+    tied = {scan for scan, kind in leaks_of(settings, entries, before).items() if kind != "none"}
     with reading(settings) as session:
         tied |= held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
     if tied:

@@ -92,6 +92,7 @@ def fetch_model(settings: Settings, model_version_id: str, folder: Path) -> None
         TumorMLError: There is no such model version, or its files are not those that were put.
     """
     version = _version(settings, model_version_id)
+    folder.mkdir(parents=True, exist_ok=True)
     _download(settings, version, folder)
     _check(version, folder)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tumorml.datasets.leaks import leaks_of
+from tumorml.datasets.leaks import leaks_of, learnt_before
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.contenders import Contenders
@@ -34,6 +34,7 @@ def assemble_contest(
         given_split = session.get_one(ModelVersion, contenders.challenger).given_split
         scans = answers[contenders.challenger].scan_ids
         slices = slices_of(session, scans, policy.slices.by)
+        before = learnt_before(session, run_id)
     for model, answered in answers.items():
         if list(answered.scan_ids) != list(scans):
             raise RuntimeError(f"{model} answered other scans than the challenger in run {run_id}")
@@ -45,7 +46,7 @@ def assemble_contest(
         champion=answers.get(contenders.champion or ""),
         anchor=answers.get(contenders.anchor or ""),
         slices=slices,
-        leaking=_leaking(settings, entries, scans),
+        leaking=_leaking(settings, entries, before, scans),
         golden=golden,
         given_split=given_split,
     )
@@ -79,14 +80,16 @@ def _answers(session: Session, run_id: str, model: str, labels: Sequence[str]) -
     )
 
 
-def _leaking(settings: Settings, entries: Sequence[SnapshotEntry], judged: Sequence[str]) -> int:
+def _leaking(
+    settings: Settings, entries: Sequence[SnapshotEntry], before: set[str], judged: Sequence[str]
+) -> int:
     """Test scans that training touches: by the snapshot's own list, or by what is known today."""
     learnt = {entry.group_id for entry in entries if entry.split != "test"}
-    seen = {entry.scan_id for entry in entries if entry.split != "test"}
+    seen = {entry.scan_id for entry in entries if entry.split != "test"} | before
     listed = {
         entry.scan_id
         for entry in entries
         if entry.split == "test" and (entry.group_id in learnt or entry.scan_id in seen)
     }
-    kinds = leaks_of(settings, entries)
+    kinds = leaks_of(settings, entries, before)
     return len(listed | {scan for scan in judged if kinds[scan] != "none"})

@@ -115,7 +115,7 @@ class Recipe(_Part):
     weights: str = Field(
         "none",
         min_length=1,
-        description='"imagenet" (the published ones), "none", or the path of such a file or a .keras.',
+        description='"imagenet" (the published ones), "none", or a path to them or to a .keras.',
     )
     dense_units: PositiveInt | None = Field(
         None, description="Of a dense layer before the logits; without it there is none."
@@ -142,6 +142,12 @@ class Recipe(_Part):
     )
     reduce_on_plateau: ReduceOnPlateau | None = None
     phases: tuple[Phase, ...] = Field(min_length=1)
+    warm_start: bool = Field(
+        False, description="Start from the champion's weights where it is of the same network."
+    )
+    warm_phases: tuple[Phase, ...] = Field(
+        (), description="In place of `phases` where it did; none: the same."
+    )
 
     _text: str | None = PrivateAttr(None)
 
@@ -160,6 +166,23 @@ class Recipe(_Part):
                 'Give weights = "none", or the path of a .keras file'
             )
         return self
+
+    @model_validator(mode="after")
+    def _warm_phases_are_reached(self) -> Self:
+        if self.warm_phases and not self.warm_start:
+            raise ValueError("warm_phases need warm_start = true")
+        return self
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What two recipes have in common whose weights fit each other, for one task."""
+        return (self.network, self.input_size, self.dense_units)
+
+    def warmed(self) -> Recipe:
+        """This recipe as it goes on from a champion's weights."""
+        changed = self.model_copy(update={"phases": self.warm_phases or self.phases})
+        changed._text = self._text
+        return changed
 
     @property
     def epochs(self) -> int:
@@ -189,19 +212,28 @@ class Recipe(_Part):
         """
         if total < 1:
             raise TumorMLError(f"Recipe {self.name}: epochs must be at least 1, not {total}.")
-        if total == self.epochs:
+        if total == self.epochs and not self.warm_phases:
             return self
-        phases: list[Phase] = []
-        epochs_left = total - 1
-        for phase in self.phases[:-1]:
-            epochs = min(max(1, round(total * phase.epochs / self.epochs)), epochs_left)
-            if epochs > 0:
-                phases.append(_with_epochs(phase, epochs))
-                epochs_left -= epochs
-        phases.append(_with_epochs(self.phases[-1], epochs_left + 1))
-        changed = self.model_copy(update={"phases": tuple(phases)})
+        changed = self.model_copy(
+            update={
+                "phases": _spread(self.phases, total),
+                "warm_phases": _spread(self.warm_phases, total) if self.warm_phases else (),
+            }
+        )
         changed._text = None
         return changed
+
+
+def _spread(phases: tuple[Phase, ...], total: int) -> tuple[Phase, ...]:
+    whole = sum(phase.epochs for phase in phases)
+    spread: list[Phase] = []
+    left = total - 1
+    for phase in phases[:-1]:
+        epochs = min(max(1, round(total * phase.epochs / whole)), left)
+        if epochs > 0:
+            spread.append(_with_epochs(phase, epochs))
+            left -= epochs
+    return (*spread, _with_epochs(phases[-1], left + 1))
 
 
 def _with_epochs(phase: Phase, epochs: int) -> Phase:
@@ -282,8 +314,9 @@ def _render_toml(recipe: Recipe) -> str:
         if isinstance(table, dict)
     ]
     phases = [
-        ["[[phases]]", *(f"{inner} = {_render(value)}" for inner, value in phase.items())]
-        for phase in fields["phases"]
+        [f"[[{key}]]", *(f"{inner} = {_render(value)}" for inner, value in phase.items())]
+        for key in ("phases", "warm_phases")
+        for phase in fields[key]
     ]
     return "\n\n".join("\n".join(lines) for lines in [values, *tables, *phases]) + "\n"
 

@@ -25,7 +25,7 @@ def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     network.compile(optimizer, loss, metrics=[accuracy], jit_compile=recipe.xla)
-    optimizer.build(network.trainable_variables)
+    network.optimizer.build(network.trainable_variables)
 
 
 def _optimizer(options: Optimizer) -> keras.optimizers.Optimizer:

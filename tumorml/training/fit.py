@@ -14,6 +14,7 @@ from typing import Any
 
 import keras  # noqa: TID253
 import numpy as np
+import tensorflow as tf  # noqa: TID253
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
@@ -52,6 +53,7 @@ def fit(
     on_epoch: Callable[[EpochRecord], None],
     pretrained: Path | None = None,
     initial_weights: Path | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> keras.Model:
     """Train, or go on training, and return the network of the least validation loss.
 
@@ -71,6 +73,7 @@ def fit(
         pretrained: the recipe's weights, as `find_weights` found them.
         initial_weights: a ``.keras`` file of the same network and classes to start from, in place
             of `pretrained`.
+        strategy: how several devices share each batch; None: all GPUs of this machine do.
 
     Returns:
         The network with its best weights, not compiled.
@@ -94,7 +97,9 @@ def fit(
             "data, seed or start). Give each training a folder of its own, or empty this one."
         )
     start = None if saved or initial_weights else pretrained
-    network = build_network(recipe, class_count, seed=seed, weights=start)
+    strategy = strategy or _strategy()
+    with strategy.scope():
+        network = build_network(recipe, class_count, seed=seed, weights=start)
     if saved:
         _assign(network.variables, saved.network)
         logger.info("Resuming %s after epoch %s", recipe.name, len(saved.progress.records))
@@ -108,7 +113,8 @@ def fit(
         if done < phase.epochs and not progress.stopped:
             if done <= 0:
                 progress = progress.at_phase_start()
-            compile_phase(network, recipe, phase)
+            with strategy.scope():
+                compile_phase(network, recipe, phase)
             if saved and done > 0:
                 _assign(network.optimizer.variables, saved.optimizer)
             progress = _run_phase(
@@ -245,6 +251,13 @@ def _after_epoch(
         rate_share=rate_share,
         stopped=last_phase and patience is not None and since_gain >= patience,
     )
+
+
+def _strategy() -> tf.distribute.Strategy:
+    """All GPUs of this machine, each with its share of every batch; otherwise the one device."""
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
 
 
 def _load_initial_weights(network: keras.Model, path: Path) -> None:

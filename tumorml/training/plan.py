@@ -7,13 +7,15 @@ import logging
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from tumorml.labels import Task
+from tumorml.datasets.resize import PREPROCESSING
+from tumorml.labels import LABELS, Task
 from tumorml.recipes.pretrained import find_weights
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Champion, Run, Snapshot, Verdict
+from tumorml.results.tables import Champion, ModelVersion, Run, Snapshot, Verdict
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -114,6 +116,12 @@ def plan_run(
             "Drop new scans, or use force.",
         )
     with writing(settings) as session:
+        warm_start = (
+            _weights_to_go_on_from(session, champion, chosen)
+            if chosen.warm_start and not snapshot.given_split
+            else None
+        )
+        epochs = (chosen.warmed() if warm_start else chosen).epochs
         row = {
             "id": run_id,
             "task": str(task),
@@ -122,17 +130,48 @@ def plan_run(
             "recipe_text": chosen.text,
             "recipe_digest": chosen.digest,
             "seed": seed,
-            "epochs": chosen.epochs,
+            "epochs": epochs,
             "trigger": trigger,
             "given_split": snapshot.given_split,
+            "warm_start_id": warm_start,
         }
         copy_rows(session, Run, [row], on_conflict_do_nothing=True)
     logger.info(
         "run %s: recipe %s, %s epochs, seed %s, on %s",
         run_id,
         chosen.name,
-        chosen.epochs,
+        epochs,
         seed,
         snapshot_id,
     )
-    return Plan(run_id, f"run {run_id} of {chosen.name}, {chosen.epochs} epochs")
+    return Plan(run_id, f"run {run_id} of {chosen.name}, {epochs} epochs")
+
+
+def _weights_to_go_on_from(session: Session, champion: str | None, recipe: Recipe) -> str | None:
+    """The champion, where its network is the recipe's own."""
+    if champion is None:
+        logger.info("%s starts without a champion to go on from", recipe.name)
+        return None
+    model = session.get_one(ModelVersion, champion)
+    run = session.get_one(Run, model.run_id)
+    its = recipe_from_text(run.recipe_text, source=f"the recipe of champion {champion}")
+    if (its.shape, model.labels, model.preprocessing) != (
+        recipe.shape,
+        list(LABELS[Task(model.task)]),
+        PREPROCESSING,
+    ):
+        logger.warning(
+            "%s starts anew: champion %s (%s) has another network, input or labels",
+            recipe.name,
+            champion,
+            its.name,
+        )
+        return None
+    logger.info("%s goes on from the weights of champion %s", recipe.name, champion)
+    return champion
+
+
+def recipe_of(run: Run) -> Recipe:
+    """What a run trains: its recipe, as it goes on from other weights where it does."""
+    recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
+    return recipe.warmed() if run.warm_start_id else recipe

@@ -20,11 +20,11 @@ from tumorml.memory import peak_memory_bytes
 from tumorml.models.files import MODEL_FILE
 from tumorml.models.store import put_model
 from tumorml.policy import load_policy
-from tumorml.recipes.recipe import recipe_from_text
 from tumorml.results.session import alone, reading, writing
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
+from tumorml.training.plan import recipe_of
 from tumorml.training.train_model import train_model
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _train(settings: Settings, run: Run) -> str:
     from tumorml.training.fit import finished_epochs
 
     min_sensitivity = load_policy(settings.promotion_policy).binary.min_sensitivity
-    recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
+    recipe = recipe_of(run)
     task = Task(run.task)
     entries = read_snapshot(settings, run.snapshot_id)
     _check_leaks(settings, run, entries)
@@ -106,6 +106,7 @@ def _train(settings: Settings, run: Run) -> str:
         min_sensitivity=min_sensitivity,
         checkpoints=folder / "checkpoints",
         on_epoch=lambda record: _write_epoch(settings, run.id, record),
+        warm_start_id=run.warm_start_id,
     )
     predictor = trained.predictor
     description = save_model(

@@ -13,7 +13,9 @@ from tumorml.datasets.pixels import SplitPixels, split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.labels import LABELS, Task
 from tumorml.models.calibration import calibrate
+from tumorml.models.files import MODEL_FILE
 from tumorml.models.predictor import Predictor
+from tumorml.models.store import fetch_model
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe
 from tumorml.settings import Settings
@@ -47,6 +49,7 @@ def train_model(
     min_sensitivity: float,
     checkpoints: Path,
     on_epoch: Callable[[EpochRecord], None],
+    warm_start_id: str | None = None,
 ) -> Trained:
     """Train a network on a snapshot's training scans, resuming where ``checkpoints`` ends.
 
@@ -59,6 +62,7 @@ def train_model(
         min_sensitivity: Of a binary model's operating point, on validation.
         checkpoints: A folder of this training's own.
         on_epoch: Told of every epoch.
+        warm_start_id: The model version from whose weights it goes on.
 
     Raises:
         TumorMLError: Training cannot go on.
@@ -70,6 +74,8 @@ def train_model(
         split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)
         for side in ("train", "validation")
     )
+    if warm_start_id is not None:
+        fetch_model(settings, warm_start_id, checkpoints / "warm-start")
     model = fit(
         recipe,
         task,
@@ -78,7 +84,8 @@ def train_model(
         checkpoint_dir=checkpoints,
         seed=seed,
         on_epoch=on_epoch,
-        pretrained=find_weights(recipe, settings.weights_folder),
+        pretrained=None if warm_start_id else find_weights(recipe, settings.weights_folder),
+        initial_weights=checkpoints / "warm-start" / MODEL_FILE if warm_start_id else None,
     )
     calibration = calibrate(
         Predictor(model, task).logits(validation.images),

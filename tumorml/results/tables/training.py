@@ -84,6 +84,10 @@ class Run(Base):
     """What asked for the run: an Airflow run id, or ``cli ...``."""
     given_split: Mapped[bool] = mapped_column(server_default="false")
     """Followed a public set's own split: can never become champion."""
+    warm_start_id: Mapped[str | None] = mapped_column(
+        ForeignKey("model_version.id", use_alter=True, name="fk_run_warm_start_id_model_version")
+    )
+    """The champion from whose weights it went on."""
     champion_id: Mapped[str | None] = mapped_column(
         ForeignKey("model_version.id", use_alter=True, name="fk_run_champion_id_model_version")
     )
