@@ -229,22 +229,6 @@ def test_a_training_can_start_from_a_saved_model(tmp_path: Path) -> None:
     assert warm.validation_loss < cold.validation_loss
 
 
-def test_images_may_lie_in_a_memory_map(tmp_path: Path) -> None:
-    path = tmp_path / "images.npy"
-    np.save(path, TRAIN.images)
-    mapped = type(TRAIN)(np.load(path, mmap_mode="r"), TRAIN.labels)
-    fit(
-        tiny_recipe().with_epochs(1),
-        Task.BINARY,
-        mapped,
-        VALIDATION,
-        checkpoint_dir=tmp_path / "run",
-        seed=1,
-        on_epoch=lambda record: None,
-    )
-    assert len(finished_epochs(tmp_path / "run")) == 1
-
-
 def test_the_rate_warms_up_and_then_follows_the_cosine_to_nearly_zero() -> None:
     phase = tiny_recipe().phases[1].model_copy(update={"warmup_epochs": 1.0, "epochs": 4})
     rates = np.concatenate([learning_rates(phase, epoch, 10) for epoch in range(4)])

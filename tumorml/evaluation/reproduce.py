@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import select
 
-from tumorml.datasets.pixels import cached_pixels
+from tumorml.datasets.pixel_cache import cached_pixels
 from tumorml.datasets.snapshots import read_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
+from tumorml.datasets.pixel_cache import CachedPixels
 from tumorml.labels import LABELS, Task
 from tumorml.models.calibration import Calibration
 
@@ -50,7 +52,7 @@ class Predictor:
             input_signature=[tf.TensorSpec([None, side, side], tf.uint8)],
         )
 
-    def logits(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    def logits(self, images: NDArray[np.uint8] | CachedPixels, batch_size: int = 64) -> np.ndarray:
         """The network's raw answers.
 
         Args:
@@ -77,7 +79,7 @@ class Predictor:
         raw = np.concatenate(batches) if batches else np.zeros((0, width), np.float32)
         return np.concatenate([-raw / 2, raw / 2], axis=1) if width == 1 else raw
 
-    def predict(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    def predict(self, images: NDArray[np.uint8] | CachedPixels, batch_size: int = 64) -> np.ndarray:
         """Calibrated class probabilities.
 
         Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tumorml.datasets.pixels import read_scan
+from tumorml.datasets.pixel_cache import read_scan
 from tumorml.errors import TumorMLError
 from tumorml.models.store import fetch_model
 from tumorml.objects import object_store

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import Select, exists, select
 
-from tumorml.datasets.pixels import read_scan
+from tumorml.datasets.pixel_cache import read_scan
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions

@@ -1,4 +1,4 @@
-"""tf.data input: batches read from a memory map, and varied in the graph.
+"""tf.data input: batches read as they are needed, and varied in the graph.
 
 What an epoch draws depends on the seed and the number of the epoch alone, so a training that is
 resumed sees what it would have seen.

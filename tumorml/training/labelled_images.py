@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+from tumorml.datasets.pixel_cache import CachedPixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,14 +15,14 @@ class LabelledImages:
     """Squares of greyscale pixels and their class indices.
 
     Attributes:
-        images: uint8 `[n, S, S]`; a `numpy.memmap` is read batch by batch and never whole.
+        images: uint8 `[n, S, S]`; what lies in a file is read batch by batch and never whole.
         labels: int64 `[n]`, an index into the task's labels.
 
     Raises:
         ValueError: the arrays have other shapes or types, or other lengths, or no scan at all.
     """
 
-    images: np.ndarray
+    images: NDArray[np.uint8] | CachedPixels
     labels: np.ndarray
 
     def __post_init__(self) -> None:

@@ -104,7 +104,7 @@ def _golden(predictor: Predictor, validation: SplitPixels) -> dict[str, list[flo
             for label in range(len(predictor.labels))
         ]
     )
-    probabilities = predictor.predict(np.asarray(validation.images[chosen]))
+    probabilities = predictor.predict(validation.images[chosen])
     return {
         validation.scan_ids[index]: [float(value) for value in row]
         for index, row in zip(chosen, probabilities, strict=True)

@@ -1,0 +1,113 @@
+"""Each scan is decoded once for each size, whatever it is asked with, and whoever is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.rows import scan_of
+from tumorml.datasets import pixel_cache
+from tumorml.datasets.pixel_cache import cached_pixels
+from tumorml.objects import object_store
+from tumorml.scans.names import scan_key
+from tumorml.settings import Settings
+
+SCANS = [scan_of(str(number)) for number in range(600)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Settings:
+    """Scans of 32 px that are all of one grey, each of its own as far as 256 greys go."""
+    settings = Settings(home=tmp_path, _env_file=None)
+    for number, scan in enumerate(SCANS):
+        _, png = cv2.imencode(".png", np.full((32, 32), number % 256, np.uint8))
+        object_store(settings).write(scan_key(scan), png.tobytes())
+    return settings
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The scans that were decoded."""
+    asked: list[str] = []
+    read = pixel_cache.read_scan
+
+    def listen(store: object, scan: str, size: int) -> object:
+        asked.append(scan)
+        return read(store, scan, size)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pixel_cache, "read_scan", listen)
+    return asked
+
+
+def greys(settings: Settings, scans: list[str], size: int = 32) -> list[int]:
+    pixels = cached_pixels(settings, scans, size)
+    assert pixels.shape == (len(scans), size, size)
+    images = pixels[:]
+    assert images.dtype == np.uint8
+    assert (images == images[:, :1, :1]).all()
+    return [int(grey) for grey in images[:, 0, 0]]
+
+
+def test_a_scan_is_decoded_once_for_each_size(store: Settings, decoded: list[str]) -> None:
+    assert greys(store, SCANS[:300]) == [number % 256 for number in range(300)]
+    assert sorted(decoded) == sorted(SCANS[:300])
+    decoded.clear()
+    assert greys(store, [*SCANS[305:290:-1], SCANS[0], SCANS[0]]) == [
+        *(number % 256 for number in range(305, 290, -1)),
+        0,
+        0,
+    ]
+    assert sorted(decoded) == sorted(SCANS[300:306])
+    decoded.clear()
+    assert greys(store, SCANS[:2], size=16) == [0, 1]
+    assert sorted(decoded) == sorted(SCANS[:2])
+
+
+def test_rows_are_read_by_slice_and_by_index(store: Settings) -> None:
+    pixels = cached_pixels(store, SCANS[:20], 32)
+    assert len(pixels) == 20
+    assert pixels[5:7][:, 0, 0].tolist() == [5, 6]
+    assert pixels[np.array([7, 3, 3])][:, 0, 0].tolist() == [7, 3, 3]
+    assert pixels[20:].shape == (0, 32, 32)
+    assert cached_pixels(store, [], 32)[:].shape == (0, 32, 32)
+
+
+def cut(path: Path, count: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - count)
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"half of something")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: cut(next(folder.glob("*.ids")), 30),
+        lambda folder: grow(next(folder.glob("*.ids"))),
+        lambda folder: grow(next(folder.glob("*.pixels"))),
+    ],
+    ids=["an id cut short", "an id begun", "a row without an id"],
+)
+def test_what_a_killed_process_left_behind_is_written_over(
+    damage: Callable[[Path], None], store: Settings
+) -> None:
+    greys(store, SCANS[:10])
+    damage(store.home / "cache")
+    assert greys(store, SCANS[:20]) == list(range(20))
+    assert greys(store, SCANS[:20]) == list(range(20))
+
+
+def test_two_processes_at_once_write_each_scan_once(store: Settings) -> None:
+    with ProcessPoolExecutor(2) as pool:
+        first, second = pool.map(greys, [store] * 2, [SCANS, SCANS[::-1]])
+    assert first == second[::-1] == [number % 256 for number in range(600)]
+    lines = next((store.home / "cache").glob("*.ids")).read_text().split()
+    assert sorted(lines) == sorted(SCANS)

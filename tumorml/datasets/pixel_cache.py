@@ -1,0 +1,122 @@
+"""Every scan decoded and resized once for each size, in a file that only grows.
+
+Two files for each size under ``home/cache``: the pixels, row by row, and the scan ids, line by
+line. A row counts once its id is written, so what a killed process leaves is written over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorml.datasets.resize import PREPROCESSING, fit_to_square
+from tumorml.objects import ObjectStore, object_store
+from tumorml.scans.decode import decode
+from tumorml.scans.names import scan_key
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_LINE = 65
+"""A scan id and its newline, in bytes."""
+_WINDOW = 256
+
+
+class CachedPixels:
+    """uint8 [n, size, size] that lies in a file and is read as it is asked for.
+
+    A memory map would count every page that was ever touched as this process's memory.
+
+    Attributes:
+        shape: (n, size, size).
+        dtype: uint8.
+        ndim: 3.
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 3
+
+    def __init__(self, path: Path, rows: NDArray[np.int64], size: int) -> None:
+        self.shape = (len(rows), size, size)
+        self._rows = rows
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The scans of a slice or of int64 [k]: uint8 [k, size, size]."""
+        rows = self._rows[index]
+        pixels = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for target, row in zip(pixels, rows, strict=True):
+            read = os.preadv(self._descriptor, [target.data], int(row) * target.nbytes)
+            if read != target.nbytes:
+                raise OSError(f"row {row} of the pixel cache is not whole")
+        return pixels
+
+
+def cached_pixels(settings: Settings, scan_ids: Sequence[str], size: int) -> CachedPixels:
+    """These scans at ``size`` x ``size``, decoded now where they never were."""
+    folder = settings.home / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{size}px-{hashlib.sha256(PREPROCESSING.encode()).hexdigest()[:8]}"
+    pixels, ids = folder / f"{name}.pixels", folder / f"{name}.ids"
+    with _alone(folder / f"{name}.lock"):
+        known = _read_ids(ids)
+        missing = [scan for scan in dict.fromkeys(scan_ids) if scan not in known]
+        store, last = object_store(settings), time.monotonic()
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            for start in range(0, len(missing), _WINDOW):
+                part = missing[start : start + _WINDOW]
+                images = list(pool.map(lambda scan: read_scan(store, scan, size), part))
+                _write_behind(pixels, len(known), [image.tobytes() for image in images])
+                _write_behind(ids, len(known), [f"{scan}\n".encode() for scan in part])
+                known.update(zip(part, range(len(known), len(known) + len(part)), strict=True))
+                if time.monotonic() - last > 5:
+                    last = time.monotonic()
+                    logger.info("resized %s of %s scans", start + len(part), len(missing))
+    rows = np.array([known[scan] for scan in scan_ids], dtype=np.int64)
+    return CachedPixels(pixels, rows, size)
+
+
+def read_scan(store: ObjectStore, scan_id: str, size: int) -> NDArray[np.uint8]:
+    """One scan as uint8 [size, size]."""
+    return fit_to_square(decode(store.read(scan_key(scan_id))).pixels, size)
+
+
+def _read_ids(path: Path) -> dict[str, int]:
+    """The row of each scan; the last line of a killed write is none."""
+    data = path.read_bytes() if path.exists() else b""
+    lines = range(0, len(data) - _LINE + 1, _LINE)
+    return {data[at : at + _LINE - 1].decode(): row for row, at in enumerate(lines)}
+
+
+def _write_behind(path: Path, count: int, records: Sequence[bytes]) -> None:
+    """Write records of one length behind the first ``count``, over whatever lies there."""
+    path.touch()
+    with path.open("r+b") as file:
+        file.truncate(count * len(records[0]))
+        file.seek(0, os.SEEK_END)
+        file.writelines(records)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process of this machine at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
