@@ -7,7 +7,13 @@ import pytest
 
 from tests.training.blobs import blobs
 from tumorml.recipes.recipe import Augmentation, load_recipe
-from tumorml.training.batches import augment, balanced_weights, targets, training_batches
+from tumorml.training.batches import (
+    augment,
+    balanced_order,
+    balanced_weights,
+    targets,
+    training_batches,
+)
 from tumorml.training.labelled_images import LabelledImages
 
 DATA = blobs(10, 32, seed=3)[0]
@@ -49,6 +55,15 @@ def test_every_scan_is_seen_and_all_batches_are_of_one_size() -> None:
     assert seen == {scan.tobytes() for scan in DATA.images}
 
 
+def test_balanced_sampling_draws_each_class_as_often_and_its_scans_in_turn() -> None:
+    labels = np.array([0] * 50 + [1] * 5 + [3] * 5, np.int64)
+    order = balanced_order(labels, np.random.default_rng(1))
+    assert len(order) == len(labels)
+    assert np.bincount(labels[order]).tolist() == [20, 20, 0, 20]
+    assert np.bincount(order, minlength=60)[50:].tolist() == [4] * 10
+    assert len(set(order[labels[order] == 0])) == 20
+
+
 @pytest.fixture
 def marked() -> np.ndarray:
     image = np.zeros((64, 33, 33, 1), np.float32)
@@ -85,6 +100,16 @@ def test_a_zoom_and_a_shift_stay_within_their_bounds(marked: np.ndarray) -> None
     assert 23 <= zoomed[:, 1].min() < 26 < zoomed[:, 1].max() <= 28
     shifted = brightest(augment(marked, Augmentation(shift=0.1), [1, 2]).numpy())
     assert 1 < np.abs(shifted - [16, 26]).max() <= 4
+
+
+def test_a_shear_slants_columns_and_leaves_the_middle_row() -> None:
+    column = np.zeros((64, 33, 33, 1), np.float32)
+    column[:, 6:27, 16] = 255.0
+    slanted = augment(column, Augmentation(shear_degrees=30), [1, 2]).numpy()[..., 0]
+    assert (slanted[:, 16].argmax(axis=1) == 16).all()
+    shifts = slanted[:, 6].argmax(axis=1) - 16
+    np.testing.assert_array_equal(slanted[:, 26].argmax(axis=1) - 16, -shifts)
+    assert -6 <= shifts.min() < -3 and 3 < shifts.max() <= 6  # 10 rows times tan(30 degrees)
 
 
 def test_brightness_and_contrast_stay_in_range() -> None:

@@ -23,7 +23,12 @@ EPOCHS = 5
 
 
 def train(
-    folder: Path, recipe: Recipe | None = None, *, stop_after: int = 0, seed: int = 7
+    folder: Path,
+    recipe: Recipe | None = None,
+    *,
+    stop_after: int = 0,
+    seed: int = 7,
+    strategy: object = None,
 ) -> tuple[keras.Model, list[EpochRecord]]:
     records: list[EpochRecord] = []
 
@@ -40,6 +45,7 @@ def train(
         checkpoint_dir=folder,
         seed=seed,
         on_epoch=on_epoch,
+        strategy=strategy,
     )
     return model, records
 
@@ -120,6 +126,102 @@ def test_a_training_killed_in_the_middle_goes_on_behind_its_last_finished_epoch(
     assert [record.epoch for record in records] == [3, 4, 5]
     assert_same_training(uninterrupted, model, tmp_path)
     assert not list(tmp_path.glob("*.part"))
+
+
+SLOW_CHILD = """
+import sys, time
+from pathlib import Path
+from tests.training.test_fit import train
+from tumorml.training import batches, checkpoint
+import tensorflow as tf
+
+original = batches._read_images
+def read(data, chosen, count):
+    if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
+        tf.py_function(lambda: print("in the third epoch", flush=True) or time.sleep(1), [], [])
+    return original(data, chosen, count)
+batches._read_images = read
+train(Path(sys.argv[1]))
+"""
+
+
+def test_a_training_that_is_told_to_stop_stops_soon_and_goes_on_later(
+    uninterrupted: tuple[keras.Model, Path], tmp_path: Path
+) -> None:
+    child = [sys.executable, "-c", SLOW_CHILD, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(child, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "third epoch" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=10)
+    model, records = train(tmp_path)
+    assert [record.epoch for record in records] == [3, 4, 5]
+    assert_same_training(uninterrupted, model, tmp_path)
+
+
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tests.training.test_fit import train
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+train(Path(sys.argv[1]), strategy=strategy)
+"""
+
+
+def test_two_devices_share_each_batch_and_come_to_the_same_network(
+    uninterrupted: tuple[keras.Model, Path], tmp_path: Path
+) -> None:
+    child = [sys.executable, "-c", TWO_DEVICES, str(tmp_path)]
+    subprocess.run(child, cwd=Path(__file__).parents[2], check=True)
+    records, expected = finished_epochs(tmp_path), finished_epochs(uninterrupted[1])
+    assert [record.epoch for record in records] == [record.epoch for record in expected]
+    np.testing.assert_allclose(
+        [record.validation_loss for record in records],
+        [record.validation_loss for record in expected],
+        rtol=0.1,  # dropout draws on each device by itself
+    )
+
+
+@pytest.mark.parametrize("options", [{"precision": "mixed_bfloat16"}, {"xla": True}])
+def test_half_precision_and_xla_learn_what_the_plain_way_learns(
+    options: dict[str, object], uninterrupted: tuple[keras.Model, Path], tmp_path: Path
+) -> None:
+    train(tmp_path, tiny_recipe(**options))
+    losses, expected = (
+        [record.validation_loss for record in finished_epochs(folder)]
+        for folder in (tmp_path, uninterrupted[1])
+    )
+    np.testing.assert_allclose(losses, expected, rtol=0.2)
+
+
+def test_loss_scaling_survives_an_interruption(tmp_path: Path) -> None:
+    recipe = tiny_recipe(precision="mixed_float16")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, recipe, stop_after=3)
+    _, records = train(tmp_path, recipe)
+    assert [record.epoch for record in records] == [4, 5]
+    assert records[-1].learning_rate > 0
+
+
+def test_the_same_seed_gives_the_same_numbers(
+    uninterrupted: tuple[keras.Model, Path], tmp_path: Path
+) -> None:
+    model, records = train(tmp_path)
+    assert [r.validation_loss for r in records] == [
+        r.validation_loss for r in finished_epochs(uninterrupted[1])
+    ]
+    for ours, theirs in zip(model.get_weights(), uninterrupted[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_recipe_that_wants_weights_is_not_trained_from_random_ones(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not start from random weights"):
+        train(tmp_path, tiny_recipe(weights="imagenet"))
 
 
 def test_a_finished_training_answers_at_once_with_the_same_model(

@@ -34,6 +34,7 @@ from tumorml.training.checkpoint import (
     save_checkpoint,
 )
 from tumorml.training.compile_phase import compile_phase
+from tumorml.training.fused_batch_normalization import with_fused_batch_normalization
 from tumorml.training.labelled_images import LabelledImages
 from tumorml.training.learning_rates import LearningRates, learning_rates
 
@@ -99,7 +100,9 @@ def fit(
     start = None if saved or initial_weights else pretrained
     strategy = strategy or _strategy()
     with strategy.scope():
-        network = build_network(recipe, class_count, seed=seed, weights=start)
+        network = with_fused_batch_normalization(
+            build_network(recipe, class_count, seed=seed, weights=start)
+        )
     if saved:
         _assign(network.variables, saved.network)
         logger.info("Resuming %s after epoch %s", recipe.name, len(saved.progress.records))
