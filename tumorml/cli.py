@@ -366,6 +366,43 @@ def recipes() -> None:
 
 
 @app.command()
+def tune(
+    recipe: Annotated[str, typer.Argument(help="Name, or path of a .toml.")],
+    output: Annotated[Path, typer.Argument(help="The new recipe, a .toml.")],
+    task: TaskOption = Task.FOUR_CLASS,
+    trials: Annotated[int, typer.Option(min=1, help="Of the study in all.")] = 20,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of each trial.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of training and search.")] = None,
+) -> None:
+    """Search for better numbers of a recipe, on validation scans; goes on where it was stopped."""
+    from tumorml.datasets.snapshots import take_snapshot
+    from tumorml.recipes.pretrained import find_weights
+    from tumorml.recipes.recipe import load_recipe
+    from tumorml.training.tune import tune_recipe
+
+    chosen = load_recipe(recipe)
+    find_weights(chosen, get_settings().weights_folder)
+    if output.suffix != ".toml" or output.exists():
+        raise TumorMLError(f"{output} must be a new file that ends in .toml.")
+    if epochs is not None:
+        chosen = chosen.with_epochs(epochs)
+    with _results_store() as settings, _bar(f"tune {chosen.name}") as on_progress:
+        tuned = tune_recipe(
+            settings,
+            chosen,
+            task,
+            take_snapshot(settings, task),
+            trials=trials,
+            seed=settings.seed if seed is None else seed,
+            on_trial=lambda ended, best: on_progress(ended, trials),
+        )
+    output.write_text(tuned.text, encoding="utf-8")
+    console.print(
+        f"{output}: log-loss {tuned.log_loss:.4f} on validation, the best of {tuned.trials} trials"
+    )
+
+
+@app.command()
 def audit(
     path: Annotated[Path | None, typer.Argument(help="A folder, zip or tar of scans.")] = None,
     store: Annotated[

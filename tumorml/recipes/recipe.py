@@ -180,8 +180,12 @@ class Recipe(_Part):
 
     def warmed(self) -> Recipe:
         """This recipe as it goes on from a champion's weights."""
-        changed = self.model_copy(update={"phases": self.warm_phases or self.phases})
-        changed._text = self._text
+        return self.varied(phases=self.warm_phases or self.phases)
+
+    def varied(self, **changes: object) -> Recipe:
+        """This recipe with other values; its `text` is rendered anew."""
+        changed = self.model_copy(update=changes)
+        changed._text = None
         return changed
 
     @property
@@ -214,14 +218,10 @@ class Recipe(_Part):
             raise TumorMLError(f"Recipe {self.name}: epochs must be at least 1, not {total}.")
         if total == self.epochs and not self.warm_phases:
             return self
-        changed = self.model_copy(
-            update={
-                "phases": _spread(self.phases, total),
-                "warm_phases": _spread(self.warm_phases, total) if self.warm_phases else (),
-            }
+        return self.varied(
+            phases=_spread(self.phases, total),
+            warm_phases=_spread(self.warm_phases, total) if self.warm_phases else (),
         )
-        changed._text = None
-        return changed
 
 
 def _spread(phases: tuple[Phase, ...], total: int) -> tuple[Phase, ...]:

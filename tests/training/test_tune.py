@@ -1,0 +1,84 @@
+"""A search for better numbers: resumable, on validation alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tumorml.datasets.snapshots import take_snapshot
+from tumorml.demo.drop import write_demo_drop
+from tumorml.labels import Task
+from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
+from tumorml.results.session import writing
+from tumorml.scans.claim import claim_drops
+from tumorml.scans.drops import put_drop
+from tumorml.scans.ingest import ingest_batch
+from tumorml.settings import PROJECT_ROOT, Settings
+from tumorml.training import tune
+from tumorml.training.tune import Tuned, tune_recipe
+
+TASK = Task.FOUR_CLASS
+
+
+@pytest.fixture
+def taken_in(settings: Settings, tmp_path: Path) -> Settings:
+    write_demo_drop(tmp_path / "drop", patients_per_label=16, slices_per_patient=1)
+    put_drop(settings, tmp_path / "drop", "drop")
+    for batch_id in claim_drops(settings):
+        ingest_batch(settings, batch_id)
+    return settings
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return load_recipe(str(PROJECT_ROOT / "tests" / "dags" / "tiny.toml")).with_epochs(2)
+
+
+def search(settings: Settings, recipe: Recipe, trials: int) -> tuple[Tuned, list[float]]:
+    told: list[float] = []
+    tuned = tune_recipe(
+        settings,
+        recipe,
+        TASK,
+        take_snapshot(settings, TASK),
+        trials=trials,
+        seed=1,
+        on_trial=lambda ended, best: told.append(best),
+    )
+    return tuned, told
+
+
+def test_a_study_goes_on_where_it_was_stopped_and_writes_a_recipe(
+    taken_in: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Recipe] = []
+    train = tune.train_model
+
+    def listen(settings: Settings, variant: Recipe, *rest: object, **options: object) -> object:
+        assert all(entry.split != "test" for entry in rest[1])  # type: ignore[index,union-attr]
+        trained.append(variant)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return train(settings, variant, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tune, "train_model", listen)
+    with pytest.raises(KeyboardInterrupt):
+        search(taken_in, recipe, trials=4)
+    assert len(trained) == 3
+    tuned, told = search(taken_in, recipe, trials=4)
+    assert trained[3].digest == trained[2].digest, "the interrupted trial comes first"
+    assert len(trained) == 5
+    assert (tuned.trials, tuned.log_loss) == (4, min(told))
+    assert trained[0].digest == recipe.digest, "the recipe itself is the first trial"
+    found = recipe_from_text(tuned.text)
+    assert found.name == "tiny-tuned"
+    assert (found.network, found.input_size) == (recipe.network, recipe.input_size)
+    assert f"log-loss {tuned.log_loss:.4f} on validation" in tuned.text
+    with writing(taken_in) as session:
+        states = session.execute(text("select state::text from tuning.trials")).scalars()
+        assert sorted(states).count("COMPLETE") + 1 >= 4
+    again, told = search(taken_in, recipe, trials=4)
+    assert (again, told) == (tuned, [])
+    assert not list((taken_in.home / "tuning").glob("*"))
