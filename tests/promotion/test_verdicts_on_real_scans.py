@@ -50,7 +50,7 @@ description = "Small enough for a test"
 network = "{network}"
 input_size = 96
 weights = "{weights}"
-class_weights = {weighted}
+class_balance = "{balance}"
 [augmentation]
 flip = true
 [[phases]]
@@ -61,14 +61,14 @@ schedule = "cosine"
 """
 
 
-def recipe(folder: Path, name: str, *, strong: bool, epochs: int, weighted: bool = True) -> str:
+def recipe(folder: Path, name: str, *, strong: bool, epochs: int, balanced: bool = True) -> str:
     path = folder / f"{name}.toml"
     path.write_text(
         SMALL.format(
             name=name,
             network="efficientnet-lite0" if strong else "baseline-cnn",
-            weights="imagenet-wheel" if strong else "none",
-            weighted=str(weighted).lower(),
+            weights="imagenet" if strong else "none",
+            balance="weights" if balanced else "none",
             epochs=epochs,
         )
     )
@@ -144,9 +144,9 @@ def test_six_challengers_get_the_verdicts_that_they_deserve(
         kept = [e for e in entries if e not in of_label or e.scan_id in few]
         return snapshot_of(settings, f"s-few-{label}", kept)
 
-    weak = recipe(tmp_path, "weak", strong=False, epochs=8, weighted=False)
+    weak = recipe(tmp_path, "weak", strong=False, epochs=8, balanced=False)
     strong = recipe(tmp_path, "strong", strong=True, epochs=4)
-    starved = recipe(tmp_path, "starved", strong=True, epochs=4, weighted=False)
+    starved = recipe(tmp_path, "starved", strong=True, epochs=4, balanced=False)
 
     few_pituitaries = with_few("pituitary", one_in=6)
     assert verdict(settings, trained("first", few_pituitaries, weak, 1)) == "promoted"
