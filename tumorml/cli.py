@@ -356,13 +356,21 @@ def status() -> None:
 @app.command()
 def recipes() -> None:
     """The packaged recipes."""
+    from tumorml.recipes.pretrained import find_weights
     from tumorml.recipes.recipe import load_recipe, recipe_names
 
-    table = Table("recipe", "input", "epochs", "description")
+    table = Table("recipe", "input", "epochs", "weights", "description")
     for name in recipe_names():
         recipe = load_recipe(name)
-        table.add_row(name, f"{recipe.input_size} px", str(recipe.epochs), recipe.description)
+        weights = recipe.weights if recipe.weights != "none" else "random"
+        try:
+            find_weights(recipe, get_settings().weights_folder)
+        except TumorMLError:
+            weights += ", not here"
+        size, epochs = f"{recipe.input_size} px", str(recipe.epochs)
+        table.add_row(name, size, epochs, weights, recipe.description)
     console.print(table)
+    console.print("docs/recipes.md: every key, and where weights that are not here come from")
 
 
 @app.command()
