@@ -136,6 +136,33 @@ def test_a_forced_crippled_run_is_kept_out(first_champion: Airflow, tmp_path: Pa
     assert len(rules) == 1 and None not in rules[0]
 
 
+def test_the_champion_is_pinned_rolled_back_and_unpinned_with_reasons(
+    first_champion: Airflow,
+) -> None:
+    loser = one(
+        first_champion, "select challenger_id from verdict order by created_at desc limit 1"
+    )
+    for number, change in enumerate(("pin", "unpin", "rollback")):
+        states = first_champion.run(
+            "change_champion",
+            f"change-{number}",
+            task="four_class",
+            change=change,
+            model_version=loser if change == "pin" else None,
+            reason=f"because of {change}",
+        )
+        assert states["run"] == "success", states
+    story = rows(
+        first_champion,
+        "select change, why, pinned, until is null from champion_history order by since",
+    )
+    assert [tuple(row) for row in story[1:]] == [
+        ("pin", "because of pin", True, False),
+        ("unpin", "because of unpin", False, False),
+        ("rollback", "because of rollback", False, True),
+    ]
+
+
 def test_a_run_goes_on_from_the_champion_and_its_answers_say_so(
     first_champion: Airflow, tmp_path: Path
 ) -> None:
@@ -164,33 +191,6 @@ def test_a_run_goes_on_from_the_champion_and_its_answers_say_so(
     )
     assert traced == [(champion,)]
     assert reproduce_run(first_champion.settings, run_id).agrees
-
-
-def test_the_champion_is_pinned_rolled_back_and_unpinned_with_reasons(
-    first_champion: Airflow,
-) -> None:
-    loser = one(
-        first_champion, "select challenger_id from verdict order by created_at desc limit 1"
-    )
-    for number, change in enumerate(("pin", "unpin", "rollback")):
-        states = first_champion.run(
-            "change_champion",
-            f"change-{number}",
-            task="four_class",
-            change=change,
-            model_version=loser if change == "pin" else None,
-            reason=f"because of {change}",
-        )
-        assert states["run"] == "success", states
-    story = rows(
-        first_champion,
-        "select change, why, pinned, until is null from champion_history order by since",
-    )
-    assert [tuple(row) for row in story[1:]] == [
-        ("pin", "because of pin", True, False),
-        ("unpin", "because of unpin", False, False),
-        ("rollback", "because of rollback", False, True),
-    ]
 
 
 def test_unlabelled_scans_are_scored_once(first_champion: Airflow, tmp_path: Path) -> None:
