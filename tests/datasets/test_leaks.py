@@ -8,14 +8,14 @@ import pytest
 from sqlalchemy import select
 
 from tests.datasets.test_snapshots import four_class_batch
-from tests.rows import Dropped, add_batch, add_twins, scan_of
+from tests.rows import Dropped, add_batch, add_twins, model_row, run_row, scan_of
 from tumorml.datasets.leaks import leaks_of, learnt_before, write_leak_report
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.step import _still_held_apart
 from tumorml.labels import Task
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Leak, ModelVersion, Run, Snapshot
+from tumorml.results.tables import Leak, Run, Snapshot
 from tumorml.settings import Settings
 from tumorml.training.plan import plan_run
 from tumorml.training.step import train_run
@@ -138,35 +138,10 @@ def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings
     learnt = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
     plan = plan_run(settings, first, task=TASK, trigger="first")
     with writing(settings) as session:
-        session.add(
-            ModelVersion(
-                id="m",
-                run_id=plan.run_id,
-                task=TASK,
-                labels=[],
-                input_size=1,
-                parameters=1,
-                object_key="",
-                sha256="",
-                size_bytes=1,
-            )
-        )
+        session.add(model_row("m", str(plan.run_id), TASK))
         session.flush()
         for name, champion in (("second", "m"), ("cold", None)):
-            session.add(
-                Run(
-                    id=name,
-                    task=TASK,
-                    snapshot_id=first,
-                    recipe="",
-                    recipe_text="",
-                    recipe_digest=name,
-                    seed=1,
-                    epochs=1,
-                    trigger=name,
-                    warm_start_id=champion,
-                )
-            )
+            session.add(run_row(name, TASK, first, trigger=name, warm_start_id=champion))
     with reading(settings) as session:
         assert learnt_before(session, "second") == {e.scan_id for e in entries if e.split != "test"}
         assert learnt_before(session, "cold") == set()
