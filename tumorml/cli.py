@@ -379,7 +379,9 @@ def tune(
     output: Annotated[Path, typer.Argument(help="The new recipe, a .toml.")],
     task: TaskOption = Task.FOUR_CLASS,
     trials: Annotated[int, typer.Option(min=1, help="Of the study in all.")] = 20,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of each trial.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of each trial; the new recipe keeps its own.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of training and search.")] = None,
 ) -> None:
     """Search for better numbers of a recipe, on validation scans; goes on where it was stopped."""
@@ -390,10 +392,10 @@ def tune(
 
     chosen = load_recipe(recipe)
     find_weights(chosen, get_settings().weights_folder)
-    if output.suffix != ".toml" or output.exists():
-        raise TumorMLError(f"{output} must be a new file that ends in .toml.")
-    if epochs is not None:
-        chosen = chosen.with_epochs(epochs)
+    if output.suffix != ".toml" or output.exists() or not output.parent.is_dir():
+        raise TumorMLError(
+            f"{output} must be a new file that ends in .toml, in a folder that is there."
+        )
     with _results_store() as settings, _bar(f"tune {chosen.name}") as on_progress:
         tuned = tune_recipe(
             settings,
@@ -402,7 +404,8 @@ def tune(
             take_snapshot(settings, task),
             trials=trials,
             seed=settings.seed if seed is None else seed,
-            on_trial=lambda ended, best: on_progress(ended, trials),
+            epochs=epochs,
+            on_trial=lambda ended: on_progress(ended, trials),
         )
     output.write_text(tuned.text, encoding="utf-8")
     console.print(

@@ -1,4 +1,4 @@
-"""The one exception that a user can cause."""
+"""The exceptions that a user can cause."""
 
 
 class TumorMLError(Exception):
@@ -6,3 +6,7 @@ class TumorMLError(Exception):
 
     Every other exception is a bug and is left to crash.
     """
+
+
+class BrokenTrainingError(TumorMLError):
+    """A recipe's numbers do not work: its loss is not finite, or it wants more memory than is."""

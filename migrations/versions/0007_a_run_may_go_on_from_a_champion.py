@@ -30,6 +30,7 @@ PREDICTION_PROVENANCE = """
 
 def upgrade() -> None:
     op.add_column("run", sa.Column("warm_start_id", sa.Text(), sa.ForeignKey("model_version.id")))
+    op.add_column("run", sa.Column("weights_sha256", sa.Text()))
     op.execute("drop view prediction_provenance")
     op.execute(PREDICTION_PROVENANCE.format(warm_start=" r.warm_start_id as went_on_from,"))
 
@@ -37,4 +38,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("drop view prediction_provenance")
     op.execute(PREDICTION_PROVENANCE.format(warm_start=""))
+    op.drop_column("run", "weights_sha256")
     op.drop_column("run", "warm_start_id")

@@ -138,13 +138,21 @@ def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings
     learnt = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
     plan = plan_run(settings, first, task=TASK, trigger="first")
     with writing(settings) as session:
-        session.add(model_row("m", str(plan.run_id), TASK))
+        session.add(model_row("m", str(plan.run_id), TASK, sha256="of the file"))
         session.flush()
-        for name, champion in (("second", "m"), ("cold", None)):
-            session.add(run_row(name, TASK, first, trigger=name, warm_start_id=champion))
+        for name, start in {
+            "warm": {"warm_start_id": "m"},
+            "from its file": {"weights_sha256": "of the file"},
+            "from another file": {"weights_sha256": "of another"},
+            "cold": {},
+        }.items():
+            session.add(run_row(name, TASK, first, trigger=name, **start))
     with reading(settings) as session:
-        assert learnt_before(session, "second") == {e.scan_id for e in entries if e.split != "test"}
-        assert learnt_before(session, "cold") == set()
+        seen = {e.scan_id for e in entries if e.split != "test"}
+        assert learnt_before(session, "warm") == learnt_before(session, "from its file") == seen
+        assert (
+            learnt_before(session, "from another file") == learnt_before(session, "cold") == set()
+        )
     later = [e for e in entries if e.split == "test"]
     names = {scan_of(d.name): d.name for d in four_class_batch()}
     add_twins(settings, names[learnt], names[later[0].scan_id], kind="mirrored")

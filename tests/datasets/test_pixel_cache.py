@@ -93,14 +93,17 @@ def grow(path: Path) -> None:
         lambda folder: cut(next(folder.glob("*.ids")), 30),
         lambda folder: grow(next(folder.glob("*.ids"))),
         lambda folder: grow(next(folder.glob("*.pixels"))),
+        lambda folder: cut(next(folder.glob("*.pixels")), 1500),
+        lambda folder: next(folder.glob("*.pixels")).unlink(),
     ],
-    ids=["an id cut short", "an id begun", "a row without an id"],
+    ids=["an id cut short", "an id begun", "a row without an id", "rows lost", "all rows lost"],
 )
-def test_what_a_killed_process_left_behind_is_written_over(
+def test_what_was_lost_or_half_written_is_written_anew(
     damage: Callable[[Path], None], store: Settings
 ) -> None:
     greys(store, SCANS[:10])
     damage(store.home / "cache")
+    assert greys(store, SCANS[:10]) == list(range(10))
     assert greys(store, SCANS[:20]) == list(range(20))
     assert greys(store, SCANS[:20]) == list(range(20))
 

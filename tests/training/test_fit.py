@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras  # noqa: TID253
 import numpy as np
@@ -15,6 +16,8 @@ from tests.training.blobs import blobs, tiny_recipe
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe
+from tumorml.training import compile_phase
+from tumorml.training import fit as fit_module
 from tumorml.training.checkpoint import EpochRecord, finished_epochs, load_checkpoint
 from tumorml.training.fit import fit, learning_rates
 
@@ -133,15 +136,19 @@ import sys, time
 from pathlib import Path
 from tests.training.test_fit import train
 from tumorml.training import batches, checkpoint
+from tumorml.training.end_on_sigterm import end_on_sigterm
+import signal
 import tensorflow as tf
 
+signal.signal(signal.SIGTERM, lambda *_: None)  # as Airflow's task runner has one
 original = batches._read_images
 def read(data, chosen, count):
     if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
         tf.py_function(lambda: print("in the third epoch", flush=True) or time.sleep(1), [], [])
     return original(data, chosen, count)
 batches._read_images = read
-train(Path(sys.argv[1]))
+with end_on_sigterm():
+    train(Path(sys.argv[1]))
 """
 
 
@@ -154,7 +161,7 @@ def test_a_training_that_is_told_to_stop_stops_soon_and_goes_on_later(
         assert process.stdout is not None
         assert "third epoch" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=10)
+        assert process.wait(timeout=10) == -signal.SIGTERM
     model, records = train(tmp_path)
     assert [record.epoch for record in records] == [3, 4, 5]
     assert_same_training(uninterrupted, model, tmp_path)
@@ -195,8 +202,12 @@ def test_two_devices_share_each_batch_and_come_to_the_same_network(
 
 @pytest.mark.parametrize("options", [{"precision": "mixed_bfloat16"}, {"xla": True}])
 def test_half_precision_and_xla_learn_what_the_plain_way_learns(
-    options: dict[str, object], uninterrupted: tuple[keras.Model, Path], tmp_path: Path
+    options: dict[str, object],
+    uninterrupted: tuple[keras.Model, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(compile_phase, "_xla_helps", lambda: True)
     train(tmp_path, tiny_recipe(**options))
     losses, expected = (
         [record.validation_loss for record in finished_epochs(folder)]
@@ -205,11 +216,22 @@ def test_half_precision_and_xla_learn_what_the_plain_way_learns(
     np.testing.assert_allclose(losses, expected, rtol=0.2)
 
 
-def test_loss_scaling_survives_an_interruption(tmp_path: Path) -> None:
+def test_loss_scaling_survives_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = tiny_recipe(precision="mixed_float16")
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, recipe, stop_after=3)
+    compiled: list[keras.optimizers.Optimizer] = []
+    compile_for = fit_module.compile_phase
+
+    def listen(network: keras.Model, *of: Any) -> None:
+        compile_for(network, *of)
+        compiled.append(network.optimizer)
+
+    monkeypatch.setattr(fit_module, "compile_phase", listen)
     _, records = train(tmp_path, recipe)
+    assert all(isinstance(o, keras.optimizers.LossScaleOptimizer) for o in compiled) and compiled
     assert [record.epoch for record in records] == [4, 5]
     assert records[-1].learning_rate > 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.demo.drop import write_demo_drop
+from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.session import writing
@@ -33,11 +35,13 @@ def taken_in(settings: Settings, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    return load_recipe(str(PROJECT_ROOT / "tests" / "dags" / "tiny.toml")).with_epochs(2)
+    return load_recipe(str(PROJECT_ROOT / "tests" / "dags" / "tiny.toml"))
 
 
-def search(settings: Settings, recipe: Recipe, trials: int) -> tuple[Tuned, list[float]]:
-    told: list[float] = []
+def search(
+    settings: Settings, recipe: Recipe, trials: int, epochs: int | None = 2
+) -> tuple[Tuned, list[int]]:
+    told: list[int] = []
     tuned = tune_recipe(
         settings,
         recipe,
@@ -45,7 +49,8 @@ def search(settings: Settings, recipe: Recipe, trials: int) -> tuple[Tuned, list
         take_snapshot(settings, TASK),
         trials=trials,
         seed=1,
-        on_trial=lambda ended, best: told.append(best),
+        epochs=epochs,
+        on_trial=told.append,
     )
     return tuned, told
 
@@ -70,11 +75,12 @@ def test_a_study_goes_on_where_it_was_stopped_and_writes_a_recipe(
     tuned, told = search(taken_in, recipe, trials=4)
     assert trained[3].digest == trained[2].digest, "the interrupted trial comes first"
     assert len(trained) == 5
-    assert (tuned.trials, tuned.log_loss) == (4, min(told))
-    assert trained[0].digest == recipe.digest, "the recipe itself is the first trial"
+    assert (tuned.trials, told) == (4, [3, 4])
+    assert trained[0].digest == recipe.with_epochs(2).digest, "the recipe itself is the first trial"
+    assert len({variant.digest for variant in trained}) == 4, "nothing else is tried twice"
     found = recipe_from_text(tuned.text)
     assert found.name == "tiny-tuned"
-    assert (found.network, found.input_size) == (recipe.network, recipe.input_size)
+    assert (found.network, found.epochs) == (recipe.network, recipe.epochs)
     assert f"log-loss {tuned.log_loss:.4f} on validation" in tuned.text
     with writing(taken_in) as session:
         states = session.execute(text("select state::text from tuning.trials")).scalars()
@@ -82,3 +88,24 @@ def test_a_study_goes_on_where_it_was_stopped_and_writes_a_recipe(
     again, told = search(taken_in, recipe, trials=4)
     assert (again, told) == (tuned, [])
     assert not list((taken_in.home / "tuning").glob("*"))
+
+
+def test_numbers_that_break_down_are_given_up_and_other_errors_are_told(
+    taken_in: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: Counter[str] = Counter()
+
+    def fail(_settings: Settings, variant: Recipe, *_: object, **__: object) -> None:
+        tries[variant.digest] += 1
+        raise error
+
+    monkeypatch.setattr(tune, "train_model", fail)
+    error: TumorMLError = BrokenTrainingError("loss nan")
+    with pytest.raises(TumorMLError, match=r"None of the 2 trials .* was trained to its end"):
+        search(taken_in, recipe, trials=2)
+    tries.clear()
+    error = TumorMLError("no weights")
+    for _ in range(5):
+        with pytest.raises(TumorMLError, match="no weights"):
+            search(taken_in, recipe, trials=3)
+    assert sorted(tries.values()) == [2, 3], "what stops the search must not stop it for ever"

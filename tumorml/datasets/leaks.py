@@ -70,17 +70,22 @@ def write_leak_report(
 def learnt_before(session: Session, run_id: str) -> set[str]:
     """The scans that the models saw in training from which a run's weights descend.
 
-    A run with a warm start goes on from a champion's weights, which may go on from another's.
+    A run with a warm start goes on from a champion's weights, which may go on from another's; and
+    the file that a recipe names may be any model version's.
     """
     lineage = (
-        select(Run.id, Run.snapshot_id, Run.warm_start_id)
+        select(Run.id, Run.snapshot_id, Run.warm_start_id, Run.weights_sha256)
         .where(Run.id == run_id)
         .cte("lineage", recursive=True)
     )
     lineage = lineage.union(
-        select(Run.id, Run.snapshot_id, Run.warm_start_id)
+        select(Run.id, Run.snapshot_id, Run.warm_start_id, Run.weights_sha256)
         .join(ModelVersion, ModelVersion.run_id == Run.id)
-        .join(lineage, lineage.c.warm_start_id == ModelVersion.id)
+        .join(
+            lineage,
+            (lineage.c.warm_start_id == ModelVersion.id)
+            | (lineage.c.weights_sha256 == ModelVersion.sha256),
+        )
     )
     snapshots = select(lineage.c.snapshot_id).where(lineage.c.id != run_id)
     seen = (

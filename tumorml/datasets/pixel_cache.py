@@ -74,7 +74,7 @@ def cached_pixels(settings: Settings, scan_ids: Sequence[str], size: int) -> Cac
     name = f"{size}px-{hashlib.sha256(PREPROCESSING.encode()).hexdigest()[:8]}"
     pixels, ids = folder / f"{name}.pixels", folder / f"{name}.ids"
     with _alone(folder / f"{name}.lock"):
-        known = _read_ids(ids)
+        known = _read_ids(ids, rows=_whole_rows(pixels, size))
         missing = [scan for scan in dict.fromkeys(scan_ids) if scan not in known]
         store, last = object_store(settings), time.monotonic()
         with ThreadPoolExecutor(max_workers=4) as pool:
@@ -96,10 +96,15 @@ def read_scan(store: ObjectStore, scan_id: str, size: int) -> NDArray[np.uint8]:
     return fit_to_square(decode(store.read(scan_key(scan_id))).pixels, size)
 
 
-def _read_ids(path: Path) -> dict[str, int]:
-    """The row of each scan; the last line of a killed write is none."""
+def _whole_rows(path: Path, size: int) -> int:
+    path.touch()
+    return path.stat().st_size // size**2
+
+
+def _read_ids(path: Path, *, rows: int) -> dict[str, int]:
+    """The row of each scan that has one; the last line of a killed write is none."""
     data = path.read_bytes() if path.exists() else b""
-    lines = range(0, len(data) - _LINE + 1, _LINE)
+    lines = range(0, len(data) - _LINE + 1, _LINE)[:rows]
     return {data[at : at + _LINE - 1].decode(): row for row, at in enumerate(lines)}
 
 

@@ -131,7 +131,7 @@ class Recipe(_Part):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Keras dtype policy; weights and logits are always float32."
     )
-    xla: bool = Field(False, description="Compile the training step with XLA.")
+    xla: bool = Field(False, description="Compile the training step with XLA, on one GPU.")
     batch_normalization: Literal["adapt", "keep"] = Field(
         "adapt", description="Keep: pretrained statistics stay as they are while fine-tuning."
     )
@@ -164,6 +164,12 @@ class Recipe(_Part):
             raise ValueError(
                 f"{self.network} has no ImageNet weights; they exist for {', '.join(PUBLISHED)}. "
                 'Give weights = "none", or the path of a .keras file'
+            )
+        of_file = self.weights not in ("imagenet", "none")
+        if of_file and self.network not in PUBLISHED and not self.weights.endswith(".keras"):
+            raise ValueError(
+                f"{self.network} has no published weights, so weights is the path of a .keras file "
+                f'that it was saved to, or "none", not {self.weights!r}'
             )
         return self
 

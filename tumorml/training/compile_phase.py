@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import keras  # noqa: TID253
+import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.networks.head import head_layers
 from tumorml.recipes.recipe import Optimizer, Phase, Recipe
+
+logger = logging.getLogger(__name__)
 
 
 def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
@@ -24,8 +29,17 @@ def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
     else:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    network.compile(optimizer, loss, metrics=[accuracy], jit_compile=recipe.xla)
+    network.compile(optimizer, loss, metrics=[accuracy], jit_compile=recipe.xla and _xla_helps())
     network.optimizer.build(network.trainable_variables)
+
+
+def _xla_helps() -> bool:
+    """On one GPU: on a CPU it is slower, and it cannot share a batch between devices."""
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    helps = alone and bool(tf.config.list_logical_devices("GPU"))
+    if not helps:
+        logger.info("xla = true is for one GPU, and not followed here")
+    return helps
 
 
 def _optimizer(options: Optimizer) -> keras.optimizers.Optimizer:

@@ -16,7 +16,7 @@ import keras  # noqa: TID253
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.errors import TumorMLError
+from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.networks import build_network
@@ -80,8 +80,8 @@ def fit(
         The network with its best weights, not compiled.
 
     Raises:
-        TumorMLError: the loss is not finite, the weights are missing or do not fit, or the folder
-            holds another training's checkpoint.
+        BrokenTrainingError: the loss is not finite, or there is too little memory.
+        TumorMLError: the weights do not fit, or the folder holds another training's checkpoint.
         ValueError: the scans are not at the recipe's input size, a label is out of range, or the
             recipe's weights were not given.
     """
@@ -176,13 +176,19 @@ def _run_phase(
             epoch=epoch,
         )
         rates = learning_rates(phase, epoch - first_epoch, len(batches), share=progress.rate_share)
-        history = network.fit(
-            batches,
-            validation_data=validation_data,
-            callbacks=[LearningRates(rates)],
-            shuffle=False,
-            verbose=0,
-        ).history
+        try:
+            history = network.fit(
+                batches,
+                validation_data=validation_data,
+                callbacks=[LearningRates(rates)],
+                shuffle=False,
+                verbose=0,
+            ).history
+        except tf.errors.ResourceExhaustedError as error:
+            raise BrokenTrainingError(
+                f"Training {recipe.name} wants more memory than there is: lower its batch_size "
+                f"({recipe.batch_size}) or input_size ({recipe.input_size})."
+            ) from error
         record = EpochRecord(
             epoch=epoch,
             epochs=recipe.epochs,
@@ -301,7 +307,7 @@ def _check(recipe: Recipe, task: Task, train: LabelledImages, validation: Labell
 
 def _check_finite(recipe: Recipe, record: EpochRecord) -> None:
     if not (math.isfinite(record.loss) and math.isfinite(record.validation_loss)):
-        raise TumorMLError(
+        raise BrokenTrainingError(
             f"Training {recipe.name} broke down in epoch {record.epoch} ({record.phase}): loss "
             f"{record.loss}, validation loss {record.validation_loss}. Lower the phase's "
             "learning_rate, or give it warmup_epochs."

@@ -46,6 +46,11 @@ def with_fused_batch_normalization(network: keras.Model) -> keras.Model:
         kind = FusedBatchNormalization if fused else type(layer)
         return kind.from_config(layer.get_config())
 
-    clone_of = keras.models.clone_model(network, clone_function=clone)
+    of_others = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(network.dtype_policy)  # the optimiser's loss scaling follows it
+    try:
+        clone_of = keras.models.clone_model(network, clone_function=clone)
+    finally:
+        keras.config.set_dtype_policy(of_others)
     clone_of.set_weights(network.get_weights())
     return clone_of

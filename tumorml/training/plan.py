@@ -10,7 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.datasets.resize import PREPROCESSING
+from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
+from tumorml.models.files import sha256_of
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.bulk import copy_rows
@@ -60,7 +62,9 @@ def plan_run(
         TumorMLError: There is no such recipe, or it is not valid.
     """
     chosen = load_recipe(recipe or settings.default_recipe)
-    find_weights(chosen, settings.weights_folder)  # before anything else is done for nothing
+    # Looked for before anything is done for nothing; other weights in a file are something new.
+    weights = find_weights(chosen, settings.weights_folder)
+    weights_sha256 = sha256_of(weights) if weights else None
     if epochs is not None:
         chosen = chosen.with_epochs(epochs)
     seed = settings.seed if seed is None else seed
@@ -94,6 +98,7 @@ def plan_run(
                 Run.snapshot_id == snapshot_id,
                 Run.recipe_digest == chosen.digest,
                 Run.seed == seed,
+                (Run.weights_sha256 == weights_sha256) | Run.warm_start_id.is_not(None),
             )
             .order_by(Verdict.created_at.desc())
             .limit(1)
@@ -134,6 +139,7 @@ def plan_run(
             "trigger": trigger,
             "given_split": snapshot.given_split,
             "warm_start_id": warm_start,
+            "weights_sha256": None if warm_start else weights_sha256,
         }
         copy_rows(session, Run, [row], on_conflict_do_nothing=True)
     logger.info(
@@ -154,7 +160,11 @@ def _weights_to_go_on_from(session: Session, champion: str | None, recipe: Recip
         return None
     model = session.get_one(ModelVersion, champion)
     run = session.get_one(Run, model.run_id)
-    its = recipe_from_text(run.recipe_text, source=f"the recipe of champion {champion}")
+    try:
+        its = recipe_from_text(run.recipe_text, source=f"the recipe of champion {champion}")
+    except TumorMLError as error:  # of a time when recipes had other keys
+        logger.warning("%s starts anew: %s", recipe.name, error)
+        return None
     if (its.shape, model.labels, model.preprocessing) != (
         recipe.shape,
         list(LABELS[Task(model.task)]),

@@ -7,6 +7,8 @@ win as every other challenger does.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -18,7 +20,7 @@ import numpy as np
 
 from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
-from tumorml.errors import TumorMLError
+from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.recipes.recipe import Recipe
 from tumorml.results.session import alone, writer_url
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEMA = "tuning"
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Tuned:
         study: Its name.
         trials: How many have ended.
         log_loss: The least log-loss on validation, after calibration.
-        text: The recipe that reached it, as TOML.
+        text: The recipe with the numbers that reached it, as TOML.
     """
 
     study: str
@@ -60,12 +63,14 @@ def tune_recipe(
     *,
     trials: int,
     seed: int,
-    on_trial: Callable[[int, float], None],
+    epochs: int | None = None,
+    on_trial: Callable[[int], None],
 ) -> Tuned:
     """Try variants of a recipe until the study has so many trials.
 
-    A trial that was interrupted is tried again first, from its last finished epoch. Variants that
-    are clearly behind are given up early.
+    The study is that of the recipe, the epochs, the task, the snapshot and the seed. A trial that
+    was interrupted is tried again first, from its last finished epoch. Variants that are clearly
+    behind are given up early.
 
     Args:
         settings: Where.
@@ -74,14 +79,16 @@ def tune_recipe(
         snapshot_id: Whose training and validation scans are used.
         trials: Of the study in all, those of earlier calls included.
         seed: Of every training, and of the search.
-        on_trial: Told how many trials have ended, and the least log-loss so far.
+        epochs: Of each trial; None for the recipe's own, which the found recipe has in any case.
+        on_trial: Told how many trials have ended.
 
     Raises:
-        TumorMLError: Training cannot go on.
+        TumorMLError: Training cannot go on, or no trial was trained to its end.
     """
     import optuna
 
-    name = f"{recipe.name} {recipe.digest[:8]} {task} {snapshot_id}"
+    tried = recipe if epochs is None else recipe.with_epochs(epochs)
+    name = f"{recipe.name} {tried.digest[:8]} {task} {snapshot_id} seed {seed}"
     entries = read_snapshot(settings, snapshot_id)
     check_no_leak(entries)
     entries = [entry for entry in entries if entry.split != "test"]
@@ -92,27 +99,51 @@ def tune_recipe(
             storage=_storage(settings),
             direction="minimize",
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed),
+            sampler=optuna.samplers.TPESampler(),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
         )
         if not study.trials:
             study.enqueue_trial(_own_numbers(recipe))
         _try_interrupted_again(study)
+        logger.info("study %s: %s of %s trials have ended", name, _ended(study), trials)
         while (ended := _ended(study)) < trials:
+            # A sampler that began anew with each call would draw the same again.
+            study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, len(study.trials)))
             study.optimize(
                 lambda trial: _log_loss(
-                    settings, varied(recipe, trial), task, entries, seed=seed, trial=trial
+                    settings,
+                    varied(tried, trial),
+                    task,
+                    entries,
+                    seed=seed,
+                    trial=trial,
+                    folder=settings.home / "tuning" / _folder(name, trial),
                 ),
                 n_trials=1,
             )
-            on_trial(ended + 1, study.best_value)
+            on_trial(ended + 1)
+    if not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+        raise TumorMLError(
+            f"None of the {_ended(study)} trials of study {name!r} was trained to its end. Correct "
+            "the recipe's numbers, or ask for more trials."
+        )
     best = varied(recipe, optuna.trial.FixedTrial(study.best_params))
     best = best.varied(name=f"{recipe.name}-tuned")
     found = (
-        f"# Found by {_ended(study)} trials from {recipe.name} on snapshot {snapshot_id}, {task}:\n"
-        f"# log-loss {study.best_value:.4f} on validation.\n"
+        f"# Found by {_ended(study)} trials of {tried.epochs} epochs from {recipe.name},\n"
+        f"# {task}, snapshot {snapshot_id}: log-loss {study.best_value:.4f} on validation.\n"
     )
     return Tuned(name, _ended(study), study.best_value, found + best.text)
+
+
+def _seed(seed: int, trials: int) -> int:
+    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
+
+
+def _folder(study: str, trial: optuna.trial.Trial) -> str:
+    """The same for the same numbers in the same study, so that they go on where they stopped."""
+    numbers = json.dumps([study, trial.params], sort_keys=True)
+    return hashlib.sha256(numbers.encode()).hexdigest()[:16]
 
 
 def _try_interrupted_again(study: optuna.Study) -> None:
@@ -126,7 +157,8 @@ def _try_interrupted_again(study: optuna.Study) -> None:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         elif trial.state != optuna.trial.TrialState.FAIL:
             continue
-        if trial.params not in asked[trial.number + 1 :]:
+        # What stops the search every time must not stop it for ever.
+        if trial.params not in asked[trial.number + 1 :] and asked.count(trial.params) < _TRIES:
             study.enqueue_trial(trial.params)
 
 
@@ -185,6 +217,7 @@ def _log_loss(
     *,
     seed: int,
     trial: optuna.trial.Trial,
+    folder: Path,
 ) -> float:
     """Train a variant; its log-loss on validation, after calibration.
 
@@ -205,7 +238,6 @@ def _log_loss(
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    folder: Path = settings.home / "tuning" / recipe.digest[:16]
     try:
         predictor = train_model(
             settings,
@@ -220,7 +252,7 @@ def _log_loss(
     except optuna.TrialPruned:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    except TumorMLError as error:  # such as a loss that is not finite
+    except BrokenTrainingError as error:
         logger.warning("trial %s is given up: %s", trial.number, error)
         shutil.rmtree(folder, ignore_errors=True)
         raise optuna.TrialPruned from error

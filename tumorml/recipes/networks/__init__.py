@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from tumorml.errors import TumorMLError
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -66,11 +64,6 @@ def build_network(
         return model
     if weights.suffix == ".keras":
         load_saved_network(model, weights)
-    elif hasattr(module, "load_published"):
-        module.load_published(model, weights)
     else:
-        raise TumorMLError(
-            f"Recipe {recipe.name}: {recipe.network} has no published weights, so {weights} cannot "
-            'be loaded. Give the path of a .keras file that it was saved to, or weights = "none".'
-        )
+        module.load_published(model, weights)
     return model

@@ -88,6 +88,8 @@ class Run(Base):
         ForeignKey("model_version.id", use_alter=True, name="fk_run_warm_start_id_model_version")
     )
     """The champion from whose weights it went on."""
+    weights_sha256: Mapped[str | None]
+    """Of the file that its weights came from, where they are neither a champion's nor random."""
     champion_id: Mapped[str | None] = mapped_column(
         ForeignKey("model_version.id", use_alter=True, name="fk_run_champion_id_model_version")
     )
