@@ -3,23 +3,29 @@
 The same network, batch size, optimiser and augmentation, one epoch at a time, images per second:
 
 usual  ``ImageDataGenerator.flow_from_directory``: every JPEG decoded, resized and varied by Python
-       in every epoch
+       in every epoch; without the changes of brightness and contrast, in which it would be slower
 ours   batches from the pixel cache, varied in the graph
 bound  the same compiled step on one batch that lies in memory
 
-The three take turns; medians. Scans are synthetic, as JPEGs of 512 px like those of public sets.
-With ``--memory`` the peak memory of ours instead, each on as many scans as named (repetitions).
+With ``--variants`` also ours in half precision and compiled with XLA. All take turns; medians.
+Scans are synthetic, as JPEGs of 512 px like those of public sets, and repeated until an epoch takes
+``--seconds``.
+
+With ``--memory`` instead the peak memory of a training of one epoch, validation included, on as many
+scans as named, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -30,55 +36,71 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID
 from rich.console import Console
 from rich.table import Table
 
-from tumorml.datasets.pixel_cache import CachedPixels
+from tumorml.datasets.pixel_cache import cached_pixels
 from tumorml.datasets.resize import fit_to_square
 from tumorml.demo.drop import write_demo_drop
+from tumorml.labels import Task
 from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import Recipe, load_recipe
+from tumorml.recipes.recipe import Recipe, load_recipe, recipe_names
+from tumorml.scans.names import scan_key
+from tumorml.settings import Settings
 from tumorml.training.batches import training_batches
 from tumorml.training.compile_phase import compile_phase
+from tumorml.training.fit import fit
 from tumorml.training.fused_batch_normalization import with_fused_batch_normalization
 from tumorml.training.labelled_images import LabelledImages
 from tumorml.training.learning_rates import LearningRates, learning_rates
 
-RECIPES = ("baseline-cnn", "batchnorm-cnn", "simple-cnn", "efficientnet-lite0")
 JPEG_SIDE = 512
 CLASSES = 4
 
 
-def write_jpegs(folder: Path) -> int:
-    """A synthetic drop as JPEGs, a folder for each class."""
+def write_scans(folder: Path) -> list[Path]:
+    """Some synthetic scans as JPEGs."""
     drop = folder / "drop"
     write_demo_drop(drop, patients_per_label=16, slices_per_patient=6)
-    paths = sorted((drop / "images").rglob("*.png"))
-    for number, path in enumerate(paths):
-        label = folder / "jpegs" / f"class-{number % CLASSES}"
-        label.mkdir(parents=True, exist_ok=True)
+    written = []
+    for path in sorted((drop / "images").rglob("*.png")):
         scan = fit_to_square(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), JPEG_SIDE)
-        cv2.imwrite(str(label / f"{number:05d}.jpg"), scan)
-    return len(paths)
+        written.append(path.with_suffix(".jpg"))
+        cv2.imwrite(str(written[-1]), scan)
+    return written
 
 
-def cached(folder: Path, size: int, copies: int = 1) -> LabelledImages:
-    """The same scans as the pixel cache keeps them."""
-    paths = sorted((folder / "jpegs").rglob("*.jpg"))
-    file = folder / f"{size}.pixels"
-    with file.open("wb") as stream:
-        for _ in range(copies):
-            for path in paths:
-                scan = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-                stream.write(fit_to_square(scan, size).tobytes())
-    labels = np.array([int(path.parent.name[-1]) for path in paths] * copies, np.int64)
-    return LabelledImages(CachedPixels(file, np.arange(len(labels)), size), labels)
+def write_folders(scans: list[Path], folder: Path, count: int) -> None:
+    """So many scans by repetition, a folder for each class."""
+    for number, scan in zip(range(count), cycle(scans), strict=False):
+        path = folder / f"class-{number % CLASSES}" / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(scan)
 
 
-def network_of(recipe: Recipe, *, fused: bool) -> keras.Model:
+def store(scans: list[Path], home: Path, count: int) -> list[str]:
+    """The ids of so many scans, by repetition, in the object store of a home."""
+    ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
+    for scan_id, scan in zip(ids, cycle(scans), strict=False):
+        path = home / "objects" / scan_key(scan_id)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.hardlink_to(scan)
+    return ids
+
+
+def cached(ids: list[str], home: Path, size: int) -> LabelledImages:
+    """Scans of a home as a training gets them."""
+    pixels = cached_pixels(Settings(home=home), ids, size)
+    return LabelledImages(pixels, np.arange(len(ids)) % CLASSES)
+
+
+def network_of(recipe: Recipe, *, fused: bool, xla: bool = False) -> keras.Model:
     """The recipe's network, compiled for its last phase, from random weights."""
     network = build_network(recipe, CLASSES, seed=1)
     if fused:
         network = with_fused_batch_normalization(network)
     compile_phase(network, recipe, recipe.phases[-1])
+    if xla:
+        network.compile(network.optimizer, network.loss, jit_compile=True)
     return network
 
 
@@ -95,7 +117,7 @@ def usual(recipe: Recipe, folder: Path) -> Callable[[], None]:
         fill_mode="constant",
     )
     flow = generator.flow_from_directory(
-        folder / "jpegs",
+        folder,
         target_size=(recipe.input_size, recipe.input_size),
         color_mode="grayscale",
         batch_size=recipe.batch_size,
@@ -105,9 +127,9 @@ def usual(recipe: Recipe, folder: Path) -> Callable[[], None]:
     return lambda: network.fit(flow, verbose=0)
 
 
-def ours(recipe: Recipe, data: LabelledImages) -> Callable[[], None]:
+def ours(recipe: Recipe, data: LabelledImages, *, xla: bool = False) -> Callable[[], None]:
     """One epoch of this engine."""
-    network = network_of(recipe, fused=True)
+    network = network_of(recipe, fused=True, xla=xla)
     epoch = 0
 
     def run() -> None:
@@ -139,62 +161,88 @@ def bound(recipe: Recipe, data: LabelledImages) -> Callable[[], None]:
     return lambda: network.fit(batches, shuffle=False, verbose=0)
 
 
-def compare(names: list[str], repeats: int) -> None:
-    """Print images per second of the three ways."""
-    table = Table("recipe", "usual", "ours", "bound", "ours / usual", "ours / bound")
-    with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
-        folder = Path(root)
-        count = write_jpegs(folder)
-        for name in names:
-            recipe = load_recipe(name).model_copy(update={"weights": "none"})
-            data = cached(folder, recipe.input_size)
+def seconds_of(run: Callable[[], None]) -> float:
+    """How long it takes."""
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def compare(names: list[str], repeats: int, seconds: float, *, variants: bool) -> None:
+    """Print images per second of all ways."""
+    table = Table("recipe", "scans an epoch", "way", "images/s", "of usual", "of bound")
+    for name in names:
+        recipe = load_recipe(name).model_copy(update={"weights": "none"})
+        with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
+            scans, home, size = write_scans(Path(root)), Path(root) / "home", recipe.input_size
+            few = 4 * recipe.batch_size
+            step = bound(recipe, cached(store(scans, home, few), home, size))
+            step()  # compiles
+            count = max(few, round(seconds / seconds_of(step)) * few)
+            data = cached(store(scans, home, count), home, size)
+            write_folders(scans, Path(root) / "folders", count)
             ways = {
-                "usual": usual(recipe, folder),
+                "usual": usual(recipe, Path(root) / "folders"),
                 "ours": ours(recipe, data),
                 "bound": bound(recipe, data),
             }
-            seconds: dict[str, list[float]] = {way: [] for way in ways}
+            if variants:
+                half = recipe.model_copy(update={"precision": "mixed_bfloat16"})
+                ways["ours, bfloat16"] = ours(half, data)
+                ways["ours, XLA"] = ours(recipe, data, xla=True)
+            taken: dict[str, list[float]] = {way: [] for way in ways}
             for turn in range(repeats + 1):
                 for way, run in ways.items():
-                    started = time.perf_counter()
-                    run()
+                    once = seconds_of(run)
                     if turn:  # the first compiles
-                        seconds[way].append(time.perf_counter() - started)
-            rate = {way: count / statistics.median(taken) for way, taken in seconds.items()}
-            table.add_row(
-                name,
-                *(f"{value:.0f}" for value in rate.values()),
-                f"{rate['ours'] / rate['usual']:.2f}",
-                f"{rate['ours'] / rate['bound']:.2f}",
-            )
-            keras.backend.clear_session()
-    Console(width=120).print(f"images per second, {count} scans an epoch", table)
+                        taken[way].append(once)
+        rate = {way: count / statistics.median(times) for way, times in taken.items()}
+        for way, value in rate.items():
+            shares = (f"{value / rate[peer]:.2f}" for peer in ("usual", "bound"))
+            table.add_row(name, f"{count:,}", way, f"{value:.0f}", *shares)
+        keras.backend.clear_session()
+    Console(width=120).print(table)
 
 
-def memory(name: str, scans: int) -> None:
-    """Print the peak memory of one epoch on so many scans."""
-    recipe = load_recipe(name).model_copy(update={"weights": "none"})
+def memory(name: str, count: int) -> None:
+    """Print the peak memory of one epoch on so many scans, a seventh of them for validation."""
+    recipe = load_recipe(name).varied(weights="none").with_epochs(1)
     with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
-        count = write_jpegs(Path(root))
-        data = cached(Path(root), recipe.input_size, copies=-(-scans // count))
-        ours(recipe, data)()
-    print(f"{name}, {len(data):,} scans: peak {peak_memory_bytes() / 1e9:.2f} GB", flush=True)
+        home = Path(root) / "home"
+        ids = store(write_scans(Path(root)), home, count)
+        train, validation = (
+            cached(part, home, recipe.input_size) for part in (ids[count // 7 :], ids[: count // 7])
+        )
+        fit(
+            recipe,
+            Task.FOUR_CLASS,
+            train,
+            validation,
+            checkpoint_dir=Path(root) / "checkpoints",
+            seed=1,
+            on_epoch=lambda record: print(f"{record.seconds:.0f} s", flush=True),
+        )
+    print(f"{name}, {count:,} scans: peak {peak_memory_bytes() / 1e9:.2f} GB", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipes", nargs="*", default=list(RECIPES))
+    parser.add_argument("recipes", nargs="*")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--variants", action="store_true")
     parser.add_argument("--memory", type=int, nargs="*", metavar="SCANS")
     options = parser.parse_args()
     if options.memory is None:
-        compare(options.recipes, options.repeats)
+        names = options.recipes or recipe_names()
+        compare(names, options.repeats, options.seconds, variants=options.variants)
     elif len(options.memory) == 1:
         memory(options.recipes[0], options.memory[0])
     else:
-        for scans in options.memory or [7_000, 70_000]:  # each in a process of its own
-            command = [sys.executable, __file__, options.recipes[0], "--memory", str(scans)]
+        name = options.recipes[0] if options.recipes else Settings().default_recipe
+        for scans in options.memory or [7_023, 70_230]:  # each in a process of its own
+            command = [sys.executable, __file__, name, "--memory", str(scans)]
             subprocess.run(command, check=True)
 
 
