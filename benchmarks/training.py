@@ -11,8 +11,8 @@ With ``--variants`` also ours in half precision and compiled with XLA. All take 
 Scans are synthetic, as JPEGs of 512 px like those of public sets, and repeated until an epoch takes
 ``--seconds``.
 
-With ``--memory`` instead the peak memory of a training of one epoch, validation included, on as many
-scans as named, each in a process of its own.
+With ``--memory`` instead the peak memory of a training of one epoch, validation included, on as
+many scans as named, each in a process of its own.
 """
 
 from __future__ import annotations
