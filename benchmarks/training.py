@@ -100,7 +100,8 @@ def network_of(recipe: Recipe, *, fused: bool, xla: bool = False) -> keras.Model
         network = with_fused_batch_normalization(network)
     compile_phase(network, recipe, recipe.phases[-1])
     if xla:
-        network.compile(network.optimizer, network.loss, jit_compile=True)
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        network.compile(network.optimizer, network.loss, metrics=[accuracy], jit_compile=True)
     return network
 
 
@@ -237,10 +238,11 @@ def main() -> None:
     if options.memory is None:
         names = options.recipes or recipe_names()
         compare(names, options.repeats, options.seconds, variants=options.variants)
-    elif len(options.memory) == 1:
-        memory(options.recipes[0], options.memory[0])
+        return
+    name = options.recipes[0] if options.recipes else Settings().default_recipe
+    if len(options.memory) == 1:
+        memory(name, options.memory[0])
     else:
-        name = options.recipes[0] if options.recipes else Settings().default_recipe
         for scans in options.memory or [7_023, 70_230]:  # each in a process of its own
             command = [sys.executable, __file__, name, "--memory", str(scans)]
             subprocess.run(command, check=True)

@@ -9,4 +9,8 @@ class TumorMLError(Exception):
 
 
 class BrokenTrainingError(TumorMLError):
-    """A recipe's numbers do not work: its loss is not finite, or it wants more memory than is."""
+    """A recipe's numbers do not work: its loss is not finite."""
+
+
+class TooLittleMemoryError(TumorMLError):
+    """A recipe wants more memory than is free; another try, when others have left, may have it."""

@@ -11,10 +11,12 @@ from typing import Any
 import keras  # noqa: TID253
 import numpy as np
 import pytest
+import tensorflow as tf  # noqa: TID253
 
 from tests.training.blobs import blobs, tiny_recipe
-from tumorml.errors import TumorMLError
+from tumorml.errors import TooLittleMemoryError, TumorMLError
 from tumorml.labels import Task
+from tumorml.recipes.networks import build_network
 from tumorml.recipes.recipe import Recipe
 from tumorml.training import compile_phase
 from tumorml.training import fit as fit_module
@@ -214,6 +216,22 @@ def test_half_precision_and_xla_learn_what_the_plain_way_learns(
         for folder in (tmp_path, uninterrupted[1])
     )
     np.testing.assert_allclose(losses, expected, rtol=0.2)
+
+
+def test_xla_is_not_followed_on_a_cpu() -> None:
+    network = build_network(tiny_recipe(xla=True), 2, seed=1)
+    recipe = tiny_recipe(xla=True)
+    compile_phase.compile_phase(network, recipe, recipe.phases[0])
+    assert not network.jit_compile
+
+
+def test_too_little_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+    monkeypatch.setattr(keras.Model, "fit", exhausted)
+    with pytest.raises(TooLittleMemoryError, match="lower its batch_size"):
+        train(tmp_path)
 
 
 def test_loss_scaling_survives_an_interruption(

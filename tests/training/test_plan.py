@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+from hashlib import sha256
+from pathlib import Path
+
 import pytest
 
 from tests.datasets.test_snapshots import four_class_batch
-from tests.rows import Dropped, add_batch, model_row, verdict_row
+from tests.rows import Dropped, add_batch, model_row, run_row, verdict_row
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
-from tumorml.results.session import writing
+from tumorml.recipes.recipe import load_recipe
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Champion, Run
 from tumorml.settings import Settings
+from tumorml.training import step
 from tumorml.training.plan import Plan, plan_run
+from tumorml.training.step import train_run
 
 TASK = Task.FOUR_CLASS
 
@@ -58,3 +66,57 @@ def test_a_recipe_judged_on_this_snapshot_has_nothing_new_to_do(store: Settings)
 def test_an_unknown_recipe_is_named(store: Settings) -> None:
     with pytest.raises(TumorMLError, match="no recipe 'nothing'"):
         plan(store, "one", recipe="nothing")
+
+
+def test_other_weights_in_a_file_are_something_new_and_are_not_trained_from_unplanned(
+    store: Settings, tmp_path: Path
+) -> None:
+    weights, recipe = tmp_path / "of.keras", tmp_path / "mine.toml"
+    text = load_recipe("baseline-cnn").text
+    recipe.write_text(text.replace('weights = "none"', f'weights = "{weights}"'))
+    weights.write_bytes(b"some")
+    first = plan(store, "one", recipe=str(recipe)).run_id
+    assert first is not None
+    with reading(store) as session:
+        assert session.get_one(Run, first).weights_sha256 == sha256(b"some").hexdigest()
+    judge(store, first)
+    assert plan(store, "two", recipe=str(recipe)).run_id is None
+    planned = str(plan(store, "three", recipe=str(recipe), force=True).run_id)
+    weights.write_bytes(b"others")
+    assert plan(store, "two", recipe=str(recipe)).run_id is not None
+    with pytest.raises(TumorMLError, match=f"those of {weights} have"):
+        train_run(store, planned)
+
+
+def test_a_champion_whose_recipe_has_keys_of_another_time_is_not_gone_on_from(
+    store: Settings, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "warm.toml"
+    recipe.write_text(load_recipe("baseline-cnn").varied(warm_start=True).text)
+    snapshot = take_snapshot(store, TASK)
+    with writing(store) as session:
+        session.add(run_row("then", TASK, snapshot, recipe_text="class_weights = true"))
+        session.flush()
+        session.add(model_row("m", "then", TASK))
+        session.flush()
+        session.add(Champion(task=TASK, model_version_id="m", change="force", who="a", why=""))
+    planned = plan(store, "one", recipe=str(recipe)).run_id
+    with reading(store) as session:
+        assert session.get_one(Run, planned).warm_start_id is None
+
+
+def test_a_training_under_airflow_ends_when_it_is_told_to(
+    store: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = []
+
+    def listen(*_: object, **__: object) -> None:
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        raise TumorMLError("that is all")
+
+    monkeypatch.setattr(step, "train_model", listen)
+    before = signal.getsignal(signal.SIGTERM)
+    run_id = plan(store, "one", recipe="baseline-cnn").run_id
+    with pytest.raises(TumorMLError, match="that is all"):
+        train_run(store, str(run_id))
+    assert handlers != [before] and signal.getsignal(signal.SIGTERM) == before

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from tumorml.errors import TumorMLError
+from tumorml.errors import TooLittleMemoryError, TumorMLError
 
 RETRY_WHAT_MAY_PASS: dict[str, Any] = {
     "retries": 3,
@@ -15,10 +15,15 @@ RETRY_WHAT_MAY_PASS: dict[str, Any] = {
     "retry_policy": ExceptionRetryPolicy(
         rules=[
             RetryRule(
+                exception=TooLittleMemoryError,
+                action=RetryAction.RETRY,
+                reason="Whoever has the memory now may have left by then.",
+            ),
+            RetryRule(
                 exception=TumorMLError,
                 action=RetryAction.FAIL,
                 reason="A person has to put this right; trying again would not.",
-            )
+            ),
         ]
     ),
 }

@@ -22,7 +22,7 @@ from tumorml.results.session import reading
 from tumorml.results.tables import Evaluation, ModelVersion, Prediction, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
-from tumorml.training.plan import recipe_of
+from tumorml.training.plan import check_weights, recipe_of
 from tumorml.training.train_model import train_model
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,8 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
     """Train a run again: its recipe, snapshot and seed, on its test scans. Nothing is written.
 
     Raises:
-        TumorMLError: There is no such run, it was never evaluated, or training cannot go on.
+        TumorMLError: There is no such run, it was never evaluated, its weights are
+            others by now, or training cannot go on.
     """
     with reading(settings) as session:
         run = session.get(Run, run_id)
@@ -93,6 +94,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
         raise TumorMLError(f"Run {run_id} is {run.state}: it has no evaluation to agree with.")
     from tumorml.models.artifact import read_description
 
+    check_weights(settings, run)
     differs = _differences(run)
     for difference in differs:
         logger.warning("not as recorded: %s", difference)

@@ -16,7 +16,7 @@ import keras  # noqa: TID253
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.errors import BrokenTrainingError, TumorMLError
+from tumorml.errors import BrokenTrainingError, TooLittleMemoryError, TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.networks import build_network
@@ -80,7 +80,8 @@ def fit(
         The network with its best weights, not compiled.
 
     Raises:
-        BrokenTrainingError: the loss is not finite, or there is too little memory.
+        BrokenTrainingError: the loss is not finite.
+        TooLittleMemoryError: a batch does not fit.
         TumorMLError: the weights do not fit, or the folder holds another training's checkpoint.
         ValueError: the scans are not at the recipe's input size, a label is out of range, or the
             recipe's weights were not given.
@@ -185,9 +186,10 @@ def _run_phase(
                 verbose=0,
             ).history
         except tf.errors.ResourceExhaustedError as error:
-            raise BrokenTrainingError(
-                f"Training {recipe.name} wants more memory than there is: lower its batch_size "
-                f"({recipe.batch_size}) or input_size ({recipe.input_size})."
+            raise TooLittleMemoryError(
+                f"Training {recipe.name} wants more memory than is free: wait until others have "
+                f"left it, or lower its batch_size ({recipe.batch_size}) or input_size "
+                f"({recipe.input_size})."
             ) from error
         record = EpochRecord(
             epoch=epoch,

@@ -185,3 +185,22 @@ def recipe_of(run: Run) -> Recipe:
     """What a run trains: its recipe, as it goes on from other weights where it does."""
     recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
     return recipe.warmed() if run.warm_start_id else recipe
+
+
+def check_weights(settings: Settings, run: Run) -> None:
+    """See to it that a run starts from the weights that it was planned to start from.
+
+    What a file of weights has learnt is known by its checksum alone.
+
+    Raises:
+        TumorMLError: There is another file by now, or none.
+    """
+    if run.warm_start_id is not None:
+        return
+    weights = find_weights(recipe_of(run), settings.weights_folder)
+    found = sha256_of(weights) if weights else None
+    if found != run.weights_sha256:
+        raise TumorMLError(
+            f"Run {run.id} was planned to start from weights of SHA-256 {run.weights_sha256}, and "
+            f"those of {weights} have {found}. Put them back, or retrain anew."
+        )

@@ -6,7 +6,6 @@ import logging
 import platform
 import shutil
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
@@ -18,16 +17,15 @@ from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapsh
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.memory import peak_memory_bytes
-from tumorml.models.files import MODEL_FILE, sha256_of
+from tumorml.models.files import MODEL_FILE
 from tumorml.models.store import put_model
 from tumorml.policy import load_policy
-from tumorml.recipes.pretrained import find_weights
 from tumorml.results.session import alone, reading, writing
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
 from tumorml.training.end_on_sigterm import end_on_sigterm
-from tumorml.training.plan import recipe_of
+from tumorml.training.plan import check_weights, recipe_of
 from tumorml.training.train_model import train_model
 
 if TYPE_CHECKING:
@@ -84,8 +82,7 @@ def _train(settings: Settings, run: Run) -> str:
     recipe = recipe_of(run)
     task = Task(run.task)
     entries = read_snapshot(settings, run.snapshot_id)
-    if run.warm_start_id is None:
-        _check_weights(run, find_weights(recipe, settings.weights_folder))
+    check_weights(settings, run)
     _check_leaks(settings, run, entries)
     _set_run(
         settings,
@@ -173,20 +170,6 @@ def _train(settings: Settings, run: Run) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     logger.info("run %s left model version %s", run.id, stored.id)
     return stored.id
-
-
-def _check_weights(run: Run, weights: Path | None) -> None:
-    """What a file of weights has learnt is looked up by the checksum that the run was planned with.
-
-    Raises:
-        TumorMLError: It is another file by now.
-    """
-    found = sha256_of(weights) if weights else None
-    if found != run.weights_sha256:
-        raise TumorMLError(
-            f"Run {run.id} was planned to start from weights of SHA-256 {run.weights_sha256}, "
-            f"and those of {weights} have {found}. Retrain anew."
-        )
 
 
 def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> None:

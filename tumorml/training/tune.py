@@ -22,6 +22,8 @@ from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
 from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import LABELS, Task
+from tumorml.models.files import sha256_of
+from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe
 from tumorml.results.session import alone, writer_url
 from tumorml.settings import Settings
@@ -68,9 +70,9 @@ def tune_recipe(
 ) -> Tuned:
     """Try variants of a recipe until the study has so many trials.
 
-    The study is that of the recipe, the epochs, the task, the snapshot and the seed. A trial that
-    was interrupted is tried again first, from its last finished epoch. Variants that are clearly
-    behind are given up early.
+    The study is that of the recipe, its weights, the epochs, the task, the snapshot and the seed.
+    A trial that was interrupted is tried again first, from its last finished epoch. Variants that
+    are clearly behind are given up early.
 
     Args:
         settings: Where.
@@ -88,7 +90,9 @@ def tune_recipe(
     import optuna
 
     tried = recipe if epochs is None else recipe.with_epochs(epochs)
-    name = f"{recipe.name} {tried.digest[:8]} {task} {snapshot_id} seed {seed}"
+    weights = find_weights(recipe, settings.weights_folder)
+    start = sha256_of(weights)[:8] if weights else "random"
+    name = f"{recipe.name} {tried.digest[:8]} from {start}, {task} {snapshot_id} seed {seed}"
     entries = read_snapshot(settings, snapshot_id)
     check_no_leak(entries)
     entries = [entry for entry in entries if entry.split != "test"]
