@@ -146,11 +146,6 @@ def test_weights_can_come_from_a_saved_network_of_other_classes(name: str, tmp_p
     assert_same_backbone(network, source)
 
 
-def test_a_network_without_published_weights_takes_none(tmp_path: Path) -> None:
-    with pytest.raises(TumorMLError, match="baseline-cnn has no published weights"):
-        build_network(small("baseline-cnn"), 4, seed=1, weights=tmp_path / "some.h5")
-
-
 def test_precision_is_the_networks_own_and_logits_and_weights_stay_float32() -> None:
     network = build_network(small("baseline-cnn", precision="mixed_bfloat16"), 4, seed=1)
     assert network.get_layer("conv_1").compute_dtype == "bfloat16"

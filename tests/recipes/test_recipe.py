@@ -68,6 +68,14 @@ def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
         recipe_from_text(text)
 
 
+def test_a_network_without_published_weights_takes_only_what_was_saved_of_it() -> None:
+    text = load_recipe("baseline-cnn").text
+    for weights, reason in (("imagenet", "no ImageNet weights"), ("a.h5", "no published weights")):
+        with pytest.raises(TumorMLError, match=reason):
+            recipe_from_text(text.replace('"none"', f'"{weights}"'))
+    assert recipe_from_text(text.replace('"none"', '"a.keras"')).weights == "a.keras"
+
+
 def test_a_missing_key_is_named() -> None:
     text = load_recipe("baseline-cnn").text.replace("input_size = 128\n", "")
     with pytest.raises(TumorMLError, match="input_size: this key is missing"):
