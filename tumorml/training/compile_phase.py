@@ -9,6 +9,7 @@ import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.networks.head import head_layers
 from tumorml.recipes.recipe import Optimizer, Phase, Recipe
+from tumorml.training.fused_adam import FusedAdam, FusedAdamW
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def _xla_helps() -> bool:
 
 def _optimizer(options: Optimizer) -> keras.optimizers.Optimizer:
     if options.name == "adam":
-        return keras.optimizers.Adam()
-    optimizer = keras.optimizers.AdamW(weight_decay=options.weight_decay)
+        return FusedAdam()
+    optimizer = FusedAdamW(weight_decay=options.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer

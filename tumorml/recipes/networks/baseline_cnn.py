@@ -11,7 +11,7 @@ from tumorml.recipes.networks.head import classifier, regularizer
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
 
-_FILTERS = (16, 32, 64, 64)
+_FILTERS = (8, 16, 32, 64)
 
 
 def build(recipe: Recipe, class_count: int) -> keras.Model:

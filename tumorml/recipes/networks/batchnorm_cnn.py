@@ -11,7 +11,7 @@ from tumorml.recipes.networks.head import classifier, regularizer
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
 
-_FILTERS = (32, 64, 128)
+_FILTERS = (8, 16, 32)
 
 # Keras's 0.99 follows a new set of scans through hundreds of steps; early epochs would be judged on
 # statistics that belong to random weights.

@@ -15,7 +15,7 @@ _FILTERS = (8, 16, 32)
 
 
 def build(recipe: Recipe, class_count: int) -> keras.Model:
-    """Three 5x5 convolutions of 8, 16 and 32 maps with 2x2 pooling, averaged for the head."""
+    """Three 3x3 convolutions of 8, 16 and 32 maps with 2x2 pooling, averaged for the head."""
     inputs = keras.Input((recipe.input_size, recipe.input_size, 1), name="scan")
     x = keras.layers.Rescaling(1.0 / 255.0, name="to_unit_range")(inputs)
     for number, filters in enumerate(_FILTERS, start=1):
@@ -23,7 +23,7 @@ def build(recipe: Recipe, class_count: int) -> keras.Model:
             x = keras.layers.MaxPooling2D(2, name=f"pool_{number - 1}")(x)
         x = keras.layers.Conv2D(
             filters,
-            5,
+            3,
             padding="same",
             kernel_initializer="he_uniform",
             kernel_regularizer=regularizer(recipe),
