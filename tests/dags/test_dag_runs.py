@@ -16,7 +16,9 @@ from sqlalchemy import text
 from tests.dags.conftest import Airflow
 from tumorml.demo.drop import write_demo_drop
 from tumorml.evaluation.reproduce import reproduce_run
+from tumorml.labels import LABELS, Task
 from tumorml.objects import object_store
+from tumorml.recipes.recipe import load_recipe, recipe_names
 from tumorml.results.session import reading
 from tumorml.scans.drops import put_drop
 
@@ -191,6 +193,30 @@ def test_a_run_goes_on_from_the_champion_and_its_answers_say_so(
     )
     assert traced == [(champion,)]
     assert reproduce_run(first_champion.settings, run_id).agrees
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_trains_for_both_tasks(
+    name: str, task: Task, first_champion: Airflow, tmp_path: Path
+) -> None:
+    recipe = load_recipe(name)
+    recipe = recipe.with_epochs(len(recipe.phases)).varied(input_size=64, weights="none")
+    (tmp_path / "small.toml").write_text(recipe.text)
+    states = first_champion.run(
+        "retrain_champion", f"{name}-{task}", task=task, recipe=str(tmp_path / "small.toml")
+    )
+    assert states["run"] == "success", states
+    (trained,) = rows(
+        first_champion,
+        "select (select count(*) from epoch p where p.run_id = r.id) as epochs, m.labels, "
+        "(select count(*) from prediction p where p.model_version_id = m.id) as predictions, "
+        "(select count(*) from artifact a where a.run_id = r.id and kind = 'heatmap') as heatmaps "
+        "from run r join model_version m on m.run_id = r.id "
+        f"where r.recipe = '{name}' and r.task = '{task}' and r.epochs = {recipe.epochs}",
+    )
+    assert (trained.epochs, trained.labels) == (recipe.epochs, list(LABELS[task]))
+    assert trained.predictions > 20 and trained.heatmaps > 0
 
 
 def test_unlabelled_scans_are_scored_once(first_champion: Airflow, tmp_path: Path) -> None:
