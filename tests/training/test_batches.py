@@ -149,3 +149,22 @@ def test_arrays_that_are_no_labelled_images_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"must be|no scan"):
         LabelledImages(images, labels)
+
+
+def test_mixup_blends_pairs_of_scans_and_their_labels_alike() -> None:
+    labels = np.arange(64) % 4
+    images = np.broadcast_to((labels * 60)[:, None, None], (64, 32, 32)).astype(np.uint8)
+    found = training_batches(
+        LabelledImages(images, labels),
+        4,
+        batch_size=64,
+        augmentation=Augmentation(mixup=0.4),
+        class_balance="none",
+        seed=1,
+        epoch=1,
+    )
+    ((scans, answers, weights),) = list(found.as_numpy_iterator())
+    np.testing.assert_allclose(scans[:, 0, 0, 0], answers @ (np.arange(4) * 60), atol=1e-3)
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(weights, 1, atol=1e-6)
+    assert (answers.max(axis=1) >= 0.5).all() and (answers.max(axis=1) < 0.99).any()

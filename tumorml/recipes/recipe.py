@@ -49,6 +49,9 @@ class Augmentation(_Part):
     brightness: ShareBelowOne = Field(0.0, description="Add at most this share of 255.")
     contrast: ShareBelowOne = Field(0.0, description="Contrast factor in 1 +- contrast.")
     shear_degrees: float = Field(0.0, ge=0.0, le=60.0, description="Slant by at most this.")
+    mixup: NonNegativeFloat = Field(
+        0.0, description="Blend pairs of scans and their labels by a share from Beta(mixup, mixup)."
+    )
 
     @property
     def moves(self) -> bool:

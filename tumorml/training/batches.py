@@ -81,9 +81,12 @@ def training_batches(
     batch_weights = weights[data.labels][indices]
 
     def read(step: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-        chosen, target, weight = batch
-        images = _read_images(data, chosen, batch_size)
-        return augment(images, augmentation, tf.stack([variation_seed, step])), target, weight
+        chosen, *answers = batch
+        seed_of_step = tf.stack([variation_seed, step])
+        images = augment(_read_images(data, chosen, batch_size), augmentation, seed_of_step)
+        if augmentation.mixup:
+            return blend((images, *answers), augmentation.mixup, seed_of_step)
+        return images, *answers
 
     batches = tf.data.Dataset.from_tensor_slices((indices, batch_targets, batch_weights))
     return batches.enumerate().map(read, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
@@ -138,6 +141,26 @@ def augment(images: tf.Tensor, augmentation: Augmentation, seed: Any) -> tf.Tens
     if augmentation.brightness:
         images = images + _each(brightness * augmentation.brightness * 255.0)
     return tf.clip_by_value(images, 0.0, 255.0)
+
+
+def blend(parts: tuple[tf.Tensor, ...], alpha: float, seed: Any) -> tuple[tf.Tensor, ...]:
+    """Mixup (Zhang et al. 2018): each scan, target and weight mixed with its neighbour's.
+
+    Args:
+        parts: float32 `[n, ...]` each.
+        alpha: of the Beta distribution of the shares; the larger share is the scan's own.
+        seed: integers `[2]`; the same seed gives the same shares.
+    """
+    count = tf.shape(parts[0])[0]
+    first, second = tf.unstack(tf.random.stateless_gamma([2, count], seed, alpha))
+    share = tf.math.divide_no_nan(first, first + second)
+    share = tf.maximum(share, 1.0 - share)
+
+    def mixed(part: tf.Tensor) -> tf.Tensor:
+        own = tf.reshape(share, [-1] + [1] * (len(part.shape) - 1))
+        return own * part + (1.0 - own) * tf.roll(part, 1, axis=0)
+
+    return tuple(mixed(part) for part in parts)
 
 
 def _each(values: tf.Tensor) -> tf.Tensor:
