@@ -8,8 +8,8 @@ ours   batches from the pixel cache, varied in the graph
 bound  the same compiled step on one batch that lies in memory
 
 With ``--variants`` also ours in half precision and compiled with XLA. All take turns; medians.
-Scans are synthetic, as JPEGs of 512 px like those of public sets, and repeated until an epoch takes
-``--seconds``.
+Scans are the JPEGs of a folder (``--images``) or synthetic ones of 512 px, as public sets have, and
+repeated until an epoch takes ``--seconds``.
 
 With ``--memory`` instead the peak memory of a training of one epoch, validation included, on as
 many scans as named, each in a process of its own.
@@ -33,6 +33,7 @@ import keras  # noqa: TID253
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: TID253
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
@@ -56,13 +57,16 @@ JPEG_SIDE = 512
 CLASSES = 4
 
 
-def write_scans(folder: Path) -> list[Path]:
-    """Some synthetic scans as JPEGs."""
+def write_scans(folder: Path, images: Path | None = None) -> list[Path]:
+    """The JPEGs of a folder, shuffled; or some synthetic ones."""
+    if images is not None:
+        found = sorted(path.resolve() for path in images.rglob("*.jpg"))
+        return [found[index] for index in np.random.default_rng(1).permutation(len(found))]
     drop = folder / "drop"
     write_demo_drop(drop, patients_per_label=16, slices_per_patient=6)
     written = []
     for path in sorted((drop / "images").rglob("*.png")):
-        scan = fit_to_square(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), JPEG_SIDE)
+        scan = fit_to_square(np.asarray(Image.open(path).convert("L")), JPEG_SIDE)
         written.append(path.with_suffix(".jpg"))
         cv2.imwrite(str(written[-1]), scan)
     return written
@@ -73,7 +77,7 @@ def write_folders(scans: list[Path], folder: Path, count: int) -> None:
     for number, scan in zip(range(count), cycle(scans), strict=False):
         path = folder / f"class-{number % CLASSES}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.hardlink_to(scan)
+        path.symlink_to(scan)
 
 
 def store(scans: list[Path], home: Path, count: int) -> list[str]:
@@ -83,7 +87,7 @@ def store(scans: list[Path], home: Path, count: int) -> list[str]:
         path = home / "objects" / scan_key(scan_id)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.hardlink_to(scan)
+            path.symlink_to(scan)
     return ids
 
 
@@ -169,13 +173,16 @@ def seconds_of(run: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def compare(names: list[str], repeats: int, seconds: float, *, variants: bool) -> None:
+def compare(
+    names: list[str], images: Path | None, repeats: int, seconds: float, *, variants: bool
+) -> None:
     """Print images per second of all ways."""
     table = Table("recipe", "scans an epoch", "way", "images/s", "of usual", "of bound")
     for name in names:
         recipe = load_recipe(name).model_copy(update={"weights": "none"})
         with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
-            scans, home, size = write_scans(Path(root)), Path(root) / "home", recipe.input_size
+            scans, home = write_scans(Path(root), images), Path(root) / "home"
+            size = recipe.input_size
             few = 4 * recipe.batch_size
             step = bound(recipe, cached(store(scans, home, few), home, size))
             step()  # compiles
@@ -230,14 +237,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipes", nargs="*")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--images", type=Path, help="a folder of JPEGs")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=2.5, help="of an epoch at the bound")
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--memory", type=int, nargs="*", metavar="SCANS")
     options = parser.parse_args()
     if options.memory is None:
         names = options.recipes or recipe_names()
-        compare(names, options.repeats, options.seconds, variants=options.variants)
+        compare(names, options.images, options.repeats, options.seconds, variants=options.variants)
         return
     name = options.recipes[0] if options.recipes else Settings().default_recipe
     if len(options.memory) == 1:

@@ -195,6 +195,7 @@ def test_a_run_goes_on_from_the_champion_and_its_answers_say_so(
     assert reproduce_run(first_champion.settings, run_id).agrees
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_trains_for_both_tasks(

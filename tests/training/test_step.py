@@ -1,4 +1,4 @@
-"""A run that is killed, and run again, from the command line."""
+"""Runs without Airflow: of every recipe, and one that is killed and run again."""
 
 from __future__ import annotations
 
@@ -14,15 +14,54 @@ from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.demo.drop import write_demo_drop
-from tumorml.labels import Task
+from tumorml.evaluation.step import evaluate_run
+from tumorml.explain.step import explain_run
+from tumorml.labels import LABELS, Task
+from tumorml.recipes.recipe import load_recipe, recipe_names
 from tumorml.results.session import reading
 from tumorml.scans.claim import claim_drops
 from tumorml.scans.drops import put_drop
 from tumorml.scans.ingest import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training.plan import plan_run
+from tumorml.training.step import train_run
 
 DAG_TESTS = PROJECT_ROOT / "tests" / "dags"
+
+
+def take_in_demo(settings: Settings, folder: Path) -> None:
+    write_demo_drop(folder, slices_per_patient=2)
+    put_drop(settings, folder, "drop")
+    for batch_id in claim_drops(settings):
+        ingest_batch(settings, batch_id)
+
+
+@pytest.mark.parametrize("task", Task)
+def test_every_recipe_runs_for_both_tasks(task: Task, settings: Settings, tmp_path: Path) -> None:
+    take_in_demo(settings, tmp_path / "drop")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        small = recipe.with_epochs(len(recipe.phases)).varied(input_size=64, weights="none")
+        path = tmp_path / f"{name}.toml"
+        path.write_text(small.text)
+        snapshot_id = take_snapshot(settings, task)
+        plan = plan_run(settings, snapshot_id, task=task, trigger="test", recipe=str(path))
+        assert plan.run_id is not None
+        train_run(settings, plan.run_id)
+        evaluate_run(settings, plan.run_id)
+        explain_run(settings, plan.run_id)
+    with reading(settings) as session:
+        found = session.execute(
+            text(
+                "select r.recipe, r.epochs = (select count(*) from epoch p where p.run_id = r.id), "
+                "m.labels, (select count(*) from prediction p where p.model_version_id = m.id) - "
+                "(select count(*) from snapshot_scan s where s.snapshot_id = r.snapshot_id "
+                "and split = 'test'), exists (select from artifact a where a.run_id = r.id "
+                "and kind = 'heatmap') "
+                "from run r join model_version m on m.run_id = r.id order by 1"
+            )
+        ).all()
+    assert found == [(name, True, list(LABELS[task]), 0, True) for name in recipe_names()]
 
 
 @pytest.mark.slow
@@ -35,10 +74,7 @@ def test_a_run_killed_again_and_again_ends_with_each_epoch_once(
             "promotion_policy": DAG_TESTS / "lenient.toml",
         }
     )
-    write_demo_drop(tmp_path / "drop", slices_per_patient=2)
-    put_drop(settings, tmp_path / "drop", "drop")
-    for batch_id in claim_drops(settings):
-        ingest_batch(settings, batch_id)
+    take_in_demo(settings, tmp_path / "drop")
     snapshot_id = take_snapshot(settings, Task.FOUR_CLASS)
     run_id = plan_run(settings, snapshot_id, task=Task.FOUR_CLASS, trigger="test").run_id
     environment = {
