@@ -48,6 +48,19 @@ def test_the_default_network_survives_saving(tmp_path: Path) -> None:
     )
 
 
+def test_a_mirror_image_gets_the_same_answer_where_both_are_asked(tmp_path: Path) -> None:
+    recipe = tiny_recipe().varied(test_time_flip=True)
+    save_model(network(Task.FOUR_CLASS), tmp_path, task=Task.FOUR_CLASS, recipe=recipe)
+    loaded = load_predictor(tmp_path)
+    np.testing.assert_allclose(loaded.logits(IMAGES), loaded.logits(IMAGES[:, :, ::-1]), atol=1e-5)
+    once = Predictor(loaded.model, Task.FOUR_CLASS)
+    np.testing.assert_allclose(
+        loaded.logits(IMAGES),
+        (once.logits(IMAGES) + once.logits(IMAGES[:, :, ::-1])) / 2,
+        atol=1e-5,
+    )
+
+
 @pytest.mark.parametrize("task", list(Task))
 def test_probabilities_are_float32_rows_that_sum_to_one_whatever_the_batch_size(
     task: Task,

@@ -23,7 +23,8 @@ def heatmaps(
 ) -> np.ndarray:
     """The evidence for one class of each scan.
 
-    The network runs forward to `features` once; only the head behind it runs backward.
+    The network runs forward to `features` once; only the head behind it runs backward. Where the
+    predictor answers for a scan and its mirror image, the map is of both.
 
     Args:
         predictor: its model has a layer `features`, as every packaged network has.
@@ -71,7 +72,15 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
         ]
     )
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        features = trunk(tf.cast(images, tf.float32)[..., None], training=False)
+        scans = tf.cast(images, tf.float32)[..., None]
+        maps = evidence(scans, classes)
+        if predictor.test_time_flip:
+            maps += tf.reverse(evidence(tf.reverse(scans, [2]), classes), [2])
+        maps = tf.image.resize(tf.nn.relu(maps), [side, side], method="bilinear")[..., 0]
+        return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=[1, 2], keepdims=True))
+
+    def evidence(scans: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        features = trunk(scans, training=False)
         with tf.GradientTape() as tape:
             tape.watch(features)
             logits = head(features, training=False)
@@ -80,8 +89,6 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
             else:
                 score = tf.gather(logits, classes, batch_dims=1)
         weights = tf.reduce_mean(tape.gradient(score, features), axis=[1, 2], keepdims=True)
-        maps = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
-        maps = tf.image.resize(maps, [side, side], method="bilinear")[..., 0]
-        return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=[1, 2], keepdims=True))
+        return tf.reduce_sum(weights * features, axis=-1, keepdims=True)
 
     return lambda images, classes: explain(images, classes).numpy()

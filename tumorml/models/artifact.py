@@ -39,6 +39,7 @@ class ModelDescription(BaseModel):
         preprocessing: the name of what turns a scan into the network's input.
         temperature: what logits are divided by; fitted on validation.
         operating_point: of a binary model, the least probability of ``tumor`` that is called one.
+        test_time_flip: whether it answers with the mean logits of a scan and of its mirror image.
         golden: by scan id, the probabilities that the model gave when it was trained.
         saved_at: when, in UTC.
         details: whatever the run adds, such as its id, its snapshot and its seed.
@@ -58,6 +59,7 @@ class ModelDescription(BaseModel):
     preprocessing: str = "fit-to-square, bilinear"
     temperature: float = 1.0
     operating_point: float | None = None
+    test_time_flip: bool = False
     golden: dict[str, list[float]] = {}
     saved_at: datetime
     details: dict[str, Any]
@@ -106,6 +108,7 @@ def save_model(
         preprocessing=PREPROCESSING,
         temperature=calibration.temperature,
         operating_point=calibration.operating_point,
+        test_time_flip=recipe.test_time_flip,
         golden=golden or {},
         saved_at=datetime.now(UTC),
         details=details or {},
@@ -167,4 +170,5 @@ def load_predictor(folder: Path) -> Predictor:
         model,
         description.task,
         Calibration(description.temperature, description.operating_point),
+        test_time_flip=description.test_time_flip,
     )

@@ -25,13 +25,19 @@ class Predictor:
         labels: the task's labels, in class order.
         input_size: the side S of its square input, in pixels.
         calibration: its temperature and, where binary, its operating point.
+        test_time_flip: whether it answers with the mean logits of a scan and of its mirror image.
 
     Raises:
         ValueError: the model's output does not fit the task.
     """
 
     def __init__(
-        self, model: keras.Model, task: Task, calibration: Calibration | None = None
+        self,
+        model: keras.Model,
+        task: Task,
+        calibration: Calibration | None = None,
+        *,
+        test_time_flip: bool = False,
     ) -> None:
         import tensorflow as tf
 
@@ -40,20 +46,28 @@ class Predictor:
         self.model = model
         self.task = task
         self.calibration = calibration or Calibration()
+        self.test_time_flip = test_time_flip
         self.labels = LABELS[task]
         self.input_size = int(model.input_shape[1])
         outputs = 1 if len(self.labels) == 2 else len(self.labels)
         if model.output_shape[-1] != outputs:
             raise ValueError(f"{task} needs {outputs} logits, not {model.output_shape[-1]}")
         side = self.input_size
+
+        def forward(images: tf.Tensor) -> tf.Tensor:
+            scans = tf.cast(images, tf.float32)[..., None]
+            logits = model(scans, training=False)
+            if test_time_flip:
+                logits = (logits + model(tf.reverse(scans, [2]), training=False)) / 2.0
+            return logits
+
         # One trace for every batch size, and safe to call from several threads.
         self._forward = tf.function(
-            lambda images: model(tf.cast(images, tf.float32)[..., None], training=False),
-            input_signature=[tf.TensorSpec([None, side, side], tf.uint8)],
+            forward, input_signature=[tf.TensorSpec([None, side, side], tf.uint8)]
         )
 
     def logits(self, images: NDArray[np.uint8] | CachedPixels, batch_size: int = 64) -> np.ndarray:
-        """The network's raw answers.
+        """The network's raw answers, the mean of two with `test_time_flip`.
 
         Args:
             images: uint8 `[n, S, S]`, as `fit_to_square` makes them; n may be 0.

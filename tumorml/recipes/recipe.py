@@ -139,6 +139,9 @@ class Recipe(_Part):
         "adapt", description="Keep: pretrained statistics stay as they are while fine-tuning."
     )
     augmentation: Augmentation = Augmentation()
+    test_time_flip: bool = Field(
+        False, description="Answer with the mean logits of a scan and of its mirror image."
+    )
     optimizer: Optimizer = Optimizer()
     early_stopping_patience: PositiveInt | None = Field(
         None, description="Epochs without a better validation loss that end the last phase."

@@ -88,12 +88,12 @@ def train_model(
         initial_weights=checkpoints / "warm-start" / MODEL_FILE if warm_start_id else None,
     )
     calibration = calibrate(
-        Predictor(model, task).logits(validation.images),
+        Predictor(model, task, test_time_flip=recipe.test_time_flip).logits(validation.images),
         validation.labels,
         task,
         min_sensitivity=min_sensitivity,
     )
-    predictor = Predictor(model, task, calibration)
+    predictor = Predictor(model, task, calibration, test_time_flip=recipe.test_time_flip)
     return Trained(predictor, _golden(predictor, validation))
 
 
