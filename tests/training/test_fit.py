@@ -107,14 +107,14 @@ if sys.argv[2] == "write":
     checkpoint._save_arrays = save
 else:
     from tumorml.training import batches
-    original = batches._read_images
+    original = batches._read
     import tensorflow as tf
     def read(data, chosen, count):
         images = original(data, chosen, count)
         if count and len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
             tf.numpy_function(lambda rows: die() if rows[0] else None, [chosen], [])
         return images
-    batches._read_images = read
+    batches._read = read
 train(Path(sys.argv[1]))
 """
 
@@ -143,12 +143,12 @@ import signal
 import tensorflow as tf
 
 signal.signal(signal.SIGTERM, lambda *_: None)  # as Airflow's task runner has one
-original = batches._read_images
+original = batches._read
 def read(data, chosen, count):
     if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
         tf.py_function(lambda: print("in the third epoch", flush=True) or time.sleep(1), [], [])
     return original(data, chosen, count)
-batches._read_images = read
+batches._read = read
 with end_on_sigterm():
     train(Path(sys.argv[1]))
 """
