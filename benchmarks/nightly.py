@@ -79,7 +79,9 @@ def night(settings: Settings, trigger: str, recipe: Recipe) -> None:
     train_run(settings, run_id)
     evaluate_run(settings, run_id)
     if trigger == "champion":
-        print(promote(settings, judge_run(settings, run_id), who="benchmark"))
+        outcome = promote(settings, judge_run(settings, run_id), who="benchmark")
+        if outcome != "promoted":
+            raise SystemExit(f"The first model was {outcome}: there is no champion to go on from.")
 
 
 def main() -> None:
