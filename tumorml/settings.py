@@ -6,7 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -69,8 +76,10 @@ class Settings(BaseSettings):
 
     validation_share: Share = Field(0.15, description="Share of groups drawn for validation.")
     test_share: Share = Field(0.20, description="Share of groups drawn for the test set.")
-    min_training_scans_per_label: PositiveInt = Field(
-        8, description="Least training scans of each label before a run starts."
+    min_training_scans_per_label: NonNegativeInt = Field(
+        8,
+        description="Least training scans of each label before a run starts; with 0 a label may "
+        "be missing, as in a set of tumours only.",
     )
     heatmaps_per_label: PositiveInt = Field(
         8, description="Heatmaps kept of rightly classified test scans, for each label."

@@ -109,3 +109,17 @@ def test_a_group_on_two_sides_is_refused() -> None:
                 SnapshotEntry("b", "glioma", "test", "g1"),
             ]
         )
+
+
+def test_a_set_of_tumours_only_may_be_told_apart_and_one_label_alone_may_not(
+    settings: Settings,
+) -> None:
+    add_batch(settings, "b1", [d for d in four_class_batch() if d.label == "glioma"])
+    with pytest.raises(TumorMLError, match="Too few training scans"):
+        take_snapshot(settings, Task.FOUR_CLASS)
+    settings = settings.model_copy(update={"min_training_scans_per_label": 0})
+    with pytest.raises(TumorMLError, match="one label, glioma: there is nothing to tell apart"):
+        take_snapshot(settings, Task.FOUR_CLASS)
+    add_batch(settings, "b2", [d for d in four_class_batch() if d.label != "no_tumor"])
+    labels = {e.label for e in read_snapshot(settings, take_snapshot(settings, Task.FOUR_CLASS))}
+    assert labels == {"glioma", "meningioma", "pituitary"}

@@ -199,6 +199,11 @@ def _check_counts(settings: Settings, task: Task, entries: list[SnapshotEntry]) 
             f"Too few training scans for the task {task}: {short}, at least {least} of each label "
             "are needed. Drop more labelled scans into the inbox."
         )
+    if len(training) < 2:
+        raise TumorMLError(
+            f"All training scans of the task {task} have one label, {', '.join(training) or 'none'}"
+            ": there is nothing to tell apart. Drop scans of another label into the inbox."
+        )
     if not any(e.split == "validation" for e in entries):
         raise TumorMLError(
             f"No scan of the task {task} was drawn for validation; drop more labelled scans."
