@@ -2,8 +2,8 @@
 
 Takes a set (a folder, zip or tar that is labelled by folders) but for ``--new`` of its files into a
 home of its own, trains a first champion, takes in the rest, and trains the recipe twice: from
-scratch, and with ``warm_start``. Prints seconds and test metrics of the three. It can be stopped:
-the same command goes on.
+scratch, and with ``warm_start``. Prints seconds and test metrics of the three; the champion's test
+set is that of the day before. It can be stopped: the same command goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from recipes import take_in
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
@@ -27,9 +28,6 @@ from tumorml.recipes.recipe import Phase, Recipe, load_recipe
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import reading
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
 from tumorml.settings import Settings
 from tumorml.training.plan import plan_run
 from tumorml.training.step import train_run
@@ -48,24 +46,19 @@ RESULTS = text("""
 
 def write_drops(path: Path, folder: Path, new: int) -> None:
     """All files but some, and those, as two drops."""
+    part = folder.with_name("part")
+    shutil.rmtree(part, ignore_errors=True)
     if path.is_file():
-        shutil.unpack_archive(path, folder / "all")
+        shutil.unpack_archive(path, part / "all")
     else:
-        shutil.copytree(path, folder / "all")
-    files = sorted(file for file in (folder / "all").rglob("*") if file.suffix.lower() in IMAGES)
+        shutil.copytree(path, part / "all")
+    files = sorted(file for file in (part / "all").rglob("*") if file.suffix.lower() in IMAGES)
     chosen = set(np.random.default_rng(1).permutation(len(files))[:new].tolist())
     for number, file in enumerate(files):
-        drop = folder / ("new" if number in chosen else "old")
-        target = drop / file.relative_to(folder / "all")
+        target = part / ("new" if number in chosen else "old") / file.relative_to(part / "all")
         target.parent.mkdir(parents=True, exist_ok=True)
         file.rename(target)
-
-
-def take_in(settings: Settings, drop: Path) -> None:
-    """Take a drop into the store."""
-    put_drop(settings, drop, drop.name)
-    for batch_id in claim_drops(settings):
-        ingest_batch(settings, batch_id)
+    part.rename(folder)
 
 
 def night(settings: Settings, trigger: str, recipe: Recipe) -> None:

@@ -56,13 +56,21 @@ def take_in(settings: Settings, path: Path) -> None:
 
 
 def trainable(settings: Settings, name: str) -> str:
-    """The recipe's name, or the path of a copy that starts from random weights."""
+    """The recipe's name, or the path of a copy that starts from random weights.
+
+    Raises:
+        TumorMLError: the file of its weights is not the published one.
+    """
     recipe = load_recipe(name)
     try:
         find_weights(recipe, settings.weights_folder)
-    except TumorMLError:
+    except TumorMLError as error:
+        if "is not on this machine" not in str(error):
+            raise
         path = settings.home / f"{recipe.name}.toml"
-        path.write_text(recipe.varied(weights="none").text, encoding="utf-8")
+        # There are no statistics to keep, either.
+        random = recipe.varied(weights="none", batch_normalization="adapt")
+        path.write_text(random.text, encoding="utf-8")
         return str(path)
     return name
 

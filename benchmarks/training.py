@@ -4,7 +4,7 @@ The same network, batch size, optimiser and augmentation, one epoch at a time, i
 
 usual  ``ImageDataGenerator.flow_from_directory``: every JPEG decoded, resized and varied by Python
        in every epoch; without the changes of brightness and contrast, in which it would be slower
-ours   batches from the pixel cache, varied in the graph
+ours   batches from the pixel cache, varied batch by batch
 bound  the same compiled step on one batch that lies in memory
 
 With ``--variants`` also ours in half precision and compiled with XLA. All take turns; medians.

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     weights_folder: Path | None = Field(
         None, description="Where published weights lie that no wheel carries."
     )
-    seed: int = Field(20_261_101, description="Seed of training when a run names none.")
+    seed: NonNegativeInt = Field(20_261_101, description="Seed of training when a run names none.")
     promotion_policy: Path = Field(
         PROJECT_ROOT / "promotion.toml", description="The policy that every verdict follows."
     )

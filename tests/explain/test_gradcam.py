@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import keras  # noqa: TID253
@@ -105,6 +107,25 @@ def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> Non
     # A map without evidence stays all zero.
     highest = np.maximum(resized.max((1, 2), keepdims=True), 1e-12)
     np.testing.assert_allclose(maps, resized / highest, atol=1e-3)
+
+
+def test_a_predictor_that_looks_at_the_mirror_image_too_has_a_map_of_both() -> None:
+    model = build_network(tiny_recipe(), 2, seed=1)
+    images, classes = blobs(4, 32, seed=7)[0].images, np.array([0, 1, 0, 1])
+    predictor = Predictor(model, Task.BINARY, test_time_flip=True)
+    maps = heatmaps(predictor, images, classes)
+    mirrored = heatmaps(predictor, images[:, :, ::-1], classes)
+    np.testing.assert_allclose(maps, mirrored[:, :, ::-1], atol=1e-5)
+    assert np.abs(maps - heatmaps(Predictor(model, Task.BINARY), images, classes)).max() > 0.01
+
+
+def test_explaining_holds_no_predictor() -> None:
+    predictor = Predictor(build_network(tiny_recipe(), 2, seed=1), Task.BINARY)
+    heatmaps(predictor, blobs(2, 32, seed=7)[0].images, np.array([0, 1]))
+    alive = weakref.ref(predictor)
+    del predictor
+    gc.collect()
+    assert alive() is None
 
 
 @pytest.mark.parametrize("classes", [[0], [0, 2], [0, -1]])

@@ -48,6 +48,15 @@ def test_the_default_network_survives_saving(tmp_path: Path) -> None:
     )
 
 
+def test_a_description_of_before_a_key_was_known_is_read(tmp_path: Path) -> None:
+    save_model(network(Task.BINARY), tmp_path, task=Task.BINARY, recipe=tiny_recipe())
+    path = tmp_path / "model.json"
+    fields = json.loads(path.read_text())
+    del fields["test_time_flip"]
+    path.write_text(json.dumps(fields))
+    assert not load_predictor(tmp_path).test_time_flip
+
+
 def test_a_mirror_image_gets_the_same_answer_where_both_are_asked(tmp_path: Path) -> None:
     recipe = tiny_recipe().varied(test_time_flip=True)
     save_model(network(Task.FOUR_CLASS), tmp_path, task=Task.FOUR_CLASS, recipe=recipe)

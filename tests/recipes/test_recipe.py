@@ -111,3 +111,22 @@ def test_the_epochs_that_a_recipe_has_already_leave_it_as_it_is() -> None:
 def test_no_epochs_are_refused() -> None:
     with pytest.raises(TumorMLError, match="at least 1"):
         load_recipe("baseline-cnn").with_epochs(0)
+
+
+def test_a_warm_up_longer_than_its_phase_is_refused() -> None:
+    text = load_recipe("efficientnet-lite0").text.replace(
+        "warmup_epochs = 1.0", "warmup_epochs = 50"
+    )
+    with pytest.raises(TumorMLError, match="warmup_epochs is 50, more than the phase's 13"):
+        recipe_from_text(text)
+
+
+def test_random_weights_have_no_statistics_to_keep() -> None:
+    text = load_recipe("efficientnetb0").text.replace('weights = "imagenet"', 'weights = "none"')
+    with pytest.raises(TumorMLError, match='give "adapt"'):
+        recipe_from_text(text)
+
+
+def test_any_description_can_be_rendered() -> None:
+    recipe = load_recipe("baseline-cnn").varied(description='a "brain" \U0001f9e0 \x7f \\ \n')
+    assert recipe_from_text(recipe.text).description == recipe.description

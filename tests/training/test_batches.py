@@ -93,6 +93,25 @@ def test_arrays_that_are_no_labelled_images_are_refused(
         LabelledImages(images, labels)
 
 
+@pytest.mark.parametrize("class_count", [2, 4])
+def test_classes_count_alike_also_where_scans_are_blended(class_count: int) -> None:
+    labels = np.array([0] * 360 + [1] * 40, np.int64)
+    batches = training_batches(
+        LabelledImages(np.zeros((400, 32, 32), np.uint8), labels),
+        class_count,
+        batch_size=100,
+        augmentation=Augmentation(mixup=1.0),
+        class_balance="weights",
+        seed=1,
+        epoch=1,
+    )
+    of_class = np.zeros(2)
+    for _, target, weight in batches.as_numpy_iterator():
+        second = target[:, 0] if class_count == 2 else target[:, 1]
+        of_class += [(weight * (1 - second)).sum(), (weight * second).sum()]
+    assert of_class[1] == pytest.approx(of_class[0], rel=0.1)
+
+
 def test_mixup_blends_pairs_of_scans_and_their_labels_alike() -> None:
     labels = np.arange(64) % 4
     images = np.broadcast_to((labels * 60)[:, None, None], (64, 32, 32)).astype(np.uint8)

@@ -41,7 +41,9 @@ def test_every_recipe_runs_for_both_tasks(task: Task, settings: Settings, tmp_pa
     take_in_demo(settings, tmp_path / "drop")
     for name in recipe_names():
         recipe = load_recipe(name)
-        small = recipe.with_epochs(len(recipe.phases)).varied(input_size=64, weights="none")
+        small = recipe.with_epochs(len(recipe.phases)).varied(
+            input_size=64, weights="none", batch_normalization="adapt"
+        )
         path = tmp_path / f"{name}.toml"
         path.write_text(small.text)
         snapshot_id = take_snapshot(settings, task)

@@ -24,7 +24,7 @@ def heatmaps(
     """The evidence for one class of each scan.
 
     The network runs forward to `features` once; only the head behind it runs backward. Where the
-    predictor answers for a scan and its mirror image, the map is of both.
+    predictor answers for a scan and its mirror image it runs twice, and the map is of both.
 
     Args:
         predictor: its model has a layer `features`, as every packaged network has.
@@ -60,7 +60,8 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
     import keras
     import tensorflow as tf
 
-    model, side = predictor.model, predictor.input_size
+    # The cache would hold the predictor for ever if what it holds referred to it.
+    model, side, flip = predictor.model, predictor.input_size, predictor.test_time_flip
     features_output = model.get_layer("features").output
     trunk = keras.Model(model.inputs[0], features_output)
     head = keras.Model(features_output, model.outputs[0])
@@ -74,7 +75,7 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         scans = tf.cast(images, tf.float32)[..., None]
         maps = evidence(scans, classes)
-        if predictor.test_time_flip:
+        if flip:
             maps += tf.reverse(evidence(tf.reverse(scans, [2]), classes), [2])
         maps = tf.image.resize(tf.nn.relu(maps), [side, side], method="bilinear")[..., 0]
         return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=[1, 2], keepdims=True))

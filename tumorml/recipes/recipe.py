@@ -97,6 +97,14 @@ class Phase(_Part):
         "all", description="Head: only the layers behind the pooling."
     )
 
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(
+                f"warmup_epochs is {self.warmup_epochs:g}, more than the phase's {self.epochs}"
+            )
+        return self
+
 
 class ReduceOnPlateau(_Part):
     """Scale the learning rate when the validation loss stands still."""
@@ -180,6 +188,15 @@ class Recipe(_Part):
         return self
 
     @model_validator(mode="after")
+    def _statistics_to_keep_exist(self) -> Self:
+        if self.batch_normalization == "keep" and self.weights == "none" and not self.warm_start:
+            raise ValueError(
+                'batch_normalization = "keep" keeps pretrained statistics, and weights = "none" '
+                'has none: give "adapt"'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _warm_phases_are_reached(self) -> Self:
         if self.warm_phases and not self.warm_start:
             raise ValueError("warm_phases need warm_start = true")
@@ -212,8 +229,13 @@ class Recipe(_Part):
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of the canonical JSON of the fields: comments and order do not count."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256, in hex, of the canonical JSON of the fields.
+
+        Comments and order do not count, nor what is left at its default: a key that a later version
+        adds changes no digest, as long as no published default changes.
+        """
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def with_epochs(self, total: int) -> Recipe:
@@ -339,4 +361,4 @@ def _is_value(value: object) -> bool:
 
 def _render(value: bool | int | float | str) -> str:
     # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

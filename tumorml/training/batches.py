@@ -1,4 +1,4 @@
-"""tf.data input: batches read as they are needed, and varied in the graph.
+"""tf.data input: batches read and varied as they are needed.
 
 What an epoch draws depends on the seed and the number of the epoch alone, so a training that is
 resumed sees what it would have seen.
@@ -89,9 +89,12 @@ def training_batches(
     def read(chosen: Any, target: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
         scans, varied = chosen
         images = vary(_read(data, scans, batch_size), augmentation, varied)
-        if augmentation.mixup:
-            return tuple(blend(part, varied.shares) for part in (images, target, weight))
-        return images, target, weight
+        if not augmentation.mixup:
+            return images, target, weight
+        # The loss is linear in the target: each of the two keeps its own weight.
+        blended = blend(weight, varied.shares)
+        target = blend(target * weight[:, None], varied.shares) / blended[:, None]
+        return blend(images, varied.shares), target, blended
 
     batches = tf.data.Dataset.from_tensor_slices(rows)
     return batches.map(read, tf.data.AUTOTUNE, deterministic=True).prefetch(2)

@@ -29,10 +29,13 @@ class EpochRecord:
         epoch: 1-based, counted over all phases.
         epochs: how many the recipe asks for in all.
         phase: the name of the recipe's phase.
-        loss: mean training loss, class weights and label smoothing included.
-        accuracy: share of training scans, as varied, that were classified rightly, in 0..1.
-        validation_loss: mean loss on the validation scans, label smoothing included.
-        validation_accuracy: share of validation scans that were classified rightly, in 0..1.
+        loss: mean training loss; class weights, label smoothing and what regularisation adds are
+            included.
+        accuracy: share of training scans, as varied, that were classified rightly, in 0..1; a
+            blend counts as the class that weighs most in it.
+        validation_loss: mean cross-entropy on the validation scans, label smoothing included, of
+            the scans as they are: the network is not asked for mirror images.
+        validation_accuracy: share of these that were classified rightly, in 0..1.
         learning_rate: mean over the epoch's steps.
         seconds: wall-clock time of the epoch with its validation.
         peak_memory_bytes: the most resident memory that this process has had so far.

@@ -99,6 +99,8 @@ def fit(
             "data, seed or start). Give each training a folder of its own, or empty this one."
         )
     start = None if saved or initial_weights else pretrained
+    # A predictor in the same process has switched it off; another training would be slower.
+    tf.config.experimental.enable_tensor_float_32_execution(True)
     strategy = strategy or _strategy()
     with strategy.scope():
         network = with_fused_batch_normalization(
@@ -191,13 +193,14 @@ def _run_phase(
                 f"left it, or lower its batch_size ({recipe.batch_size}) or input_size "
                 f"({recipe.input_size})."
             ) from error
+        penalty = float(sum(network.losses))  # Keras adds it to the validation loss, too
         record = EpochRecord(
             epoch=epoch,
             epochs=recipe.epochs,
             phase=phase.name,
             loss=float(history["loss"][-1]),
             accuracy=float(history["accuracy"][-1]),
-            validation_loss=float(history["val_loss"][-1]),
+            validation_loss=float(history["val_loss"][-1]) - penalty,
             validation_accuracy=float(history["val_accuracy"][-1]),
             learning_rate=float(rates.mean()),
             seconds=time.monotonic() - started,
@@ -280,8 +283,10 @@ def _load_initial_weights(network: keras.Model, path: Path) -> None:
     theirs = [tuple(weight.shape) for weight in source.weights]
     if ours != theirs:
         raise TumorMLError(
-            f"Initial weights {path} are of another network, or of another number of classes, "
-            "than the recipe's. Start from a model version of the same recipe and task."
+            f"Initial weights {path} are of another network, of the same one as an older version "
+            "of tumorml built it, or of another number of classes. Start from a model version of "
+            "the same recipe and task that this version has trained, or from scratch "
+            "(warm_start = false)."
         )
     network.set_weights(source.get_weights())
 

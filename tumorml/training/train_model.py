@@ -1,4 +1,4 @@
-"""Train and calibrate a recipe on the scans of a snapshot; no row is read or written."""
+"""Train and calibrate a recipe on the scans of a snapshot; no row is written."""
 
 from __future__ import annotations
 

@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def build(recipe: Recipe, class_count: int) -> keras.Model:
-    """Four convolutions."""
-    return small_cnn(recipe, class_count, (16, 32, 64, 64), name="baseline_cnn")
+    """Three convolutions of 16, 32 and 64 maps."""
+    return small_cnn(recipe, class_count, (16, 32, 64), name="baseline_cnn")

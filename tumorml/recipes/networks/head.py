@@ -28,13 +28,19 @@ def classifier(x: keras.KerasTensor, recipe: Recipe, class_count: int) -> keras.
         )(x)
     if recipe.dropout > 0:
         x = keras.layers.Dropout(recipe.dropout, name="dropout")(x)
-    return logits_layer(x, class_count)
+    return logits_layer(x, class_count, regularizer(recipe))
 
 
-def logits_layer(x: keras.KerasTensor, class_count: int) -> keras.KerasTensor:
+def logits_layer(
+    x: keras.KerasTensor,
+    class_count: int,
+    kernel_regularizer: keras.regularizers.Regularizer | None = None,
+) -> keras.KerasTensor:
     """Float32 logits `[n, 1]` of the second of two classes, or `[n, class_count]` of more."""
     outputs = 1 if class_count == 2 else class_count
-    return keras.layers.Dense(outputs, dtype="float32", name="logits")(x)
+    return keras.layers.Dense(
+        outputs, kernel_regularizer=kernel_regularizer, dtype="float32", name="logits"
+    )(x)
 
 
 def regularizer(recipe: Recipe) -> keras.regularizers.Regularizer | None:
