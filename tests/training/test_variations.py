@@ -70,3 +70,15 @@ def test_brightness_and_contrast_stay_in_range() -> None:
     assert varied.min() >= 0
     assert varied.max() <= 255
     assert 5 < np.ptp(varied.mean(axis=(1, 2, 3))) <= 2 * 25.5
+
+
+def test_the_scans_that_are_not_varied_are_as_sharp_as_ever() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (400, 32, 32)).astype(np.uint8)
+    augmentation = Augmentation(
+        share=0.75, flip=True, rotation_degrees=20, zoom=0.1, brightness=0.1
+    )
+    varied = augment(images, augmentation)[..., 0]
+    as_it_is = (varied == images).all(axis=(1, 2))
+    mirrored = (varied == images[:, :, ::-1]).all(axis=(1, 2))
+    assert 0.07 < as_it_is.mean() < 0.18 and 0.07 < mirrored.mean() < 0.18
+    assert 0.2 < (as_it_is | mirrored).mean() < 0.3

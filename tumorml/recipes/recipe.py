@@ -42,6 +42,13 @@ class _Part(BaseModel):
 class Augmentation(_Part):
     """How training scans are varied; each scan draws anew in each epoch. Zero means: not at all."""
 
+    share: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="Of the scans that are varied; the others are at most flipped. What is moved "
+        "is interpolated, and so less sharp than what the network will be asked about.",
+    )
     flip: bool = Field(False, description="Mirror left to right, one scan in two.")
     rotation_degrees: float = Field(0.0, ge=0.0, le=180.0, description="Turn by at most this.")
     zoom: ShareBelowOne = Field(0.0, description="Scale by a factor in 1 +- zoom.")

@@ -39,9 +39,9 @@ def draw_variations(
         side: of the scans, in pixels.
         rng: where from.
     """
-    flip, turn, zoom, shift_x, shift_y, brightness, contrast, shear = rng.uniform(
-        -1.0, 1.0, (8, *shape)
-    )
+    flip, *others = rng.uniform(-1.0, 1.0, (8, *shape))
+    varied = rng.uniform(size=shape) < augmentation.share
+    turn, zoom, shift_x, shift_y, brightness, contrast, shear = (part * varied for part in others)
     mirror = np.where(flip < 0, -1.0, 1.0) if augmentation.flip else np.ones(shape)
     angle = turn * math.radians(augmentation.rotation_degrees)
     scale = 1.0 + zoom * augmentation.zoom
