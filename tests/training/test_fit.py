@@ -222,8 +222,6 @@ def test_half_precision_and_xla_learn_what_the_plain_way_learns(
 
 
 def test_accuracy_counts_blended_scans_by_their_larger_share() -> None:
-    network = build_network(tiny_recipe(), 2, seed=1)
-    compile_phase.compile_phase(network, tiny_recipe(), tiny_recipe().phases[0])
     rightly = compile_phase._called_rightly(
         tf.constant([[0.9], [0.9], [0.2], [0.0]]), tf.constant([[3.0], [-3.0], [-1.0], [1.0]])
     )

@@ -46,8 +46,8 @@ class Augmentation(_Part):
         1.0,
         gt=0.0,
         le=1.0,
-        description="Of the scans that are varied; the others are at most flipped. What is moved "
-        "is interpolated, and so less sharp than what the network will be asked about.",
+        description="Of the scans that are moved and lit; the others are at most flipped. What is "
+        "moved is interpolated, and so less sharp than what the network will be asked about.",
     )
     flip: bool = Field(False, description="Mirror left to right, one scan in two.")
     rotation_degrees: float = Field(0.0, ge=0.0, le=180.0, description="Turn by at most this.")
