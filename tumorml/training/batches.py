@@ -7,6 +7,8 @@ resumed sees what it would have seen.
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,8 +98,7 @@ def training_batches(
         target = blend(target * weight[:, None], varied.shares) / blended[:, None]
         return blend(images, varied.shares), target, blended
 
-    batches = tf.data.Dataset.from_tensor_slices(rows)
-    return batches.map(read, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+    return _read_ahead(tf.data.Dataset.from_tensor_slices(rows), read)
 
 
 def validation_batches(
@@ -109,8 +110,18 @@ def validation_batches(
         return tf.cast(_read(data, chosen, None), tf.float32)[..., None], target
 
     rows = (np.arange(len(data)), targets(data.labels, class_count))
-    batches = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
-    return batches.map(read, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+    return _read_ahead(tf.data.Dataset.from_tensor_slices(rows).batch(batch_size), read)
+
+
+def _read_ahead(batches: tf.data.Dataset, read: Callable[..., Any]) -> tf.data.Dataset:
+    """In threads of their own: among the operations of a training step, a batch is late."""
+    threads = max(1, (os.cpu_count() or 1) // 2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1
+    read_ahead = batches.map(read, threads, deterministic=True).prefetch(2)
+    return read_ahead.with_options(options)
 
 
 def _read(data: LabelledImages, chosen: tf.Tensor, count: int | None) -> tf.Tensor:

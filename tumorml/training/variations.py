@@ -11,6 +11,9 @@ import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.recipe import Augmentation
 
+# Batches are varied side by side already.
+cv2.setNumThreads(1)
+
 
 class Variations(NamedTuple):
     """How each scan is varied.

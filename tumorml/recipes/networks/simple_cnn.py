@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def build(recipe: Recipe, class_count: int) -> keras.Model:
-    """Three convolutions of 8, 16 and 32 maps."""
-    return small_cnn(recipe, class_count, (8, 16, 32), name="simple_cnn")
+    """Three convolutions of 16, 32 and 32 maps."""
+    return small_cnn(recipe, class_count, (16, 32, 32), name="simple_cnn")
