@@ -3,7 +3,8 @@
 The same network, batch size, optimiser and augmentation, one epoch at a time, images per second:
 
 usual  ``ImageDataGenerator.flow_from_directory``: every JPEG decoded, resized and varied by Python
-       in every epoch; without the changes of brightness and contrast, in which it would be slower
+       in every epoch; without the changes of brightness and contrast and without mixup, in which it
+       would be slower, and with all scans varied where a recipe spares a share of them
 ours   batches from the pixel cache, varied batch by batch
 bound  the same compiled step on one batch that lies in memory
 

@@ -134,7 +134,9 @@ def ingest() -> None:
 def retrain(
     task: TaskOption = Task.FOUR_CLASS,
     recipe: Annotated[str | None, typer.Option(help="Name, or path of a .toml.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Total epochs.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="In all, over the phases in their proportions.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the training.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also when nothing is new.")] = False,
     given_split: Annotated[
@@ -410,6 +412,7 @@ def tune(
     output.write_text(tuned.text, encoding="utf-8")
     console.print(
         f"{output}: log-loss {tuned.log_loss:.4f} on validation, the best of {tuned.trials} trials"
+        + (f"; they were {chosen.name}'s own numbers" if tuned.own else "")
     )
 
 
@@ -471,6 +474,8 @@ def demo(
     """Write a synthetic, labelled drop to try the service with."""
     from tumorml.demo.drop import write_demo_drop
 
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise TumorMLError(f"{folder} is there already; name a new folder.")
     count = write_demo_drop(folder, seed=seed, patients_per_label=patients)
     console.print(f"{count} synthetic scans in {folder}")
 

@@ -14,3 +14,7 @@ class BrokenTrainingError(TumorMLError):
 
 class TooLittleMemoryError(TumorMLError):
     """A recipe wants more memory than is free; another try, when others have left, may have it."""
+
+
+class MissingObjectError(TumorMLError, FileNotFoundError):
+    """An object that a row points to is not in the object store."""

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import fsspec
 
-from tumorml.errors import TumorMLError
+from tumorml.errors import MissingObjectError, TumorMLError
 from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,9 +81,14 @@ class ObjectStore:
         """The object's bytes.
 
         Raises:
-            FileNotFoundError: No object has this key.
+            MissingObjectError: No object has this key.
         """
-        return bytes(self._filesystem.cat_file(self._path(key)))
+        try:
+            return bytes(self._filesystem.cat_file(self._path(key)))
+        except FileNotFoundError as error:
+            raise MissingObjectError(
+                f"{self.display(key)} is not in the object store; bring it back from a backup."
+            ) from error
 
     def open(self, key: str) -> IO[bytes]:
         """The object as a seekable binary stream."""

@@ -16,7 +16,7 @@ from sklearn.datasets import load_sample_image
 from tumorml.errors import TumorMLError
 from tumorml.recipes import torch_state
 from tumorml.recipes.networks import build_network
-from tumorml.recipes.networks.copy_layers import backbone_layers
+from tumorml.recipes.networks.copy_layers import backbone_layers, load_keras
 from tumorml.recipes.networks.efficientnet_lite0 import build_imagenet_classifier
 from tumorml.recipes.networks.head import head_layers
 from tumorml.recipes.pretrained import find_weights
@@ -197,3 +197,21 @@ def test_a_weights_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     path.write_bytes(published_weights().read_bytes()[:-1000])
     with pytest.raises(TumorMLError, match="legacy format"):
         torch_state.read_torch_state(path)
+
+
+def test_one_value_cannot_be_repeated_into_a_huge_tensor(tmp_path: Path) -> None:
+    storage = torch_state._Storage("0", np.dtype(np.float32), 1)
+    tensor = torch_state._Tensor(storage, 0, (10**15,), (0,))
+    with pytest.raises(ValueError, match="beyond its storage"):
+        torch_state._as_array(tensor, np.zeros(1, np.float32))
+
+
+def test_a_damaged_keras_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.keras"
+    build_network(small("simple-cnn"), 4, seed=1).save(path)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(TumorMLError, match=r"damaged\.keras cannot be loaded"):
+        load_keras(path)

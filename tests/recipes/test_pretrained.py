@@ -58,8 +58,18 @@ def test_then_the_folder_of_the_settings_then_the_keras_home(
 
 def test_a_path_in_the_recipe_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "mine.h5"
-    path.write_bytes(b"mine")
+    path.write_bytes(b"\x89HDF\r\n\x1a\n mine")
     assert find_weights(with_weights(str(path))) == path
+
+
+@pytest.mark.parametrize("name", ["mine.h5", "mine.keras", "mine.pth", "mine.zip"])
+def test_a_file_that_holds_no_weights_is_refused_before_anything_is_planned(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"nonsense")
+    with pytest.raises(TumorMLError, match=f"{name} is no file of weights"):
+        find_weights(with_weights(str(path)))
 
 
 def test_another_file_under_the_published_name_is_refused(published: str, keras_home: Path) -> None:

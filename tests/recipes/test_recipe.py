@@ -87,10 +87,53 @@ def test_text_that_is_not_toml_is_refused_with_its_place() -> None:
         recipe_from_text('name = "a"\nbatch_size =\n', source="mine.toml")
 
 
-@pytest.mark.parametrize("name", ["nonsense", "../recipes/baseline-cnn", "gone.toml"])
+@pytest.mark.parametrize("name", ["nonsense", "../recipes/baseline-cnn"])
 def test_an_unknown_recipe_lists_the_known_ones(name: str) -> None:
     with pytest.raises(TumorMLError, match="baseline-cnn, batchnorm-cnn, efficientnet-lite0"):
         load_recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"\xff\xfe", "not UTF-8 text")],
+)
+def test_a_file_that_cannot_be_read_is_told_once(
+    content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TumorMLError) as caught:
+        load_recipe(str(path))
+    assert reason in str(caught.value)
+    assert str(caught.value).count(str(path)) == 1
+
+
+def test_the_mark_that_windows_puts_before_a_text_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(load_recipe("baseline-cnn").text, encoding="utf-8-sig")
+    assert load_recipe(str(path)).digest == load_recipe("baseline-cnn").digest
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reasons"),
+    [
+        (("input_size = 128", 'input_size = "128"'), ["input_size: Input should be a valid int"]),
+        (("flip = true", 'flip = "yes"'), ["augmentation.flip: Input should be a valid bool"]),
+        (("epochs = 20", "epochs = true"), ["phases.1.epochs: Input should be a valid int"]),
+        (("learning_rate = 1e-3", "learning_rate = -1.0"), ["phases.1.learning_rate: Input"]),
+        (("[[phases]]", "[phases]"), ["phases: give one [[phases]], in double brackets"]),
+    ],
+)
+def test_each_wrong_value_is_told_once(wrong: tuple[str, str], reasons: list[str]) -> None:
+    text = load_recipe("baseline-cnn").text
+    assert wrong[0] in text
+    with pytest.raises(TumorMLError) as caught:
+        recipe_from_text(text.replace(*wrong))
+    told = str(caught.value).removeprefix("recipe is not a valid recipe: ").split("; ")
+    assert len(told) == len(reasons)
+    for one, reason in zip(told, reasons, strict=True):
+        assert one.startswith(reason)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 9, 11, 40])

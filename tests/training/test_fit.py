@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from tests.training.blobs import blobs, tiny_recipe
 from tumorml.errors import TooLittleMemoryError, TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import Recipe, Regularization
+from tumorml.recipes.recipe import Augmentation, Optimizer, Recipe, Regularization
 from tumorml.training import compile_phase
 from tumorml.training import fit as fit_module
-from tumorml.training.checkpoint import EpochRecord, finished_epochs, load_checkpoint
+from tumorml.training.checkpoint import (
+    EpochRecord,
+    finished_epochs,
+    load_checkpoint,
+    save_checkpoint,
+)
 from tumorml.training.fit import fit, learning_rates
+from tumorml.training.labelled_images import LabelledImages
 
 TRAIN, VALIDATION = blobs(40, 32, seed=1)[0], blobs(16, 32, seed=2)[0]
 EPOCHS = 5
@@ -149,10 +156,11 @@ signal.signal(signal.SIGTERM, lambda *_: None)  # as Airflow's task runner has o
 original = batches._read
 def read(data, chosen, count):
     if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
-        tf.py_function(lambda: print("in the third epoch", flush=True) or time.sleep(1), [], [])
+        # Python's own handlers wait until such a step has ended.
+        tf.py_function(lambda: print("in the third epoch", flush=True) or time.sleep(60), [], [])
     return original(data, chosen, count)
 batches._read = read
-with end_on_sigterm():
+with end_on_sigterm("again"):
     train(Path(sys.argv[1]))
 """
 
@@ -166,10 +174,86 @@ def test_a_training_that_is_told_to_stop_stops_soon_and_goes_on_later(
         assert process.stdout is not None
         assert "third epoch" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == -signal.SIGTERM
+        assert process.wait(timeout=10) == 128 + signal.SIGTERM
     model, records = train(tmp_path)
     assert [record.epoch for record in records] == [3, 4, 5]
     assert_same_training(uninterrupted, model, tmp_path)
+
+
+def test_a_checkpoint_carries_all_that_decides_what_comes_next(tmp_path: Path) -> None:
+    train(tmp_path, stop_after=0)
+    saved = load_checkpoint(tmp_path)
+    assert saved is not None
+    progress = replace(
+        saved.progress, rate_share=0.3, epochs_since_gain=2, epochs_since_reduction=1, stopped=True
+    )
+    save_checkpoint(tmp_path, replace(saved, progress=progress))
+    again = load_checkpoint(tmp_path)
+    assert again is not None and again.progress == progress
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augmentation": Augmentation()},
+        {"class_balance": "none"},
+        {"label_smoothing": 0.2},
+        {"dropout": 0.0},
+        {"optimizer": Optimizer(name="adamw", weight_decay=0.1)},
+        {"regularization": Regularization(l2=0.01)},
+        {"network": "batchnorm-cnn", "batch_normalization": "keep"},
+    ],
+    ids=lambda changes: list(changes)[-1],
+)
+def test_each_key_of_a_recipe_changes_its_training(changes: dict[str, Any], tmp_path: Path) -> None:
+    (phase, _) = tiny_recipe().phases
+    once = tiny_recipe(
+        phases=(phase.model_copy(update={"epochs": 1}),),
+        optimizer=Optimizer(name="adamw", weight_decay=0.0),
+        network=changes.get("network", "baseline-cnn"),
+    )
+    uneven = LabelledImages(TRAIN.images[:28], np.sort(TRAIN.labels)[:28])
+    first, second = (
+        fit(
+            recipe,
+            Task.BINARY,
+            uneven,
+            VALIDATION,
+            checkpoint_dir=tmp_path / name,
+            seed=7,
+            on_epoch=lambda record: None,
+        ).get_weights()
+        for name, recipe in (("as it is", once), ("changed", once.model_copy(update=changes)))
+    )
+    assert any(np.any(ours != theirs) for ours, theirs in zip(first, second, strict=True))
+
+
+def test_each_epoch_has_an_order_and_variations_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    batches = fit_module.training_batches
+
+    def listen(*data: Any, epoch: int, **options: Any) -> tf.data.Dataset:
+        asked.append(epoch)
+        return batches(*data, epoch=epoch, **options)
+
+    monkeypatch.setattr(fit_module, "training_batches", listen)
+    train(tmp_path)
+    assert asked == [1, 2, 3, 4, 5]
+
+
+def test_weights_decay_and_biases_do_not(tmp_path: Path) -> None:
+    recipe = tiny_recipe(optimizer=Optimizer(name="adamw", weight_decay=0.1))
+    network = build_network(recipe, 2, seed=1)
+    for variable in network.trainable_variables:
+        variable.assign(np.ones(variable.shape, np.float32))
+    compile_phase.compile_phase(network, recipe, recipe.phases[0])
+    network.optimizer.learning_rate = 0.5
+    network.optimizer.apply([np.zeros(v.shape, np.float32) for v in network.trainable_variables])
+    for variable in network.trainable_variables:
+        expected = 1.0 if variable.name == "bias" else 1.0 - 0.5 * 0.1
+        np.testing.assert_allclose(np.asarray(variable), expected, rtol=1e-6)
 
 
 TWO_DEVICES = """

@@ -74,15 +74,15 @@ def test_other_weights_in_a_file_are_something_new_and_are_not_trained_from_unpl
     weights, recipe = tmp_path / "of.keras", tmp_path / "mine.toml"
     text = load_recipe("baseline-cnn").text
     recipe.write_text(text.replace('weights = "none"', f'weights = "{weights}"'))
-    weights.write_bytes(b"some")
+    weights.write_bytes(b"PK some")
     first = plan(store, "one", recipe=str(recipe)).run_id
     assert first is not None
     with reading(store) as session:
-        assert session.get_one(Run, first).weights_sha256 == sha256(b"some").hexdigest()
+        assert session.get_one(Run, first).weights_sha256 == sha256(b"PK some").hexdigest()
     judge(store, first)
     assert plan(store, "two", recipe=str(recipe)).run_id is None
     planned = str(plan(store, "three", recipe=str(recipe), force=True).run_id)
-    weights.write_bytes(b"others")
+    weights.write_bytes(b"PK others")
     assert plan(store, "two", recipe=str(recipe)).run_id is not None
     with pytest.raises(TumorMLError, match=f"those of {weights} have"):
         train_run(store, planned)

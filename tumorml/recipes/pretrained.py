@@ -62,6 +62,9 @@ PUBLISHED: dict[str, Published] = {
 }
 """By network."""
 
+# How the files begin that can be loaded; PyTorch's is the format of before 1.6, as published.
+_BEGINS = {".keras": b"PK", ".h5": b"\x89HDF\r\n", ".pth": b"\x80\x02"}
+
 
 def find_weights(recipe: Recipe, folder: Path | None = None) -> Path | None:
     """The file of the weights that a recipe starts from; None where it says ``"none"``.
@@ -76,7 +79,8 @@ def find_weights(recipe: Recipe, folder: Path | None = None) -> Path | None:
     if recipe.weights != "imagenet":
         path = Path(recipe.weights).expanduser()
         if not path.is_file():
-            raise TumorMLError(f"Recipe {recipe.name}: there is no weights file {path}.")
+            raise TumorMLError(f"Recipe {recipe.name}: there is no weights file {path.absolute()}.")
+        _check_kind(path)
         return path
     published = PUBLISHED[recipe.network]
     candidates = [*_in_wheel(published), *([folder] if folder else []), _keras_home() / "models"]
@@ -104,6 +108,16 @@ def _in_wheel(published: Published) -> list[Path]:
 
 def _keras_home() -> Path:
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+
+
+def _check_kind(path: Path) -> None:
+    """Before anything is planned; what is inside is seen when it is loaded."""
+    begins = _BEGINS.get(path.suffix)
+    with path.open("rb") as stream:
+        if begins is None or not stream.read(len(begins)).startswith(begins):
+            raise TumorMLError(
+                f"{path} is no file of weights: it must be a whole {', '.join(_BEGINS)}."
+            )
 
 
 def _check(path: Path, published: Published) -> None:

@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    PositiveFloat,
     PositiveInt,
     PrivateAttr,
     ValidationError,
@@ -36,7 +35,7 @@ ShareBelowOne = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class Augmentation(_Part):
@@ -92,8 +91,8 @@ class Phase(_Part):
     """Consecutive epochs that train the same layers; each phase starts a fresh optimiser."""
 
     name: str = Field(min_length=1)
-    epochs: PositiveInt
-    learning_rate: PositiveFloat
+    epochs: int = Field(ge=1, le=10_000)
+    learning_rate: float = Field(gt=0.0, le=10.0)
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="Cosine: from learning_rate down to zero over the phase, by step."
     )
@@ -135,10 +134,13 @@ class Recipe(_Part):
         min_length=1,
         description='"imagenet" (the published ones), "none", or a path to them or to a .keras.',
     )
-    dense_units: PositiveInt | None = Field(
-        None, description="Of a dense layer before the logits; without it there is none."
+    dense_units: int | None = Field(
+        None,
+        ge=1,
+        le=65_536,
+        description="Of a dense layer before the logits; without it there is none.",
     )
-    batch_size: PositiveInt = 32
+    batch_size: int = Field(32, ge=1, le=65_536)
     dropout: ShareBelowOne = 0.0
     label_smoothing: ShareBelowOne = 0.0
     class_balance: ClassBalance = Field(
@@ -162,12 +164,12 @@ class Recipe(_Part):
         None, description="Epochs without a better validation loss that end the last phase."
     )
     reduce_on_plateau: ReduceOnPlateau | None = None
-    phases: tuple[Phase, ...] = Field(min_length=1)
+    phases: tuple[Phase, ...] = Field(min_length=1, strict=False)
     warm_start: bool = Field(
         False, description="Start from the champion's weights where it is of the same network."
     )
     warm_phases: tuple[Phase, ...] = Field(
-        (), description="In place of `phases` where it did; none: the same."
+        (), strict=False, description="In place of `phases` where it did; none: the same."
     )
 
     _text: str | None = PrivateAttr(None)
@@ -196,7 +198,7 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _statistics_to_keep_exist(self) -> Self:
-        if self.batch_normalization == "keep" and self.weights == "none" and not self.warm_start:
+        if self.batch_normalization == "keep" and self.weights == "none":
             raise ValueError(
                 'batch_normalization = "keep" keeps pretrained statistics, and weights = "none" '
                 'has none: give "adapt"'
@@ -299,15 +301,16 @@ def load_recipe(name_or_path: str) -> Recipe:
         path = RECIPE_FOLDER / f"{name_or_path}.toml"
         if name_or_path not in recipe_names():
             raise TumorMLError(
-                f"There is no recipe {name_or_path!r}. {_known_recipes()} "
+                f"There is no recipe {name_or_path!r}. Packaged recipes: "
+                f"{', '.join(recipe_names())}. "
                 "A recipe of your own is named by its path, ending in .toml."
             )
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TumorMLError(
-            f"Recipe file {path} cannot be read: {error}. {_known_recipes()}"
-        ) from error
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
+    except OSError as error:
+        raise TumorMLError(f"Recipe file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise TumorMLError(f"Recipe file {path} cannot be read: it is not UTF-8 text.") from error
     return recipe_from_text(text, source=str(path))
 
 
@@ -325,25 +328,27 @@ def recipe_from_text(text: str, source: str = "recipe") -> Recipe:
     try:
         recipe = Recipe.model_validate(fields)
     except ValidationError as error:
-        reasons = "; ".join(_reason(detail) for detail in error.errors())
-        raise TumorMLError(
-            f"{source} is not a valid recipe: {reasons}. {_known_recipes()}"
-        ) from error
+        details = error.errors()
+        # Of a list whose items are wrong none are left, which is not what is wrong.
+        wrong = {detail["loc"][:1] for detail in details if len(detail["loc"]) > 1}
+        reasons = "; ".join(_reason(detail) for detail in details if detail["loc"] not in wrong)
+        raise TumorMLError(f"{source} is not a valid recipe: {reasons}.") from error
     recipe._text = text
     return recipe
 
 
-def _known_recipes() -> str:
-    return f"Packaged recipes: {', '.join(recipe_names())}."
-
-
 def _reason(detail: Any) -> str:
-    key = ".".join(str(part) for part in detail["loc"]) or "recipe"
+    key = ".".join(str(part + 1) if isinstance(part, int) else part for part in detail["loc"])
+    message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         return f"{key}: there is no such key"
     if detail["type"] == "missing":
         return f"{key}: this key is missing"
-    return f"{key}: {detail['msg'].removeprefix('Value error, ')} (got {detail['input']!r:.80})"
+    if detail["type"] in ("tuple_type", "too_short"):
+        return f"{key}: give one [[{key}]], in double brackets, for each"
+    if not isinstance(detail["input"], str | int | float):
+        return f"{key}: {message}" if key else message
+    return f"{key}: {message} (got {detail['input']!r:.80})"
 
 
 def _render_toml(recipe: Recipe) -> str:

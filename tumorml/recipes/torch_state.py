@@ -7,6 +7,7 @@ reader knows four names and refuses all others.
 
 from __future__ import annotations
 
+import math
 import pickle
 import struct
 from collections import OrderedDict
@@ -114,6 +115,8 @@ def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
 def _as_array(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
     steps = [(size - 1) * step for size, step in zip(tensor.shape, tensor.strides, strict=True)]
     inside = min([tensor.offset, *tensor.shape, *tensor.strides, 0]) >= 0
+    # As many values as a storage has, and no more: one of them, repeated, could fill any memory.
+    inside = inside and math.prod(tensor.shape) <= values.size
     if not inside or tensor.offset + sum(steps) >= values.size:
         raise ValueError("a tensor reaches beyond its storage")
     strides = [step * values.itemsize for step in tensor.strides]

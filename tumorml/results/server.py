@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,19 +23,34 @@ from tumorml.settings import Settings
 def results_store(settings: Settings) -> Iterator[bool]:
     """Start the local Postgres where none is configured and none runs, and stop it again.
 
-    It is left running where somebody else has begun to use it meanwhile.
+    It is left running where somebody else has begun to use it meanwhile. A process that ends
+    without leaving the block calls `stop_what_was_started`.
 
     Yields:
         Whether it was started here; then its schema may be behind, or missing.
     """
     started = settings.database_url is None and not is_running(settings.home)
     if started:
+        # So that connections which an interruption left open are known as our own.
+        os.environ["PGAPPNAME"] = f"tumorml {os.getpid()}"
         start_local_postgres(settings.home)
+        _started.append(settings)
         create_database(settings, "tumorml")
     try:
         yield started
     finally:
-        if started and not _others_use_it(settings):
+        if started:
+            stop_what_was_started()
+
+
+_started: list[Settings] = []
+
+
+def stop_what_was_started() -> None:
+    """Stop the Postgres that this process has started, unless others use it."""
+    while _started:
+        settings = _started.pop()
+        if not _others_use_it(settings):
             stop_local_postgres(settings.home)
 
 
@@ -56,7 +72,8 @@ def _others_use_it(settings: Settings) -> bool:
     engine = create_engine(database_url(settings, "postgres", OWNER))
     others = (
         "select from pg_stat_activity "
-        "where backend_type = 'client backend' and pid <> pg_backend_pid()"
+        "where backend_type = 'client backend' and pid <> pg_backend_pid() "
+        "and application_name <> current_setting('application_name')"
     )
     try:
         with engine.connect() as connection:

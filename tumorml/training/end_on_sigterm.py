@@ -9,28 +9,48 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tumorml.results.server import stop_what_was_started
+
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def end_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the process at once; the last epoch's checkpoint is whole, a retry goes on.
+def end_on_sigterm(how_to_go_on: str) -> Iterator[None]:
+    """Let SIGTERM end the process at once, and say then, or after Ctrl-C, how to go on.
 
-    Airflow's handler only asks the operator to clean up and lets the task run on. An exception
-    would not do: the interpreter's exit waits for TensorFlow's input threads, and they for it.
-    Outside the main thread nothing is changed: Python handles signals there alone.
+    The last epoch's checkpoint is whole. Airflow's handler only asks the operator to clean up and
+    lets the task run on, and Python's handlers wait for the end of a training step; so a thread
+    watches for the signal. It does not raise: the interpreter's exit waits for TensorFlow's input
+    threads, and they for it. Outside the main thread, where Python lets nobody handle signals,
+    nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    message = f"told to stop; the finished epochs are kept: {how_to_go_on}"
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
-    def end(number: int, _frame: object) -> None:
-        logger.warning("told to stop: the finished epochs are kept, and the next try goes on")
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    def watch() -> None:
+        while number := os.read(reader, 1):
+            if number[0] == signal.SIGTERM:
+                logger.warning(message)
+                stop_what_was_started()
+                logging.shutdown()
+                os._exit(128 + signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, end)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    handler = signal.signal(signal.SIGTERM, lambda *_: None)
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield
+    except KeyboardInterrupt:
+        logger.warning(message)
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGTERM, handler)
+        os.close(writer)
+        watcher.join()
+        os.close(reader)

@@ -20,6 +20,7 @@ from tumorml.errors import BrokenTrainingError, TooLittleMemoryError, TumorMLErr
 from tumorml.labels import LABELS, Task
 from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.networks import build_network
+from tumorml.recipes.networks.copy_layers import load_keras
 from tumorml.recipes.recipe import Phase, Recipe
 from tumorml.training.batches import training_batches, validation_batches
 from tumorml.training.checkpoint import (
@@ -275,10 +276,7 @@ def _strategy() -> tf.distribute.Strategy:
 
 
 def _load_initial_weights(network: keras.Model, path: Path) -> None:
-    try:
-        source = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TumorMLError(f"Initial weights {path} cannot be loaded: {error}") from error
+    source = load_keras(path)
     ours = [tuple(weight.shape) for weight in network.weights]
     theirs = [tuple(weight.shape) for weight in source.weights]
     if ours != theirs:

@@ -101,7 +101,7 @@ def _train(settings: Settings, run: Run) -> str:
     # A process that was killed between a checkpoint and its row has left the row to us.
     for record in finished_epochs(folder / "checkpoints"):
         _write_epoch(settings, run.id, record, heal=True)
-    with end_on_sigterm():
+    with end_on_sigterm(f"the service tries again by itself; by hand, `tumorml resume {run.id}`"):
         trained = train_model(
             settings,
             recipe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from tumorml.settings import Settings
 
 if TYPE_CHECKING:
     from tumorml.training.fit import EpochRecord
+
+logger = logging.getLogger(__name__)
 
 GOLDEN_PER_LABEL = 4
 
@@ -74,6 +77,10 @@ def train_model(
         split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)
         for side in ("train", "validation")
     )
+    unjudged = set(train.labels.tolist()) - set(validation.labels.tolist())
+    if unjudged:
+        names = ", ".join(LABELS[task][label] for label in sorted(unjudged))
+        logger.warning("validation has no scan of %s: the network is chosen without", names)
     if warm_start_id is not None:
         fetch_model(settings, warm_start_id, checkpoints / "warm-start")
     model = fit(

@@ -27,6 +27,7 @@ from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe
 from tumorml.results.session import alone, writer_url
 from tumorml.settings import Settings
+from tumorml.training.end_on_sigterm import end_on_sigterm
 from tumorml.training.train_model import train_model
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ class Tuned:
         study: Its name.
         trials: How many have ended.
         log_loss: The least log-loss on validation, after calibration.
+        own: Whether the recipe's own numbers were those that reached it.
         text: The recipe with the numbers that reached it, as TOML.
     """
 
     study: str
     trials: int
     log_loss: float
+    own: bool
     text: str
 
 
@@ -113,18 +116,19 @@ def tune_recipe(
         while (ended := _ended(study)) < trials:
             # A sampler that began anew with each call would draw the same again.
             study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, len(study.trials)))
-            study.optimize(
-                lambda trial: _log_loss(
-                    settings,
-                    varied(tried, trial),
-                    task,
-                    entries,
-                    seed=seed,
-                    trial=trial,
-                    folder=settings.home / "tuning" / _folder(name, trial),
-                ),
-                n_trials=1,
-            )
+            with end_on_sigterm("the same command goes on"):
+                study.optimize(
+                    lambda trial: _log_loss(
+                        settings,
+                        varied(tried, trial),
+                        task,
+                        entries,
+                        seed=seed,
+                        trial=trial,
+                        folder=settings.home / "tuning" / _folder(name, trial),
+                    ),
+                    n_trials=1,
+                )
             on_trial(ended + 1)
     if not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
         raise TumorMLError(
@@ -137,7 +141,8 @@ def tune_recipe(
         f"# Found by {_ended(study)} trials of {tried.epochs} epochs from {recipe.name},\n"
         f"# {task}, snapshot {snapshot_id}: log-loss {study.best_value:.4f} on validation.\n"
     )
-    return Tuned(name, _ended(study), study.best_value, found + best.text)
+    own = study.best_params == _own_numbers(recipe)
+    return Tuned(name, _ended(study), study.best_value, own, found + best.text)
 
 
 def _seed(seed: int, trials: int) -> int:
@@ -169,10 +174,13 @@ def _try_interrupted_again(study: optuna.Study) -> None:
 def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
     """A recipe with the numbers that a trial suggests."""
     rate = trial.suggest_float("learning_rate_factor", 0.2, 5.0, log=True)
-    phases = [
-        phase.model_copy(update={"learning_rate": phase.learning_rate * rate})
-        for phase in recipe.phases
-    ]
+    phases, warm_phases = (
+        tuple(
+            phase.model_copy(update={"learning_rate": phase.learning_rate * rate})
+            for phase in those
+        )
+        for those in (recipe.phases, recipe.warm_phases)
+    )
     augmentation = recipe.augmentation.model_copy(
         update={
             "rotation_degrees": trial.suggest_float("rotation_degrees", 0.0, 30.0),
@@ -183,7 +191,8 @@ def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
         }
     )
     changes: dict[str, object] = {
-        "phases": tuple(phases),
+        "phases": phases,
+        "warm_phases": warm_phases,
         "augmentation": augmentation,
         "batch_size": trial.suggest_categorical("batch_size", sorted({16, 32, recipe.batch_size})),
         "dropout": trial.suggest_float("dropout", 0.0, 0.6),

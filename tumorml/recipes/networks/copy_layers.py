@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import keras  # noqa: TID253
@@ -17,11 +19,19 @@ def load_saved_network(model: keras.Model, path: Path) -> None:
     Raises:
         TumorMLError: the file cannot be loaded, or a layer is missing there or has other shapes.
     """
+    copy_layers(load_keras(path), model, str(path))
+
+
+def load_keras(path: Path) -> keras.Model:
+    """A model saved as .keras.
+
+    Raises:
+        TumorMLError: the file cannot be loaded.
+    """
     try:
-        source = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TumorMLError(f"Weights file {path} cannot be loaded: {error}") from error
-    copy_layers(source, model, str(path))
 
 
 def copy_layers(source: keras.Model, model: keras.Model, source_name: str) -> None:
