@@ -364,7 +364,7 @@ def recipes() -> None:
     table = Table("recipe", "input", "epochs", "weights", "description")
     for name in recipe_names():
         recipe = load_recipe(name)
-        weights = recipe.weights if recipe.weights != "none" else "random"
+        weights = recipe.weights
         try:
             find_weights(recipe, get_settings().weights_folder)
         except TumorMLError:
