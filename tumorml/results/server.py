@@ -40,7 +40,7 @@ def results_store(settings: Settings) -> Iterator[bool]:
         yield started
     finally:
         if started:
-            stop_what_was_started()
+            _stop(settings)
 
 
 _started: list[Settings] = []
@@ -49,9 +49,13 @@ _started: list[Settings] = []
 def stop_what_was_started() -> None:
     """Stop the Postgres that this process has started, unless others use it."""
     while _started:
-        settings = _started.pop()
-        if not _others_use_it(settings):
-            stop_local_postgres(settings.home)
+        _stop(_started[-1])
+
+
+def _stop(settings: Settings) -> None:
+    _started.remove(settings)
+    if not _others_use_it(settings):
+        stop_local_postgres(settings.home)
 
 
 def create_database(settings: Settings, name: str) -> None:

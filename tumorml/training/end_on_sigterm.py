@@ -34,10 +34,12 @@ def end_on_sigterm(how_to_go_on: str) -> Iterator[None]:
     def watch() -> None:
         while number := os.read(reader, 1):
             if number[0] == signal.SIGTERM:
-                logger.warning(message)
-                stop_what_was_started()
-                logging.shutdown()
-                os._exit(128 + signal.SIGTERM)
+                try:
+                    logger.warning(message)
+                    stop_what_was_started()
+                    logging.shutdown()
+                finally:  # whatever became of Postgres
+                    os._exit(128 + signal.SIGTERM)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
