@@ -8,7 +8,8 @@ usual  ``ImageDataGenerator.flow_from_directory``: every JPEG decoded, resized a
 ours   batches from the pixel cache, varied batch by batch
 bound  the same compiled step on one batch that lies in memory
 
-With ``--variants`` also ours in half precision and compiled with XLA. All take turns; medians.
+With ``--variants`` also ours in half precision and compiled with XLA. All take turns, forwards and
+backwards; rates are medians, and a ratio is the median of the ratios within a turn.
 Scans are the JPEGs of a folder (``--images``) or synthetic ones of 512 px, as public sets have, and
 repeated until an epoch takes ``--seconds``.
 
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -156,15 +158,23 @@ def ours(recipe: Recipe, data: LabelledImages, *, xla: bool = False) -> Callable
     return run
 
 
-def bound(recipe: Recipe, data: LabelledImages) -> Callable[[], None]:
-    """As many steps on one batch in memory."""
+def bound(recipe: Recipe, data: LabelledImages) -> Callable[[int], None]:
+    """So many steps on one batch in memory."""
     network = network_of(recipe, fused=True)
-    steps = -(-len(data) // recipe.batch_size)
     images = tf.constant(data.images[: recipe.batch_size].astype(np.float32)[..., None])
     targets = tf.one_hot(data.labels[: recipe.batch_size], CLASSES)
     weights = tf.ones(recipe.batch_size)
-    batches = tf.data.Dataset.from_tensors((images, targets, weights)).repeat(steps)
-    return lambda: network.fit(batches, shuffle=False, verbose=0)
+    batch = tf.data.Dataset.from_tensors((images, targets, weights))
+    return lambda steps: network.fit(batch.repeat(steps), shuffle=False, verbose=0)
+
+
+def steps_in(seconds: float, run: Callable[[int], None]) -> int:
+    """How many steps take about so long; at least four."""
+    steps = 4
+    run(steps)  # compiles
+    while (taken := seconds_of(partial(run, steps))) < seconds / 2:
+        steps *= 2
+    return max(4, round(steps * seconds / taken))
 
 
 def seconds_of(run: Callable[[], None]) -> float:
@@ -172,6 +182,12 @@ def seconds_of(run: Callable[[], None]) -> float:
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
+
+
+def ratio(numerators: list[float], denominators: list[float]) -> float:
+    """The median of what two ways took within one turn, so that slow minutes count for both."""
+    pairs = zip(numerators, denominators, strict=True)
+    return statistics.median(first / second for first, second in pairs)
 
 
 def compare(
@@ -184,16 +200,16 @@ def compare(
         with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
             scans, home = write_scans(Path(root), images), Path(root) / "home"
             size = recipe.input_size
-            few = 4 * recipe.batch_size
-            step = bound(recipe, cached(store(scans, home, few), home, size))
-            step()  # compiles
-            count = max(few, round(seconds / seconds_of(step)) * few)
+            batch = cached(store(scans, home, recipe.batch_size), home, size)
+            run_bound = bound(recipe, batch)
+            steps = steps_in(seconds, run_bound)
+            count = steps * recipe.batch_size
             data = cached(store(scans, home, count), home, size)
             write_folders(scans, Path(root) / "folders", count)
-            ways = {
+            ways: dict[str, Callable[[], None]] = {
                 "usual": usual(recipe, Path(root) / "folders"),
                 "ours": ours(recipe, data),
-                "bound": bound(recipe, data),
+                "bound": partial(run_bound, steps),
             }
             if variants:
                 half = recipe.model_copy(update={"precision": "mixed_bfloat16"})
@@ -201,14 +217,15 @@ def compare(
                 ways["ours, XLA"] = ours(recipe, data, xla=True)
             taken: dict[str, list[float]] = {way: [] for way in ways}
             for turn in range(repeats + 1):
-                for way, run in ways.items():
-                    once = seconds_of(run)
-                    if turn:  # the first compiles
-                        taken[way].append(once)
-        rate = {way: count / statistics.median(times) for way, times in taken.items()}
-        for way, value in rate.items():
-            shares = (f"{value / rate[peer]:.2f}" for peer in ("usual", "bound"))
-            table.add_row(name, f"{count:,}", way, f"{value:.0f}", *shares)
+                order = list(ways) if turn % 2 else list(reversed(ways))
+                once = {way: seconds_of(ways[way]) for way in order}
+                if turn:  # the first compiles
+                    for way, time_taken in once.items():
+                        taken[way].append(time_taken)
+        for way, times in taken.items():
+            rate = f"{count / statistics.median(times):.0f}"
+            shares = (f"{ratio(taken[peer], times):.2f}" for peer in ("usual", "bound"))
+            table.add_row(name, f"{count:,}", way, rate, *shares)
         keras.backend.clear_session()
     Console(width=120).print(table)
 
