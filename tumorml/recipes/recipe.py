@@ -74,6 +74,15 @@ class Regularization(_Part):
     l2: NonNegativeFloat = Field(0.0, description="Times the sum of the squared weights.")
 
 
+class Evidence(_Part):
+    """A map of where the network looks: what is classified is pooled by it (see docs/recipes.md)."""
+
+    units: PositiveInt = Field(96, description="Channels of the decoder that makes the map.")
+    mask_weight: NonNegativeFloat = Field(
+        1.0, description="Times the map's loss against the masks of those scans that have one."
+    )
+
+
 class Optimizer(_Part):
     """The optimiser; its learning rate is each phase's own."""
 
@@ -147,6 +156,7 @@ class Recipe(_Part):
         "weights",
         description="Make classes count alike: in the loss, or by drawing their scans as often.",
     )
+    evidence: Evidence | None = None
     regularization: Regularization = Regularization()
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="Keras dtype policy; weights and logits are always float32."
@@ -206,6 +216,18 @@ class Recipe(_Part):
         return self
 
     @model_validator(mode="after")
+    def _evidence_has_a_place(self) -> Self:
+        if self.evidence is None:
+            return self
+        if self.network not in PUBLISHED:
+            raise ValueError(
+                f"{self.network} has no evidence map; these have: {', '.join(PUBLISHED)}"
+            )
+        if self.input_size % 32:
+            raise ValueError(f"evidence needs an input_size that 32 divides, not {self.input_size}")
+        return self
+
+    @model_validator(mode="after")
     def _warm_phases_are_reached(self) -> Self:
         if self.warm_phases and not self.warm_start:
             raise ValueError("warm_phases need warm_start = true")
@@ -214,7 +236,8 @@ class Recipe(_Part):
     @property
     def shape(self) -> tuple[object, ...]:
         """What two recipes have in common whose weights fit each other, for one task."""
-        return (self.network, self.input_size, self.dense_units)
+        decoder = self.evidence.units if self.evidence else None
+        return (self.network, self.input_size, self.dense_units, decoder)
 
     def warmed(self) -> Recipe:
         """This recipe as it goes on from a champion's weights."""

@@ -11,6 +11,7 @@ import keras  # noqa: TID253
 from tumorml.errors import TumorMLError
 from tumorml.recipes.networks.copy_layers import copy_layers
 from tumorml.recipes.networks.head import classifier
+from tumorml.recipes.networks.pooling import pooled
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
@@ -37,7 +38,7 @@ def classifier_on(
     rgb = keras.layers.Concatenate(name="grey_to_rgb")([inputs, inputs, inputs])
     backbone = application(include_top=False, weights=None, input_tensor=to_range(rgb))
     x = keras.layers.Identity(name="features")(backbone.output)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = pooled(inputs, x, recipe)
     return keras.Model(inputs, classifier(x, recipe, class_count), name=name)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from tumorml.errors import TumorMLError
 from tumorml.recipes.networks.copy_layers import backbone_layers, set_layer
 from tumorml.recipes.networks.head import classifier, logits_layer
+from tumorml.recipes.networks.pooling import pooled
 from tumorml.recipes.torch_state import read_torch_state
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ _BATCH_NORM_MOMENTUM = 0.9
 
 
 def build(recipe: Recipe, class_count: int) -> keras.Model:
-    """The network, averaged over the picture for the head."""
+    """The network, its last feature map pooled for the head."""
     inputs = keras.Input((recipe.input_size, recipe.input_size, 1), name="scan")
     rgb = keras.layers.Concatenate(name="grey_to_rgb")([inputs, inputs, inputs])
-    outputs = classifier(_backbone(rgb), recipe, class_count)
+    outputs = classifier(pooled(inputs, _backbone(rgb), recipe), recipe, class_count)
     return keras.Model(inputs, outputs, name="efficientnet_lite0")
 
 
@@ -52,7 +53,8 @@ def build_imagenet_classifier(path: Path, input_size: int = 224) -> keras.Model:
         TumorMLError: the file holds other weights.
     """
     inputs = keras.Input((input_size, input_size, 3), name="photograph")
-    outputs = logits_layer(_backbone(inputs), 1000)
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(_backbone(inputs))
+    outputs = logits_layer(features, 1000)
     model = keras.Model(inputs, outputs, name="efficientnet_lite0_imagenet")
     state = load_published(model, path)
     model.get_layer("logits").set_weights([state["_fc.weight"].T, state["_fc.bias"]])
@@ -121,8 +123,7 @@ def _backbone(rgb: keras.KerasTensor) -> keras.KerasTensor:
             index += 1
     x = _convolution(x, _HEAD_FILTERS, 1, name="head_conv")
     x = _normalised(x, "head_bn")
-    x = keras.layers.ReLU(6.0, name="features")(x)
-    return keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.layers.ReLU(6.0, name="features")(x)
 
 
 def _block(

@@ -50,6 +50,14 @@ def regularizer(recipe: Recipe) -> keras.regularizers.Regularizer | None:
 
 
 def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers behind `pool`, in order: what a phase with `trainable = "head"` trains."""
+    """What a phase with `trainable = "head"` trains, in order.
+
+    The layers behind `pool`, and those of the evidence map.
+    """
     names = [layer.name for layer in model.layers]
-    return list(model.layers[names.index("pool") + 1 :])
+    behind = names.index("pool")
+    return [
+        layer
+        for index, layer in enumerate(model.layers)
+        if index > behind or layer.name.startswith("evidence")
+    ]
