@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tumorml.datasets.resize import PREPROCESSING, fit_to_square
 from tumorml.objects import ObjectStore, object_store
 from tumorml.scans.decode import decode
-from tumorml.scans.names import scan_key
+from tumorml.scans.names import mask_key, scan_key
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -67,11 +67,14 @@ class CachedPixels:
         return pixels
 
 
-def cached_pixels(settings: Settings, scan_ids: Sequence[str], size: int) -> CachedPixels:
-    """These scans at ``size`` x ``size``, decoded now where they never were."""
+def cached_pixels(
+    settings: Settings, scan_ids: Sequence[str], size: int, *, masks: bool = False
+) -> CachedPixels:
+    """These scans, or their masks, at ``size`` x ``size``, decoded now where they never were."""
     folder = settings.home / "cache"
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{size}px-{hashlib.sha256(PREPROCESSING.encode()).hexdigest()[:8]}"
+    kind = "masks-" if masks else ""
+    name = f"{kind}{size}px-{hashlib.sha256(PREPROCESSING.encode()).hexdigest()[:8]}"
     pixels, ids = folder / f"{name}.pixels", folder / f"{name}.ids"
     with _alone(folder / f"{name}.lock"):
         known = _read_ids(ids, rows=_whole_rows(pixels, size))
@@ -80,20 +83,26 @@ def cached_pixels(settings: Settings, scan_ids: Sequence[str], size: int) -> Cac
         with ThreadPoolExecutor(max_workers=4) as pool:
             for start in range(0, len(missing), _WINDOW):
                 part = missing[start : start + _WINDOW]
-                images = list(pool.map(lambda scan: read_scan(store, scan, size), part))
+                images = list(
+                    pool.map(lambda scan: read_scan(store, scan, size, masks=masks), part)
+                )
                 _write_behind(pixels, len(known), [image.tobytes() for image in images])
                 _write_behind(ids, len(known), [f"{scan}\n".encode() for scan in part])
                 known.update(zip(part, range(len(known), len(known) + len(part)), strict=True))
                 if time.monotonic() - last > 5:
                     last = time.monotonic()
-                    logger.info("resized %s of %s scans", start + len(part), len(missing))
+                    what = "masks" if masks else "scans"
+                    logger.info("resized %s of %s %s", start + len(part), len(missing), what)
     rows = np.array([known[scan] for scan in scan_ids], dtype=np.int64)
     return CachedPixels(pixels, rows, size)
 
 
-def read_scan(store: ObjectStore, scan_id: str, size: int) -> NDArray[np.uint8]:
-    """One scan as uint8 [size, size]."""
-    return fit_to_square(decode(store.read(scan_key(scan_id))).pixels, size)
+def read_scan(
+    store: ObjectStore, scan_id: str, size: int, *, masks: bool = False
+) -> NDArray[np.uint8]:
+    """One scan, or its mask, as uint8 [size, size]."""
+    key = mask_key(scan_id) if masks else scan_key(scan_id)
+    return fit_to_square(decode(store.read(key)).pixels, size)
 
 
 def _whole_rows(path: Path, size: int) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import select
 
@@ -32,6 +32,7 @@ class SnapshotEntry:
     label: str
     split: str
     group_id: str
+    masked: bool = False
 
 
 def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) -> str:
@@ -67,7 +68,11 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
             "folders named Training and Testing, or a manifest's column split."
         )
 
-    lines = "".join(f"{e.scan_id},{e.label},{e.split},{e.group_id}\n" for e in entries)
+    entries = _with_masks(settings, entries)
+    lines = "".join(
+        f"{e.scan_id},{e.label},{e.split},{e.group_id}{',masked' if e.masked else ''}\n"
+        for e in entries
+    )
     kind = f"{task}, given split" if given_split else str(task)
     snapshot_id = "s-" + hashlib.sha256(f"{kind}\n{lines}".encode()).hexdigest()[:16]
     with reading(settings) as session:
@@ -102,7 +107,11 @@ def read_snapshot(settings: Settings, snapshot_id: str) -> list[SnapshotEntry]:
     with reading(settings) as session:
         rows = session.execute(
             select(
-                SnapshotScan.scan_id, SnapshotScan.label, SnapshotScan.split, SnapshotScan.group_id
+                SnapshotScan.scan_id,
+                SnapshotScan.label,
+                SnapshotScan.split,
+                SnapshotScan.group_id,
+                SnapshotScan.masked,
             )
             .where(SnapshotScan.snapshot_id == snapshot_id)
             .order_by(SnapshotScan.scan_id, SnapshotScan.split)
@@ -190,6 +199,16 @@ def _scans_as_given(settings: Settings, task: Task) -> tuple[list[SnapshotEntry]
     return entries, held_out
 
 
+def _with_masks(settings: Settings, entries: list[SnapshotEntry]) -> list[SnapshotEntry]:
+    with reading(settings) as session:
+        masked = set(
+            session.scalars(
+                select(BatchFile.scan_id).where(BatchFile.mask_key.is_not(None)).distinct()
+            )
+        )
+    return [replace(entry, masked=entry.scan_id in masked) for entry in entries]
+
+
 def _check_counts(settings: Settings, task: Task, entries: list[SnapshotEntry]) -> None:
     training = Counter(e.label for e in entries if e.split == "train")
     least = settings.min_training_scans_per_label
@@ -217,7 +236,7 @@ def _parquet(entries: list[SnapshotEntry]) -> bytes:
     table = pa.table(
         {
             name: [getattr(entry, name) for entry in entries]
-            for name in ("scan_id", "label", "split", "group_id")
+            for name in ("scan_id", "label", "split", "group_id", "masked")
         }
     )
     sink = io.BytesIO()

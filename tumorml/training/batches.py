@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
+from tumorml.datasets.pixels import Masks
 from tumorml.recipes.recipe import Augmentation, ClassBalance
 from tumorml.training.labelled_images import LabelledImages
-from tumorml.training.variations import blend, draw_variations, vary
+from tumorml.training.variations import Variations, blend, draw_variations, vary
 
 
 def targets(labels: np.ndarray, class_count: int) -> np.ndarray:
@@ -55,14 +56,27 @@ def training_batches(
     class_balance: ClassBalance,
     seed: int,
     epoch: int,
+    evidence_side: int | None = None,
 ) -> tf.data.Dataset:
     """One epoch in the order and with the variations that `seed` and `epoch` decide.
 
     All batches are of one size: scans from the start of the epoch's order fill the last. With
     balanced sampling each class is drawn as often as any other, and the epoch is as long.
 
+    Args:
+        data: what is read.
+        class_count: at least two.
+        batch_size: scans in a batch.
+        augmentation: how scans are varied; masks move with them.
+        class_balance: how classes are made to count alike.
+        seed: of the training.
+        epoch: from one.
+        evidence_side: of the map that is trained on masks; None: there is none.
+
     Returns:
-        Elements (float32 `[b, S, S, 1]` in 0..255, float32 targets, float32 weights `[b]`).
+        Elements (float32 `[b, S, S, 1]` in 0..255, float32 targets, float32 weights `[b]`); with
+        `evidence_side` targets and weights are by the names of the outputs, `logits` and
+        `evidence`, and the second target is float32 `[b, side, side, 1]` in 0..1.
     """
     batch_size = min(batch_size, len(data))
     steps = math.ceil(len(data) / batch_size)
@@ -91,6 +105,21 @@ def training_batches(
     def read(chosen: Any, target: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
         scans, varied = chosen
         images = vary(_read(data, scans, batch_size), augmentation, varied)
+        if evidence_side is not None:
+            masks, known = _read_masks(data, scans, evidence_side, batch_size, augmentation, varied)
+            if augmentation.mixup:  # a blend with an unknown mask has none
+                masks, known = blend(masks, varied.shares), known * tf.roll(known, 1, axis=0)
+            images, target, weight = mixed(images, target, weight, varied)
+            return (
+                images,
+                {"logits": target, "evidence": masks},
+                {"logits": weight, "evidence": known},
+            )
+        return mixed(images, target, weight, varied)
+
+    def mixed(
+        images: tf.Tensor, target: tf.Tensor, weight: tf.Tensor, varied: Variations
+    ) -> tuple[tf.Tensor, ...]:
         if not augmentation.mixup:
             return images, target, weight
         # The loss is linear in the target: each of the two keeps its own weight.
@@ -102,12 +131,17 @@ def training_batches(
 
 
 def validation_batches(
-    data: LabelledImages, class_count: int, *, batch_size: int
+    data: LabelledImages, class_count: int, *, batch_size: int, evidence_side: int | None = None
 ) -> tf.data.Dataset:
-    """Every scan once, in order, unvaried: (float32 `[b, S, S, 1]` in 0..255, float32 targets)."""
+    """Every scan once, in order, unvaried: elements as those of `training_batches`, unweighted."""
 
-    def read(chosen: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.cast(_read(data, chosen, None), tf.float32)[..., None], target
+    def read(chosen: tf.Tensor, target: tf.Tensor) -> tuple[Any, ...]:
+        images = tf.cast(_read(data, chosen, None), tf.float32)[..., None]
+        if evidence_side is None:
+            return images, target
+        masks, known = _read_masks(data, chosen, evidence_side, None)
+        weights = {"logits": tf.ones_like(known), "evidence": known}
+        return images, {"logits": target, "evidence": masks}, weights
 
     rows = (np.arange(len(data)), targets(data.labels, class_count))
     return _read_ahead(tf.data.Dataset.from_tensor_slices(rows).batch(batch_size), read)
@@ -127,3 +161,27 @@ def _read_ahead(batches: tf.data.Dataset, read: Callable[..., Any]) -> tf.data.D
 def _read(data: LabelledImages, chosen: tf.Tensor, count: int | None) -> tf.Tensor:
     images = tf.numpy_function(lambda rows: data.images[rows], [chosen], tf.uint8)
     return tf.ensure_shape(images, [count, *data.images.shape[1:]])
+
+
+def _read_masks(
+    data: LabelledImages,
+    chosen: tf.Tensor,
+    side: int,
+    count: int | None,
+    augmentation: Augmentation | None = None,
+    variations: Variations | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The share of tumour in each field of the map, and which scans' masks are known."""
+    masks = data.masks
+    if masks is None:
+        raise ValueError("there are no masks to train the evidence map on")
+    pixels = tf.numpy_function(lambda rows: masks.read(rows), [chosen], tf.uint8)
+    pixels = tf.ensure_shape(pixels, [count, *data.images.shape[1:]])
+    if augmentation is not None and variations is not None:
+        of_places = augmentation.model_copy(update={"brightness": 0.0, "contrast": 0.0})
+        pixels = vary(pixels, of_places, variations)
+    else:
+        pixels = tf.cast(pixels, tf.float32)[..., None]
+    field = data.images.shape[1] // side
+    known = tf.gather(tf.constant(masks.rows != Masks.UNKNOWN, tf.float32), chosen)
+    return tf.nn.avg_pool2d(pixels / 255.0, field, field, "VALID"), known

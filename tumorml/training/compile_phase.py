@@ -14,6 +14,12 @@ from tumorml.training.fused_adam import FusedAdam, FusedAdamW
 logger = logging.getLogger(__name__)
 
 
+def with_evidence_as_output(network: keras.Model) -> keras.Model:
+    """The same network with two outputs, `logits` and `evidence`, to train both."""
+    layers = {name: network.get_layer(name).output for name in ("logits", "evidence")}
+    return keras.Model(network.inputs, layers, name=network.name)
+
+
 def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
     """Freeze and thaw the layers of a phase and give the network a fresh optimiser."""
     head = {layer.name for layer in head_layers(network)}
@@ -24,14 +30,39 @@ def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
         layer.trainable = trainable
     optimizer = _optimizer(recipe.optimizer)
     smoothing = recipe.label_smoothing
-    if network.output_shape[-1] == 1:
+    if network.get_layer("logits").output.shape[-1] == 1:
         loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
         accuracy = keras.metrics.MeanMetricWrapper(_called_rightly, name="accuracy")
     else:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    network.compile(optimizer, loss, metrics=[accuracy], jit_compile=recipe.xla and _xla_helps())
+    both = {}
+    if isinstance(network.output, dict) and recipe.evidence is not None:
+        loss = {"logits": loss, "evidence": evidence_loss}
+        accuracy = {"logits": [accuracy]}
+        both = {"loss_weights": {"logits": 1.0, "evidence": recipe.evidence.mask_weight}}
+    network.compile(
+        optimizer,
+        loss,
+        metrics=accuracy if both else [accuracy],
+        jit_compile=recipe.xla and _xla_helps(),
+        **both,
+    )
     network.optimizer.build(network.trainable_variables)
+
+
+def evidence_loss(masks: tf.Tensor, evidence: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of the fields and what the soft Dice coefficient lacks to one, float32 `[n]`.
+
+    Args:
+        masks: float32 `[n, side, side, 1]`, the share of tumour in each field.
+        evidence: float32 `[n, side, side, 1]` in 0..1.
+    """
+    fields = [1, 2, 3]
+    cross_entropy = tf.reduce_mean(keras.ops.binary_crossentropy(masks, evidence), fields)
+    common = tf.reduce_sum(masks * evidence, fields)
+    dice = (2.0 * common + 1.0) / (tf.reduce_sum(masks + evidence, fields) + 1.0)
+    return cross_entropy + 1.0 - dice
 
 
 def _called_rightly(target: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:

@@ -34,7 +34,7 @@ from tumorml.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
-from tumorml.training.compile_phase import compile_phase
+from tumorml.training.compile_phase import compile_phase, with_evidence_as_output
 from tumorml.training.fused_batch_normalization import with_fused_batch_normalization
 from tumorml.training.labelled_images import LabelledImages
 from tumorml.training.learning_rates import LearningRates, learning_rates
@@ -107,6 +107,9 @@ def fit(
         network = with_fused_batch_normalization(
             build_network(recipe, class_count, seed=seed, weights=start)
         )
+        evidence_side = _trained_evidence(recipe, train, validation)
+        # The same layers; what is kept are the variables of the one that answers.
+        trained = network if evidence_side is None else with_evidence_as_output(network)
     if saved:
         _assign(network.variables, saved.network)
         logger.info("Resuming %s after epoch %s", recipe.name, len(saved.progress.records))
@@ -121,17 +124,19 @@ def fit(
             if done <= 0:
                 progress = progress.at_phase_start()
             with strategy.scope():
-                compile_phase(network, recipe, phase)
+                compile_phase(trained, recipe, phase)
             if saved and done > 0:
-                _assign(network.optimizer.variables, saved.optimizer)
+                _assign(trained.optimizer.variables, saved.optimizer)
             progress = _run_phase(
-                network,
+                trained,
+                network.variables,
                 recipe,
                 phase,
                 progress,
                 train,
                 validation,
                 class_count=class_count,
+                evidence_side=evidence_side,
                 first_epoch=first_epoch,
                 last_phase=index == len(recipe.phases) - 1,
                 checkpoint_dir=checkpoint_dir,
@@ -154,6 +159,7 @@ def fit(
 
 def _run_phase(
     network: keras.Model,
+    variables: list[keras.Variable],
     recipe: Recipe,
     phase: Phase,
     progress: Progress,
@@ -161,13 +167,18 @@ def _run_phase(
     validation: LabelledImages,
     *,
     class_count: int,
+    evidence_side: int | None,
     first_epoch: int,
     last_phase: bool,
     checkpoint_dir: Path,
     seed: int,
     on_epoch: Callable[[EpochRecord], None],
 ) -> Progress:
-    validation_data = validation_batches(validation, class_count, batch_size=recipe.batch_size)
+    validation_data = validation_batches(
+        validation, class_count, batch_size=recipe.batch_size, evidence_side=evidence_side
+    )
+    # Of two outputs the classification is what is told and chosen by.
+    of = "" if evidence_side is None else "logits_"
     for epoch in range(len(progress.records) + 1, first_epoch + phase.epochs):
         started = time.monotonic()
         batches = training_batches(
@@ -178,6 +189,7 @@ def _run_phase(
             class_balance=recipe.class_balance,
             seed=seed,
             epoch=epoch,
+            evidence_side=evidence_side,
         )
         rates = learning_rates(phase, epoch - first_epoch, len(batches), share=progress.rate_share)
         try:
@@ -194,15 +206,16 @@ def _run_phase(
                 f"left it, or lower its batch_size ({recipe.batch_size}) or input_size "
                 f"({recipe.input_size})."
             ) from error
-        penalty = float(sum(network.losses))  # Keras adds it to the validation loss, too
+        # Keras adds it to the validation loss, too, but not to that of one of two outputs.
+        penalty = 0.0 if of else float(sum(network.losses))
         record = EpochRecord(
             epoch=epoch,
             epochs=recipe.epochs,
             phase=phase.name,
-            loss=float(history["loss"][-1]),
-            accuracy=float(history["accuracy"][-1]),
-            validation_loss=float(history["val_loss"][-1]) - penalty,
-            validation_accuracy=float(history["val_accuracy"][-1]),
+            loss=float(history[f"{of}loss"][-1]),
+            accuracy=float(history[f"{of}accuracy"][-1]),
+            validation_loss=float(history[f"val_{of}loss"][-1]) - penalty,
+            validation_accuracy=float(history[f"val_{of}accuracy"][-1]),
             learning_rate=float(rates.mean()),
             seconds=time.monotonic() - started,
             peak_memory_bytes=peak_memory_bytes(),
@@ -210,7 +223,7 @@ def _run_phase(
         _check_finite(recipe, record)
         gained = record.validation_loss < progress.best_validation_loss
         progress = _after_epoch(recipe, progress, record, last_phase=last_phase)
-        weights = _values(network.variables)
+        weights = _values(variables)
         if gained:
             save_best(checkpoint_dir, epoch, weights)
         optimizer = _values(network.optimizer.variables)
@@ -266,6 +279,18 @@ def _after_epoch(
         rate_share=rate_share,
         stopped=last_phase and patience is not None and since_gain >= patience,
     )
+
+
+def _trained_evidence(
+    recipe: Recipe, train: LabelledImages, validation: LabelledImages
+) -> int | None:
+    """The side of the evidence map where masks train it."""
+    if recipe.evidence is None or not recipe.evidence.mask_weight:
+        return None
+    if validation.masks is None or train.masks is None or not len(train.masks.pixels):
+        logger.info("%s: no training scan has a mask for the evidence map", recipe.name)
+        return None
+    return recipe.input_size // 8
 
 
 def _strategy() -> tf.distribute.Strategy:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorml.datasets.pixel_cache import CachedPixels
+from tumorml.datasets.pixels import Masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +18,7 @@ class LabelledImages:
     Attributes:
         images: uint8 `[n, S, S]`; what lies in a file is read batch by batch and never whole.
         labels: int64 `[n]`, an index into the task's labels.
+        masks: where the tumour lies, for those scans of which it is known.
 
     Raises:
         ValueError: the arrays have other shapes or types, or other lengths, or no scan at all.
@@ -24,6 +26,7 @@ class LabelledImages:
 
     images: NDArray[np.uint8] | CachedPixels
     labels: np.ndarray
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -33,6 +36,8 @@ class LabelledImages:
             raise ValueError(
                 f"labels must be int64 [{len(images)}], not {labels.dtype} {labels.shape}"
             )
+        if self.masks is not None and self.masks.rows.shape != labels.shape:
+            raise ValueError(f"masks are of {len(self.masks.rows)} scans, not {len(images)}")
         if len(images) == 0:
             raise ValueError("there is no scan")
 

@@ -86,8 +86,8 @@ def train_model(
     model = fit(
         recipe,
         task,
-        LabelledImages(train.images, train.labels),
-        LabelledImages(validation.images, validation.labels),
+        LabelledImages(train.images, train.labels, train.masks),
+        LabelledImages(validation.images, validation.labels, validation.masks),
         checkpoint_dir=checkpoints,
         seed=seed,
         on_epoch=on_epoch,

@@ -49,9 +49,7 @@ def pooled(
     )(x)
     x = _normalised(x, "evidence_bn")
     x = keras.layers.ReLU(name="evidence_relu")(x)
-    evidence = keras.layers.Conv2D(
-        1, 1, activation="sigmoid", dtype="float32", name=EVIDENCE
-    )(x)
+    evidence = keras.layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name=EVIDENCE)(x)
     weights = keras.layers.AveragePooling2D(4, dtype="float32", name="evidence_weights")(evidence)
     seen = keras.layers.Multiply(dtype="float32", name="evidence_seen")([features, weights])
     total = keras.layers.GlobalAveragePooling2D(dtype="float32", name="evidence_total")(weights)

@@ -42,6 +42,8 @@ class SnapshotScan(Base):
     """Part of the key: on a given split one scan can stand on both sides."""
     label: Mapped[str]
     group_id: Mapped[str]
+    masked: Mapped[bool] = mapped_column(default=False)
+    """Whether a mask of its tumour was known."""
 
 
 class Leak(Base):
