@@ -1,4 +1,6 @@
-"""Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): which places spoke for a class.
+"""Which places spoke for an answer: the evidence map, or Grad-CAM where a network has none.
+
+Grad-CAM is that of Selvaraju et al. 2017, arXiv:1610.02391.
 
 A heatmap is a claim of the network about itself, at the resolution of its last feature map; it
 does not outline a lesion.
@@ -12,7 +14,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tumorml.recipes.networks import EVIDENCE
+
 if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
     from tumorml.models.predictor import Predictor
 
 _compiled: WeakKeyDictionary[Predictor, Callable[..., np.ndarray]] = WeakKeyDictionary()
@@ -24,7 +31,9 @@ def heatmaps(
     """The evidence for one class of each scan.
 
     The network runs forward to `features` once; only the head behind it runs backward. Where the
-    predictor answers for a scan and its mirror image it runs twice, and the map is of both.
+    predictor answers for a scan and its mirror image it runs twice, and the map is of both. Where
+    the network has a layer `evidence`, that map is the answer, whatever the class: what is
+    classified was pooled by it.
 
     Args:
         predictor: its model has a layer `features`, as every packaged network has.
@@ -34,8 +43,8 @@ def heatmaps(
         batch_size: scans at a time.
 
     Returns:
-        float32 `[n, S, S]` in 0..1; the strongest place of each map is 1, and a map without any
-        evidence for its class is 0 everywhere.
+        float32 `[n, S, S]` in 0..1; of Grad-CAM the strongest place of each map is 1, and a map
+        without any evidence for its class is 0 everywhere.
 
     Raises:
         ValueError: there are more or fewer classes than scans, or a class that does not exist.
@@ -57,14 +66,12 @@ def heatmaps(
 
 
 def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
-    import keras
     import tensorflow as tf
 
     # The cache would hold the predictor for ever if what it holds referred to it.
     model, side, flip = predictor.model, predictor.input_size, predictor.test_time_flip
-    features_output = model.get_layer("features").output
-    trunk = keras.Model(model.inputs[0], features_output)
-    head = keras.Model(features_output, model.outputs[0])
+    has_evidence = EVIDENCE in {layer.name for layer in model.layers}
+    places = _evidence_of(model) if has_evidence else _grad_cam_of(model)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
@@ -74,13 +81,33 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
     )
     def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         scans = tf.cast(images, tf.float32)[..., None]
-        maps = evidence(scans, classes)
+        maps = places(scans, classes)
         if flip:
-            maps += tf.reverse(evidence(tf.reverse(scans, [2]), classes), [2])
+            maps = (maps + tf.reverse(places(tf.reverse(scans, [2]), classes), [2])) / 2.0
         maps = tf.image.resize(tf.nn.relu(maps), [side, side], method="bilinear")[..., 0]
+        if has_evidence:
+            return maps
         return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=[1, 2], keepdims=True))
 
-    def evidence(scans: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    return lambda images, classes: explain(images, classes).numpy()
+
+
+def _evidence_of(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    import keras
+
+    network = keras.Model(model.inputs[0], model.get_layer(EVIDENCE).output)
+    return lambda scans, _: network(scans, training=False)
+
+
+def _grad_cam_of(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    import keras
+    import tensorflow as tf
+
+    features_output = model.get_layer("features").output
+    trunk = keras.Model(model.inputs[0], features_output)
+    head = keras.Model(features_output, model.outputs[0])
+
+    def places(scans: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         features = trunk(scans, training=False)
         with tf.GradientTape() as tape:
             tape.watch(features)
@@ -92,4 +119,4 @@ def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
         weights = tf.reduce_mean(tape.gradient(score, features), axis=[1, 2], keepdims=True)
         return tf.reduce_sum(weights * features, axis=-1, keepdims=True)
 
-    return lambda images, classes: explain(images, classes).numpy()
+    return places

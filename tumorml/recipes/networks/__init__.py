@@ -23,6 +23,11 @@ NETWORKS: dict[str, str] = {
 """A recipe's `network` and the module that builds it, imported only then."""
 
 
+EVIDENCE = "evidence"
+"""The layer, where there is one, that gives float32 `[n, S/8, S/8, 1]` in 0..1: where the decision
+is taken from."""
+
+
 def build_network(
     recipe: Recipe, class_count: int, *, seed: int, weights: Path | None = None
 ) -> keras.Model:

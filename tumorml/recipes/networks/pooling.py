@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import keras  # noqa: TID253
 
+from tumorml.recipes.networks import EVIDENCE
+
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
-
-EVIDENCE = "evidence"
-"""The layer that gives float32 `[n, S/8, S/8, 1]` in 0..1: where the decision is taken from."""
 
 _BATCH_NORM_MOMENTUM = 0.9
 
