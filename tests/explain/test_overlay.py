@@ -12,7 +12,9 @@ from tumorml.explain.overlay import overlay_png
 
 
 def picture(pixels: np.ndarray, heatmap: np.ndarray, label: str | None = "tumor") -> np.ndarray:
-    png = overlay_png(pixels, heatmap, label=label, prediction="tumor", probability=0.93)
+    png = overlay_png(
+        pixels, heatmap, label=label, prediction="tumor", probability=0.93, meaning="warm"
+    )
     assert len(png) < 200_000
     image = Image.open(io.BytesIO(png))
     assert image.format == "PNG"

@@ -50,7 +50,12 @@ class Masks:
     EMPTY: ClassVar[int] = -1
     UNKNOWN: ClassVar[int] = -2
 
-    def read(self, scans: NDArray[np.int64]) -> NDArray[np.uint8]:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, size, size)."""
+        return (len(self.rows), *self.pixels.shape[1:])
+
+    def __getitem__(self, scans: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The masks of some scans, uint8 [b, size, size]; zeros where there is none."""
         rows = self.rows[scans]
         pixels = np.zeros((len(scans), *self.pixels.shape[1:]), np.uint8)

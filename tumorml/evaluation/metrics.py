@@ -160,10 +160,10 @@ def write_metrics(
     run_id: str,
     model_version_id: str,
 ) -> None:
-    """Write one ``evaluation`` row for each metric; ``metrics`` are by split."""
+    """Write one ``evaluation`` row for each metric that has none; ``metrics`` are by split."""
     rows = (
         {"run_id": run_id, "model_version_id": model_version_id, "split": split, **asdict(metric)}
         for split, measured in metrics.items()
         for metric in measured
     )
-    copy_rows(session, Evaluation, rows)
+    copy_rows(session, Evaluation, rows, on_conflict_do_nothing=True)

@@ -65,12 +65,23 @@ def heatmaps(
     return np.concatenate(maps) if maps else np.zeros((0, side, side), np.float32)
 
 
+def meaning(predictor: Predictor, label: str) -> str:
+    """What a warm place of a predictor's heatmap for a label is, in a line."""
+    if _has_evidence(predictor.model):
+        return "evidence map: the answer was taken from where it is warm"
+    return f"Grad-CAM for {label}: 1 = strongest evidence in this scan"
+
+
+def _has_evidence(model: keras.Model) -> bool:
+    return EVIDENCE in {layer.name for layer in model.layers}
+
+
 def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
     import tensorflow as tf
 
     # The cache would hold the predictor for ever if what it holds referred to it.
     model, side, flip = predictor.model, predictor.input_size, predictor.test_time_flip
-    has_evidence = EVIDENCE in {layer.name for layer in model.layers}
+    has_evidence = _has_evidence(model)
     places = _evidence_of(model) if has_evidence else _grad_cam_of(model)
 
     @tf.function(  # type: ignore[untyped-decorator]

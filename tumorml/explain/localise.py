@@ -80,7 +80,7 @@ def _meet(
     scans = np.flatnonzero(_known(split))
     for start in range(0, len(scans), BATCH):
         chosen = scans[start : start + BATCH]
-        masks = split.masks.read(chosen) > _HALF
+        masks = split.masks[chosen] > _HALF
         drawn = masks.any(axis=(1, 2))  # a very small tumour is lost at a small input size
         chosen, masks = chosen[drawn], masks[drawn]
         images = split.images[chosen]

@@ -29,6 +29,7 @@ def overlay_png(
     label: str | None,
     prediction: str,
     probability: float,
+    meaning: str,
 ) -> bytes:
     """The scan, the scan under its heatmap, a colour scale, and what was true and predicted.
 
@@ -41,6 +42,7 @@ def overlay_png(
         label: the true label, or None when it is not known.
         prediction: the predicted label.
         probability: of the prediction, in 0..1.
+        meaning: what a warm place is.
 
     Returns:
         A PNG, RGB, 580 x 308 pixels.
@@ -75,8 +77,7 @@ def overlay_png(
     caption = verdict if label is None else f"true {label} - {verdict}"
     text_top = _SIDE + _MARGIN + 6
     draw.text((_MARGIN, text_top), caption, _WRONG_INK if wrong else _INK, font)
-    explanation = f"Grad-CAM for {prediction}: 1 = strongest evidence in this scan"
-    draw.text((_MARGIN, text_top + _LINE_HEIGHT), explanation, _INK, font)
+    draw.text((_MARGIN, text_top + _LINE_HEIGHT), meaning, _INK, font)
 
     file = io.BytesIO()
     canvas.save(file, "PNG", compress_level=6)

@@ -12,14 +12,18 @@ import numpy as np
 from sqlalchemy import select, update
 
 from tumorml.datasets.resize import fit_to_square, from_square
-from tumorml.explain.gradcam import heatmaps
+from tumorml.datasets.snapshots import read_snapshot
+from tumorml.evaluation.metrics import write_metrics
+from tumorml.explain.gradcam import heatmaps, meaning
+from tumorml.explain.localise import localise
 from tumorml.explain.overlay import overlay_png
 from tumorml.models.predictor import Predictor
 from tumorml.models.store import fetch_predictor
 from tumorml.objects import ObjectStore, object_store
+from tumorml.policy import load_policy
 from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import ModelVersion, Prediction
+from tumorml.results.tables import ModelVersion, Prediction, Run
 from tumorml.scans.decode import decode
 from tumorml.scans.names import scan_key
 from tumorml.settings import Settings
@@ -50,6 +54,7 @@ def explain_run(settings: Settings, run_id: str) -> int:
     """
     with reading(settings) as session:
         model = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run_id)).one()
+        snapshot = session.get_one(Run, run_id).snapshot_id
         rows = session.execute(
             select(
                 Prediction.scan_id,
@@ -70,7 +75,14 @@ def explain_run(settings: Settings, run_id: str) -> int:
     ):
         keys[answer.scan_id] = key
         artifacts.append(heatmap_artifact(key, data, answer.scan_id, model, run_id))
+    located = localise(
+        settings,
+        predictor,
+        read_snapshot(settings, snapshot),
+        resamples=load_policy(settings.promotion_policy).resamples,
+    )
     with writing(settings) as session:
+        write_metrics(session, {"test": located}, run_id=run_id, model_version_id=model)
         record_artifacts(session, artifacts)
         for scan_id, key in keys.items():
             session.execute(
@@ -104,6 +116,7 @@ def store_overlays(
                 label=answer.true_label,
                 prediction=answer.label,
                 probability=answer.probability,
+                meaning=meaning(predictor, answer.label),
             )
             key = f"{folder}/{answer.scan_id}.png"
             store.write(key, data)

@@ -17,7 +17,7 @@ import tensorflow as tf  # noqa: TID253
 from tumorml.datasets.pixels import Masks
 from tumorml.recipes.recipe import Augmentation, ClassBalance
 from tumorml.training.labelled_images import LabelledImages
-from tumorml.training.variations import Variations, blend, draw_variations, vary
+from tumorml.training.variations import blend, draw_variations, vary
 
 
 def targets(labels: np.ndarray, class_count: int) -> np.ndarray:
@@ -96,36 +96,29 @@ def training_batches(
     variations = draw_variations(
         augmentation, indices.shape, data.images.shape[1], np.random.default_rng(variation_source)
     )
+    # Masks move as their scans do, and are not lit.
+    places = augmentation.model_copy(update={"brightness": 0.0, "contrast": 0.0})
     rows = (
-        (indices, variations),
+        (indices, variations, _known(data)[indices]),
         targets(data.labels, class_count)[indices],
         weights[data.labels][indices],
     )
 
-    def read(chosen: Any, target: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        scans, varied = chosen
-        images = vary(_read(data, scans, batch_size), augmentation, varied)
-        if evidence_side is not None:
-            masks, known = _read_masks(data, scans, evidence_side, batch_size, augmentation, varied)
-            if augmentation.mixup:  # a blend with an unknown mask has none
-                masks, known = blend(masks, varied.shares), known * tf.roll(known, 1, axis=0)
-            images, target, weight = mixed(images, target, weight, varied)
-            return (
-                images,
-                {"logits": target, "evidence": masks},
-                {"logits": weight, "evidence": known},
-            )
-        return mixed(images, target, weight, varied)
-
-    def mixed(
-        images: tf.Tensor, target: tf.Tensor, weight: tf.Tensor, varied: Variations
-    ) -> tuple[tf.Tensor, ...]:
-        if not augmentation.mixup:
+    def read(chosen: Any, target: tf.Tensor, weight: tf.Tensor) -> tuple[Any, ...]:
+        scans, varied, known = chosen
+        images = vary(_read(data.images, scans, batch_size), augmentation, varied)
+        if augmentation.mixup:
+            images = blend(images, varied.shares)
+            # The loss is linear in the target: each of the two keeps its own weight.
+            blended = blend(weight, varied.shares)
+            target = blend(target * weight[:, None], varied.shares) / blended[:, None]
+            weight = blended
+        if evidence_side is None:
             return images, target, weight
-        # The loss is linear in the target: each of the two keeps its own weight.
-        blended = blend(weight, varied.shares)
-        target = blend(target * weight[:, None], varied.shares) / blended[:, None]
-        return blend(images, varied.shares), target, blended
+        masks = vary(_read(data.masks, scans, batch_size), places, varied)
+        if augmentation.mixup:  # a blend with an unknown mask has none
+            masks, known = blend(masks, varied.shares), known * tf.roll(known, 1, axis=0)
+        return _with_evidence(images, target, weight, _fields(masks, evidence_side), known)
 
     return _read_ahead(tf.data.Dataset.from_tensor_slices(rows), read)
 
@@ -135,15 +128,15 @@ def validation_batches(
 ) -> tf.data.Dataset:
     """Every scan once, in order, unvaried: elements as those of `training_batches`, unweighted."""
 
-    def read(chosen: tf.Tensor, target: tf.Tensor) -> tuple[Any, ...]:
-        images = tf.cast(_read(data, chosen, None), tf.float32)[..., None]
+    def read(chosen: tf.Tensor, known: tf.Tensor, target: tf.Tensor) -> tuple[Any, ...]:
+        images = tf.cast(_read(data.images, chosen, None), tf.float32)[..., None]
         if evidence_side is None:
             return images, target
-        masks, known = _read_masks(data, chosen, evidence_side, None)
-        weights = {"logits": tf.ones_like(known), "evidence": known}
-        return images, {"logits": target, "evidence": masks}, weights
+        masks = tf.cast(_read(data.masks, chosen, None), tf.float32)[..., None]
+        fields = _fields(masks, evidence_side)
+        return _with_evidence(images, target, tf.ones_like(known), fields, known)
 
-    rows = (np.arange(len(data)), targets(data.labels, class_count))
+    rows = (np.arange(len(data)), _known(data), targets(data.labels, class_count))
     return _read_ahead(tf.data.Dataset.from_tensor_slices(rows).batch(batch_size), read)
 
 
@@ -158,30 +151,29 @@ def _read_ahead(batches: tf.data.Dataset, read: Callable[..., Any]) -> tf.data.D
     return read_ahead.with_options(options)
 
 
-def _read(data: LabelledImages, chosen: tf.Tensor, count: int | None) -> tf.Tensor:
-    images = tf.numpy_function(lambda rows: data.images[rows], [chosen], tf.uint8)
-    return tf.ensure_shape(images, [count, *data.images.shape[1:]])
+def _read(pixels: Any, chosen: tf.Tensor, count: int | None) -> tf.Tensor:
+    images = tf.numpy_function(lambda rows: pixels[rows], [chosen], tf.uint8)
+    return tf.ensure_shape(images, [count, *pixels.shape[1:]])
 
 
-def _read_masks(
-    data: LabelledImages,
-    chosen: tf.Tensor,
-    side: int,
-    count: int | None,
-    augmentation: Augmentation | None = None,
-    variations: Variations | None = None,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """The share of tumour in each field of the map, and which scans' masks are known."""
+def _known(data: LabelledImages) -> np.ndarray:
+    """Float32 `[n]`: one where it is known where the tumour lies."""
     masks = data.masks
-    if masks is None:
-        raise ValueError("there are no masks to train the evidence map on")
-    pixels = tf.numpy_function(lambda rows: masks.read(rows), [chosen], tf.uint8)
-    pixels = tf.ensure_shape(pixels, [count, *data.images.shape[1:]])
-    if augmentation is not None and variations is not None:
-        of_places = augmentation.model_copy(update={"brightness": 0.0, "contrast": 0.0})
-        pixels = vary(pixels, of_places, variations)
-    else:
-        pixels = tf.cast(pixels, tf.float32)[..., None]
-    field = data.images.shape[1] // side
-    known = tf.gather(tf.constant(masks.rows != Masks.UNKNOWN, tf.float32), chosen)
-    return tf.nn.avg_pool2d(pixels / 255.0, field, field, "VALID"), known
+    known = np.zeros(len(data), np.bool_) if masks is None else masks.rows != Masks.UNKNOWN
+    return np.asarray(known, np.float32)
+
+
+def _fields(masks: tf.Tensor, side: int) -> tf.Tensor:
+    """The share of tumour in each field of the map: float32 `[n, S, S, 1]` in 0..255 to 0..1."""
+    field = masks.shape[1] // side
+    return tf.nn.avg_pool2d(masks / 255.0, field, field, "VALID")
+
+
+def _with_evidence(
+    images: tf.Tensor, target: tf.Tensor, weight: tf.Tensor, fields: tf.Tensor, known: tf.Tensor
+) -> tuple[tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    return (
+        images,
+        {"logits": target, "evidence": fields},
+        {"logits": weight, "evidence": known},
+    )
