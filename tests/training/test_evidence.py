@@ -18,7 +18,7 @@ from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Augmentation, Evidence, Phase, load_recipe, recipe_from_text
 from tumorml.training.batches import training_batches, validation_batches
 from tumorml.training.checkpoint import EpochRecord
-from tumorml.training.compile_phase import evidence_loss
+from tumorml.training.compile_phase import evidence_loss, with_evidence_as_output
 from tumorml.training.fit import fit
 from tumorml.training.labelled_images import LabelledImages
 
@@ -141,16 +141,20 @@ def test_a_map_trained_on_half_of_the_masks_lies_on_the_blobs(
     assert maps[with_blob].max() > 2 * maps[~with_blob].mean()
 
 
-def test_what_is_told_of_an_epoch_is_the_classification(
+def test_the_network_is_chosen_by_what_it_calls_and_where_it_points(
     trained: tuple[keras.Model, list[EpochRecord]],
 ) -> None:
     model, records = trained
-    data = masked_blobs(32, seed=2)[0]
+    data, inside = masked_blobs(32, seed=2)
     best = min(records, key=lambda record: record.validation_loss)
-    logits = model.predict(data.images.astype(np.float32)[..., None], verbose=0)[:, 0]
+    images = data.images.astype(np.float32)[..., None]
+    both = with_evidence_as_output(model).predict(images, verbose=0)
+    logits = both["logits"][:, 0]
     targets = np.where(data.labels == 1, 0.975, 0.025)  # smoothed by 0.05
-    loss = np.mean(np.logaddexp(0, logits) - targets * logits)
-    assert loss == pytest.approx(best.validation_loss, rel=1e-3)
+    called = np.mean(np.logaddexp(0, logits) - targets * logits)
+    fields = inside.reshape(32, 8, 8, 8, 8).mean(axis=(2, 4), dtype=np.float32)[..., None]
+    pointed = np.mean(evidence_loss(fields, both["evidence"]))
+    assert called + pointed == pytest.approx(best.validation_loss, rel=1e-3)
 
 
 def test_a_network_with_a_map_survives_saving(

@@ -177,8 +177,7 @@ def _run_phase(
     validation_data = validation_batches(
         validation, class_count, batch_size=recipe.batch_size, evidence_side=evidence_side
     )
-    # Of two outputs the classification is what is told and chosen by.
-    of = "" if evidence_side is None else "logits_"
+    accuracy = "accuracy" if evidence_side is None else "logits_accuracy"
     for epoch in range(len(progress.records) + 1, first_epoch + phase.epochs):
         started = time.monotonic()
         batches = training_batches(
@@ -206,16 +205,15 @@ def _run_phase(
                 f"left it, or lower its batch_size ({recipe.batch_size}) or input_size "
                 f"({recipe.input_size})."
             ) from error
-        # Keras adds it to the validation loss, too, but not to that of one of two outputs.
-        penalty = 0.0 if of else float(sum(network.losses))
+        penalty = float(sum(network.losses))  # Keras adds it to the validation loss, too
         record = EpochRecord(
             epoch=epoch,
             epochs=recipe.epochs,
             phase=phase.name,
-            loss=float(history[f"{of}loss"][-1]),
-            accuracy=float(history[f"{of}accuracy"][-1]),
-            validation_loss=float(history[f"val_{of}loss"][-1]) - penalty,
-            validation_accuracy=float(history[f"val_{of}accuracy"][-1]),
+            loss=float(history["loss"][-1]),
+            accuracy=float(history[accuracy][-1]),
+            validation_loss=float(history["val_loss"][-1]) - penalty,
+            validation_accuracy=float(history[f"val_{accuracy}"][-1]),
             learning_rate=float(rates.mean()),
             seconds=time.monotonic() - started,
             peak_memory_bytes=peak_memory_bytes(),

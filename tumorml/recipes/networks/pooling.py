@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 _BATCH_NORM_MOMENTUM = 0.9
 
+# A tumour takes a few of a hundred places: a map that begins grey needs many steps to grow dark
+# (Lin et al. 2017, arXiv:1708.02002, section 4.1).
+_MOSTLY_DARK = keras.initializers.Constant(-3.0)
+
 
 def pooled(
     inputs: keras.KerasTensor, features: keras.KerasTensor, recipe: Recipe
@@ -48,7 +52,9 @@ def pooled(
     )(x)
     x = _normalised(x, "evidence_bn")
     x = keras.layers.ReLU(name="evidence_relu")(x)
-    evidence = keras.layers.Conv2D(1, 1, activation="sigmoid", dtype="float32", name=EVIDENCE)(x)
+    evidence = keras.layers.Conv2D(
+        1, 1, activation="sigmoid", bias_initializer=_MOSTLY_DARK, dtype="float32", name=EVIDENCE
+    )(x)
     weights = keras.layers.AveragePooling2D(4, dtype="float32", name="evidence_weights")(evidence)
     seen = keras.layers.Multiply(dtype="float32", name="evidence_seen")([features, weights])
     total = keras.layers.GlobalAveragePooling2D(dtype="float32", name="evidence_total")(weights)
