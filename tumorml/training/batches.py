@@ -109,16 +109,13 @@ def training_batches(
         images = vary(_read(data.images, scans, batch_size), augmentation, varied)
         if augmentation.mixup:
             images = blend(images, varied.shares)
-            # The loss is linear in the target: each of the two keeps its own weight.
-            blended = blend(weight, varied.shares)
-            target = blend(target * weight[:, None], varied.shares) / blended[:, None]
-            weight = blended
+            target, weight = _blended(target, weight, varied.shares)
         if evidence_side is None:
             return images, target, weight
-        masks = vary(_read(data.masks, scans, batch_size), places, varied)
-        if augmentation.mixup:  # a blend with an unknown mask has none
-            masks, known = blend(masks, varied.shares), known * tf.roll(known, 1, axis=0)
-        return _with_evidence(images, target, weight, _fields(masks, evidence_side), known)
+        masks = _fields(vary(_read(data.masks, scans, batch_size), places, varied), evidence_side)
+        if augmentation.mixup:
+            masks, known = _blended(masks, known, varied.shares)
+        return _with_evidence(images, target, weight, masks, known)
 
     return _read_ahead(tf.data.Dataset.from_tensor_slices(rows), read)
 
@@ -156,11 +153,21 @@ def _read(pixels: Any, chosen: tf.Tensor, count: int | None) -> tf.Tensor:
     return tf.ensure_shape(images, [count, *pixels.shape[1:]])
 
 
+def _blended(
+    target: tf.Tensor, weight: tf.Tensor, shares: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The loss is linear in the target: each of two blended scans keeps its own weight."""
+    each = [-1] + [1] * (len(target.shape) - 1)
+    blended = blend(weight, shares)
+    weighed = blend(target * tf.reshape(weight, each), shares)
+    return tf.math.divide_no_nan(weighed, tf.reshape(blended, each)), blended
+
+
 def _known(data: LabelledImages) -> np.ndarray:
-    """Float32 `[n]`: one where it is known where the tumour lies."""
+    """Float32 `[n]`: zero where nobody knows where the tumour lies; one on average."""
     masks = data.masks
     known = np.zeros(len(data), np.bool_) if masks is None else masks.rows != Masks.UNKNOWN
-    return np.asarray(known, np.float32)
+    return np.asarray(known / max(known.mean(), 1 / len(data)), np.float32)
 
 
 def _fields(masks: tf.Tensor, side: int) -> tf.Tensor:
