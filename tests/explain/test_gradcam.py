@@ -9,9 +9,10 @@ from pathlib import Path
 import keras  # noqa: TID253
 import numpy as np
 import pytest
+import tensorflow as tf  # noqa: TID253
 
 from tests.training.blobs import blobs, tiny_recipe
-from tumorml.explain.gradcam import heatmaps
+from tumorml.explain.gradcam import explain, heatmaps
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.networks import build_network
@@ -80,7 +81,7 @@ def test_the_order_and_size_of_batches_do_not_matter(blob_finder: Predictor) -> 
     images = blobs(6, 64, seed=6)[0].images
     classes = np.array([0, 1, 1, 0, 1, 0])
     np.testing.assert_allclose(
-        heatmaps(blob_finder, images, classes, batch_size=4),
+        explain(blob_finder, images, classes, batch_size=4).maps,
         heatmaps(blob_finder, images, classes),
         atol=1e-4,
     )
@@ -117,6 +118,37 @@ def test_a_predictor_that_looks_at_the_mirror_image_too_has_a_map_of_both() -> N
     mirrored = heatmaps(predictor, images[:, :, ::-1], classes)
     np.testing.assert_allclose(maps, mirrored[:, :, ::-1], atol=1e-5)
     assert np.abs(maps - heatmaps(Predictor(model, Task.BINARY), images, classes)).max() > 0.01
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_what_is_explained_is_what_is_answered(blob_finder: Predictor, flip: bool) -> None:
+    predictor = Predictor(blob_finder.model, Task.BINARY, test_time_flip=flip)
+    images = blobs(6, 64, seed=6)[0].images
+    explained = explain(predictor, images)
+    np.testing.assert_allclose(explained.probabilities, predictor.predict(images), atol=1e-6)
+    np.testing.assert_array_equal(explained.classes, predictor.decide(predictor.predict(images)))
+    again = heatmaps(predictor, images, explained.classes)
+    np.testing.assert_allclose(explained.maps, again, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["features", "conv_2"])
+def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
+    blob_finder: Predictor, layer: str
+) -> None:
+    images, classes = blobs(6, 64, seed=6)[0].images, np.array([0, 1, 1, 0, 1, 0])
+    model = blob_finder.model
+    whole = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.outputs[0]])
+    expected = []
+    for image, label in zip(images, classes, strict=True):
+        with tf.GradientTape() as tape:
+            features, logits = whole(image[None, ..., None].astype(np.float32), training=False)
+            score = logits[:, 0] if label else -logits[:, 0]
+        weights = tf.reduce_mean(tape.gradient(score, features), [1, 2], keepdims=True)
+        cam = tf.nn.relu(tf.reduce_sum(weights * features, -1, keepdims=True))
+        cam = tf.image.resize(cam, [64, 64])[0, ..., 0].numpy()
+        expected.append(cam / max(cam.max(), 1e-12))
+    maps = explain(blob_finder, images, classes, layer=layer).maps
+    np.testing.assert_allclose(maps, np.stack(expected), atol=1e-4)
 
 
 def test_explaining_holds_no_predictor() -> None:

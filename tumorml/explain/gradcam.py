@@ -9,11 +9,12 @@ does not outline a lesion.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tumorml.models.predictor import of_classes
 from tumorml.recipes.networks import EVIDENCE
 
 if TYPE_CHECKING:
@@ -22,47 +23,86 @@ if TYPE_CHECKING:
 
     from tumorml.models.predictor import Predictor
 
-_compiled: WeakKeyDictionary[Predictor, Callable[..., np.ndarray]] = WeakKeyDictionary()
+
+class Explained(NamedTuple):
+    """The answers for n scans, and the places that spoke for them.
+
+    Attributes:
+        probabilities: float32 `[n, classes]`, as `Predictor.predict` gives them.
+        classes: int64 `[n]`: the class that each map is of.
+        maps: float32 `[n, S, S]` in 0..1; of Grad-CAM the strongest place of each map is 1, and a
+            map without any evidence for its class is 0 everywhere.
+    """
+
+    probabilities: np.ndarray
+    classes: np.ndarray
+    maps: np.ndarray
 
 
-def heatmaps(
-    predictor: Predictor, images: np.ndarray, class_index: np.ndarray, batch_size: int = 64
-) -> np.ndarray:
-    """The evidence for one class of each scan.
+class _Explainer(NamedTuple):
+    """Scans to what is seen in them and raw logits; what is seen and classes to maps."""
 
-    The network runs forward to `features` once; only the head behind it runs backward. Where the
-    predictor answers for a scan and its mirror image it runs twice, and the map is of both. Where
-    the network has a layer `evidence`, that map is the answer, whatever the class: what is
-    classified was pooled by it.
+    look: Callable[[np.ndarray], tuple[Any, tf.Tensor]]
+    point: Callable[[Any, np.ndarray], tf.Tensor]
+
+
+_compiled: WeakKeyDictionary[Predictor, dict[str, _Explainer]] = WeakKeyDictionary()
+
+
+def explain(
+    predictor: Predictor,
+    images: np.ndarray,
+    class_index: np.ndarray | None = None,
+    *,
+    layer: str = "features",
+    batch_size: int = 64,
+) -> Explained:
+    """Answer for scans, and say which places spoke for the answer.
+
+    The network runs once, as it does without a map; only what lies behind `layer` runs backward.
+    Where the predictor answers for a scan and its mirror image, the map is of both. Where the
+    network has a layer `evidence`, that map is the answer, whatever the class: what is classified
+    was pooled by it.
 
     Args:
         predictor: its model has a layer `features`, as every packaged network has.
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
-        class_index: integers `[n]`: the class to explain, for each scan. In a binary model class 0
-            is explained by the negated logit.
+        class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
+            In a binary model class 0 is explained by the negated logit.
+        layer: of Grad-CAM. An earlier one has a finer map, of less that was understood; every path
+            to the logits must lead through it.
         batch_size: scans at a time.
-
-    Returns:
-        float32 `[n, S, S]` in 0..1; of Grad-CAM the strongest place of each map is 1, and a map
-        without any evidence for its class is 0 everywhere.
 
     Raises:
         ValueError: there are more or fewer classes than scans, or a class that does not exist.
     """
-    class_index = np.asarray(class_index, dtype=np.int32)
-    if class_index.shape != (len(images),):
-        raise ValueError(f"{len(images)} scans need as many classes, not {class_index.shape}")
-    if np.any((class_index < 0) | (class_index >= len(predictor.labels))):
-        raise ValueError(f"a class is outside 0..{len(predictor.labels) - 1}")
-    explain = _compiled.get(predictor)
-    if explain is None:
-        explain = _compiled[predictor] = _compile(predictor)
-    maps = [
-        explain(images[start : start + batch_size], class_index[start : start + batch_size])
-        for start in range(0, len(images), batch_size)
-    ]
-    side = predictor.input_size
-    return np.concatenate(maps) if maps else np.zeros((0, side, side), np.float32)
+    if class_index is not None:
+        class_index = np.asarray(class_index, dtype=np.int64)
+        if class_index.shape != (len(images),):
+            raise ValueError(f"{len(images)} scans need as many classes, not {class_index.shape}")
+        if np.any((class_index < 0) | (class_index >= len(predictor.labels))):
+            raise ValueError(f"a class is outside 0..{len(predictor.labels) - 1}")
+    explainers = _compiled.setdefault(predictor, {})
+    if layer not in explainers:
+        explainers[layer] = _compile(predictor, layer)
+    look, point = explainers[layer]
+    parts = []
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        seen, raw = look(images[batch])
+        probabilities = predictor.calibrated(of_classes(raw.numpy()))
+        classes = predictor.decide(probabilities) if class_index is None else class_index[batch]
+        parts.append((probabilities, classes, point(seen, classes.astype(np.int32)).numpy()))
+    if not parts:
+        side, count = predictor.input_size, len(predictor.labels)
+        nothing = np.zeros((0, side, side), np.float32)
+        return Explained(np.zeros((0, count), np.float32), np.zeros(0, np.int64), nothing)
+    return Explained(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def heatmaps(predictor: Predictor, images: np.ndarray, class_index: np.ndarray) -> np.ndarray:
+    """The maps of `explain`, for these classes."""
+    return explain(predictor, images, class_index).maps
 
 
 def meaning(predictor: Predictor, label: str) -> str:
@@ -76,50 +116,62 @@ def _has_evidence(model: keras.Model) -> bool:
     return EVIDENCE in {layer.name for layer in model.layers}
 
 
-def _compile(predictor: Predictor) -> Callable[..., np.ndarray]:
+def _compile(predictor: Predictor, layer: str) -> _Explainer:
     import tensorflow as tf
 
     # The cache would hold the predictor for ever if what it holds referred to it.
     model, side, flip = predictor.model, predictor.input_size, predictor.test_time_flip
     has_evidence = _has_evidence(model)
-    places = _evidence_of(model) if has_evidence else _grad_cam_of(model)
+    see, places = _evidence_of(model) if has_evidence else _grad_cam_of(model, layer)
 
     @tf.function(  # type: ignore[untyped-decorator]
-        input_signature=[
-            tf.TensorSpec([None, side, side], tf.uint8),
-            tf.TensorSpec([None], tf.int32),
-        ]
+        input_signature=[tf.TensorSpec([None, side, side], tf.uint8)]
     )
-    def explain(images: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    def look(images: tf.Tensor) -> tuple[Any, tf.Tensor]:
         scans = tf.cast(images, tf.float32)[..., None]
-        maps = places(scans, classes)
+        seen, logits = see(scans)
+        if not flip:
+            return [seen], logits
+        mirrored, also = see(tf.reverse(scans, [2]))
+        return [seen, mirrored], (logits + also) / 2.0
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def point(seen: list[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
+        maps = places(seen[0], classes)
         if flip:
-            maps = (maps + tf.reverse(places(tf.reverse(scans, [2]), classes), [2])) / 2.0
+            maps = (maps + tf.reverse(places(seen[1], classes), [2])) / 2.0
         maps = tf.image.resize(tf.nn.relu(maps), [side, side], method="bilinear")[..., 0]
         if has_evidence:
             return maps
         return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=[1, 2], keepdims=True))
 
-    return lambda images, classes: explain(images, classes).numpy()
+    return _Explainer(look, point)
 
 
-def _evidence_of(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+_See = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
+_Places = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
+
+
+def _evidence_of(model: keras.Model) -> tuple[_See, _Places]:
     import keras
 
-    network = keras.Model(model.inputs[0], model.get_layer(EVIDENCE).output)
-    return lambda scans, _: network(scans, training=False)
+    both = keras.Model(model.inputs[0], [model.get_layer(EVIDENCE).output, model.outputs[0]])
+    return lambda scans: tuple(both(scans, training=False)), lambda evidence, _: evidence
 
 
-def _grad_cam_of(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def _grad_cam_of(model: keras.Model, layer: str) -> tuple[_See, _Places]:
     import keras
     import tensorflow as tf
 
-    features_output = model.get_layer("features").output
-    trunk = keras.Model(model.inputs[0], features_output)
-    head = keras.Model(features_output, model.outputs[0])
+    output = model.get_layer(layer).output
+    trunk = keras.Model(model.inputs[0], output)
+    head = keras.Model(output, model.outputs[0])
 
-    def places(scans: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    def see(scans: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features = trunk(scans, training=False)
+        return features, head(features, training=False)
+
+    def places(features: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(features)
             logits = head(features, training=False)
@@ -127,7 +179,8 @@ def _grad_cam_of(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tens
                 score = logits[:, 0] * tf.where(classes == 1, 1.0, -1.0)
             else:
                 score = tf.gather(logits, classes, batch_dims=1)
-        weights = tf.reduce_mean(tape.gradient(score, features), axis=[1, 2], keepdims=True)
-        return tf.reduce_sum(weights * features, axis=-1, keepdims=True)
+        gradient = tf.cast(tape.gradient(score, features), tf.float32)
+        weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
+        return tf.reduce_sum(weights * tf.cast(features, tf.float32), axis=-1, keepdims=True)
 
-    return places
+    return see, places

@@ -17,7 +17,7 @@ from tumorml.evaluation.localisation import (
     locate,
 )
 from tumorml.evaluation.metrics import Metric
-from tumorml.explain.gradcam import heatmaps
+from tumorml.explain.gradcam import explain
 from tumorml.models.predictor import Predictor
 from tumorml.settings import Settings
 
@@ -84,8 +84,7 @@ def _meet(
         drawn = masks.any(axis=(1, 2))  # a very small tumour is lost at a small input size
         chosen, masks = chosen[drawn], masks[drawn]
         images = split.images[chosen]
-        answers = predictor.decide(predictor.predict(images))
-        parts["model"].append(locate(heatmaps(predictor, images, answers), masks))
+        parts["model"].append(locate(explain(predictor, images).maps, masks))
         for name, baseline in baselines.items():
             same = np.broadcast_to(baseline, masks.shape)
             parts[name].append(locate(same, masks))

@@ -90,8 +90,7 @@ class Predictor:
             for start in range(0, len(images), batch_size)
         ]
         width = self.model.output_shape[-1]
-        raw = np.concatenate(batches) if batches else np.zeros((0, width), np.float32)
-        return np.concatenate([-raw / 2, raw / 2], axis=1) if width == 1 else raw
+        return of_classes(np.concatenate(batches) if batches else np.zeros((0, width), np.float32))
 
     def predict(self, images: NDArray[np.uint8] | CachedPixels, batch_size: int = 64) -> np.ndarray:
         """Calibrated class probabilities.
@@ -106,8 +105,12 @@ class Predictor:
         Raises:
             ValueError: the images have another type or shape.
         """
-        logits = self.logits(images, batch_size).astype(np.float64)
-        return np.asarray(softmax(logits / self.calibration.temperature, axis=1), np.float32)
+        return self.calibrated(self.logits(images, batch_size))
+
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """The probabilities of logits, both as `logits` and `predict` give them."""
+        scaled = logits.astype(np.float64) / self.calibration.temperature
+        return np.asarray(softmax(scaled, axis=1), np.float32)
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         """The class that each scan is called.
@@ -123,3 +126,8 @@ class Predictor:
         if threshold is None:
             return np.asarray(probabilities.argmax(axis=1), np.int64)
         return np.asarray(probabilities[:, 1] >= threshold, np.int64)
+
+
+def of_classes(raw: np.ndarray) -> np.ndarray:
+    """What a network answers, float32 `[n, 1]` or `[n, classes]`, as a logit for each class."""
+    return np.concatenate([-raw / 2, raw / 2], axis=1) if raw.shape[1] == 1 else raw
