@@ -1,4 +1,4 @@
-"""The step ``explain``: heatmaps of a run's errors, and of some right answers of each label."""
+"""The step ``explain``: heatmaps of a run's errors and of some right answers, and feature maps."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import select, update
 
+from tumorml.datasets.pixel_cache import read_scan
 from tumorml.datasets.resize import fit_to_square, from_square
 from tumorml.datasets.snapshots import read_snapshot
 from tumorml.evaluation.metrics import write_metrics
+from tumorml.explain.feature_maps import feature_maps, sheet_png
 from tumorml.explain.gradcam import heatmaps, meaning
 from tumorml.explain.localise import localise
 from tumorml.explain.overlay import overlay_png
@@ -47,7 +49,8 @@ def explain_run(settings: Settings, run_id: str) -> int:
     """Store the overlays of a run's test answers and point its predictions to them.
 
     All scans that the run's own model version got wrong, and of each label the
-    ``heatmaps_per_label`` first right ones by scan id.
+    ``heatmaps_per_label`` first right ones by scan id; of the first of them also a sheet of feature
+    maps.
 
     Returns:
         How many overlays the run has.
@@ -74,7 +77,9 @@ def explain_run(settings: Settings, run_id: str) -> int:
         object_store(settings), predictor, chosen, f"runs/{run_id}/heatmaps"
     ):
         keys[answer.scan_id] = key
-        artifacts.append(heatmap_artifact(key, data, answer.scan_id, model, run_id))
+        artifacts.append(picture_artifact("heatmap", key, data, answer.scan_id, model, run_id))
+    for scan_id, key, data in _store_feature_maps(settings, predictor, chosen, run_id):
+        artifacts.append(picture_artifact("feature_maps", key, data, scan_id, model, run_id))
     located = localise(
         settings,
         predictor,
@@ -125,13 +130,27 @@ def store_overlays(
             logger.info("%s of %s heatmaps", start + len(part), len(answers))
 
 
-def heatmap_artifact(
-    key: str, data: bytes, scan_id: str, model_version_id: str, run_id: str | None
+def _store_feature_maps(
+    settings: Settings, predictor: Predictor, answers: Sequence[Explained], run_id: str
+) -> Iterator[tuple[str, str, bytes]]:
+    """A sheet of the first right answer of each label: its scan, its key, its PNG."""
+    store = object_store(settings)
+    first = {a.label: a for a in reversed(answers) if a.label == a.true_label}
+    for answer in first.values():
+        image = read_scan(store, answer.scan_id, predictor.input_size)
+        data = sheet_png(feature_maps(predictor.model, image))
+        key = f"runs/{run_id}/feature-maps/{answer.scan_id}.png"
+        store.write(key, data)
+        yield answer.scan_id, key, data
+
+
+def picture_artifact(
+    kind: str, key: str, data: bytes, scan_id: str, model_version_id: str, run_id: str | None
 ) -> dict[str, object]:
-    """The ``artifact`` row of a stored overlay."""
+    """The ``artifact`` row of a stored overlay or sheet."""
     return {
         "object_key": key,
-        "kind": "heatmap",
+        "kind": kind,
         "media_type": "image/png",
         "size_bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),

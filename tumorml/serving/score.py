@@ -12,7 +12,7 @@ from tumorml.datasets.pixel_cache import read_scan
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
-from tumorml.explain.step import Explained, heatmap_artifact, store_overlays
+from tumorml.explain.step import Explained, picture_artifact, store_overlays
 from tumorml.labels import Task
 from tumorml.models.store import fetch_predictor
 from tumorml.objects import object_store
@@ -69,7 +69,7 @@ def score_scans(settings: Settings, task: Task) -> int:
             record_artifacts(
                 session,
                 [
-                    heatmap_artifact(key, data, answer.scan_id, champion, None)
+                    picture_artifact("heatmap", key, data, answer.scan_id, champion, None)
                     for answer, key, data in overlays
                 ],
             )
