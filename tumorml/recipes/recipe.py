@@ -75,7 +75,7 @@ class Regularization(_Part):
 
 
 class Evidence(_Part):
-    """A map of where the network looks: what is classified is pooled by it ."""
+    """A map of where the network looks: what is classified is pooled by it."""
 
     units: PositiveInt = Field(96, description="Channels of the decoder that makes the map.")
     mask_weight: NonNegativeFloat = Field(
