@@ -1,93 +1,180 @@
-"""Figures of a run, in one style, as PNG."""
+"""Figures of a run, in one style, as PNG: colour-blind safe, with axes, units and counts."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from itertools import pairwise
+from typing import ParamSpec
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from tumorml.reports.run.answers import LabelCurves
 from tumorml.results.tables import Epoch, Evaluation
 
-# Okabe and Ito (2008): told apart by colour-blind readers.
-TRAINING, VALIDATION = "#0072B2", "#D55E00"
+# Okabe and Ito (2008): told apart by colour-blind readers; by their dashes in grey, too.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+LINES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE), ("-", "--", "-.", (0, (1, 1))), strict=True))
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+_Arguments = ParamSpec("_Arguments")
 
 
-def curves_figure(epochs: Sequence[Epoch]) -> bytes:
-    """Loss and accuracy by epoch, with the start of each phase marked."""
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
+def _drawn(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, bytes]:
+    @wraps(draw)
+    def png(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> bytes:
+        stream = io.BytesIO()
+        with rc_context(STYLE):
+            draw(*args, **kwargs).savefig(stream, format="png", dpi=144)
+        return stream.getvalue()
+
+    return png
+
+
+@_drawn
+def curves_figure(epochs: Sequence[Epoch], best: int, scans: tuple[int, int]) -> Figure:
+    """Loss and accuracy by epoch, with the phases and the epoch whose weights were kept.
+
+    Args:
+        epochs: In order, at least one.
+        best: The number of that epoch.
+        scans: How many were trained on, and how many validated.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
     numbers = [epoch.epoch for epoch in epochs]
-    starts = [later.epoch for earlier, later in pairwise(epochs) if earlier.phase != later.phase]
+    starts = [epochs[0]]
+    starts += [later for earlier, later in pairwise(epochs) if earlier.phase != later.phase]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for prefix, label, colour in (
-            ("", "training", TRAINING),
-            ("validation_", "validation", VALIDATION),
+        for prefix, label, count, (colour, _) in (
+            ("", "training", scans[0], LINES[0]),
+            ("validation_", "validation", scans[1], LINES[1]),
         ):
             values = [getattr(epoch, prefix + name) for epoch in epochs]
-            axes.plot(numbers, values, marker="o", markersize=3, color=colour, label=label)
+            text = f"{label}, {count:,} scans"
+            axes.plot(numbers, values, marker="o", markersize=3, color=colour, label=text)
+        axes.axvline(best, color="black", linewidth=1, label=f"best epoch, {best}")
         for start in starts:
-            axes.axvline(start - 0.5, color="0.6", linestyle=":")
+            if start is not starts[0]:
+                axes.axvline(start.epoch - 0.5, color="0.6", linestyle=":")
+            place = (start.epoch - 0.5, 1.01)
+            axes.text(
+                *place, start.phase, transform=axes.get_xaxis_transform(), color="0.35", fontsize=8
+            )
+        axes.set_xlim(0.5, numbers[-1] + 0.5)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(name if name == "accuracy" else "loss (cross-entropy, nats)")
+        axes.set_ylabel("share of scans right" if name == "accuracy" else "loss, in nats")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    return _png(figure)
+        axes.legend(fontsize=8)
+    return figure
 
 
-def confusion_figure(counts: list[list[int]], labels: Sequence[str], title: str) -> bytes:
-    """Counts of scans by true and predicted label, shaded by the share of each true label."""
-    matrix = np.array(counts, dtype=float)
-    totals = matrix.sum(axis=1, keepdims=True)
-    shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
+@_drawn
+def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> Figure:
+    """Counts of scans [true, predicted], shaded by the share of each true label."""
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(totals, 1)[:, None]
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    for row in range(len(labels)):
-        for column in range(len(labels)):
-            colour = "black" if shares[row, column] > 0.5 else "white"
-            axes.text(column, row, f"{counts[row][column]}", ha="center", va="center", color=colour)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "black" if shares[row, column] > 0.5 else "white"
+        axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
+    named = [f"{label} (n={n:,})" for label, n in zip(labels, totals, strict=True)]
     axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right")
-    axes.set_yticks(
-        range(len(labels)), [f"{n} (n={int(t)})" for n, t in zip(labels, totals[:, 0], strict=True)]
-    )
-    axes.set_xlabel("predicted label")
-    axes.set_ylabel("true label")
-    axes.set_title(title, fontsize=10)
+    axes.set_yticks(range(len(labels)), named)
+    axes.set(xlabel="predicted label", ylabel="true label", title=title)
+    axes.grid(visible=False)
     figure.colorbar(image, ax=axes, label="share of the true label's scans")
-    return _png(figure)
+    return figure
 
 
-def reliability_figure(bins: Sequence[tuple[float, Evaluation]], title: str) -> bytes:
+@_drawn
+def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title: str) -> Figure:
+    """ROC and precision-recall curves of each label against all others.
+
+    Args:
+        curves: Of the labels.
+        areas: What the legend says of each.
+        title: Whose.
+    """
+    figure = Figure(figsize=(9, 4.1), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    roc, precision_recall = figure.subplots(1, 2)
+    roc.plot([0, 1], [0, 1], color="0.6", linestyle=":")
+    for curve, area, (colour, dashes) in zip(curves, areas, LINES, strict=False):
+        text = f"{curve.label}, {curve.scans:,} scans\n{area}"
+        style = {"color": colour, "linestyle": dashes}
+        roc.plot(curve.false_positive_rate, curve.true_positive_rate, label=text, **style)
+        precision_recall.plot(curve.recall, curve.precision, drawstyle="steps-post", **style)
+    _unit_square(roc, "false positive rate (1 - specificity)", "true positive rate (recall)")
+    _unit_square(precision_recall, "recall", "precision")
+    roc.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+@_drawn
+def reliability_figure(bins: Sequence[tuple[float, Evaluation]], title: str) -> Figure:
     """How often a model is right, by how sure it is, with 95 % intervals.
 
     Args:
-        bins: Mean confidence of each bin, and its accuracy as it was evaluated.
+        bins: Mean confidence of each bin, and its accuracy as it was evaluated; at least one.
         title: Whose.
     """
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
     sure = np.array([confidence for confidence, _ in bins])
-    right = np.array([row.value for _, row in bins], dtype=float)
-    low, high = (
-        np.array([getattr(row, end) for _, row in bins], dtype=float) for end in ("low", "high")
+    right, low, high = (
+        np.array([getattr(row, name) for _, row in bins], dtype=float)
+        for name in ("value", "low", "high")
     )
     axes.errorbar(
         sure, right, np.abs([right - low, high - right]), fmt="none", ecolor="0.5", capsize=2
     )
     scans = np.array([row.scans for _, row in bins])
-    axes.scatter(sure, right, 12 + 150 * scans / scans.max(), TRAINING, label="scans of a bin")
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="share right")
-    axes.set_title(title, fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="upper left")
-    return _png(figure)
+    text = f"a bin, its area by its scans\n({scans.sum():,} in all)"
+    axes.scatter(sure, right, 12 + 150 * scans / scans.max(), BLUE, label=text)
+    _unit_square(axes, "confidence: probability of the likeliest label", "share of scans right")
+    axes.set_title(title)
+    axes.legend(loc="upper left", fontsize=8)
+    return figure
 
 
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    return stream.getvalue()
+@_drawn
+def localisation_figure(rows: Sequence[tuple[str, Evaluation]], title: str) -> Figure:
+    """A measure of several kinds of map, each with its 95 % interval.
+
+    Args:
+        rows: Whose maps, and their number.
+        title: The measure.
+    """
+    figure = Figure(figsize=(5.6, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for place, (_, row) in enumerate(rows):
+        value, low, high = (row.value or 0.0, row.low or 0.0, row.high or 0.0)
+        axes.barh(place, value, color=LINES[min(place, 1)][0], height=0.6)
+        axes.plot([low, high], [place, place], color="black", linewidth=1.2)
+        axes.text(max(value, high) + 0.02, place, f"{value:.2f}", va="center")
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.08), xlabel=f"share of {rows[0][1].scans:,} scans with a mask", title=title)
+    return figure
+
+
+def _unit_square(axes: Axes, across: str, upwards: str) -> None:
+    axes.set(xlim=(-0.01, 1.02), ylim=(-0.01, 1.02), xlabel=across, ylabel=upwards)
+    axes.set_aspect("equal")

@@ -1,0 +1,70 @@
+"""The model card of a run, after Mitchell et al. 2019 and CLAIM.
+
+Mitchell et al.: Model Cards for Model Reporting, doi:10.1145/3287560.3287596. CLAIM: Checklist for
+Artificial Intelligence in Medical Imaging, 2024 update, doi:10.1148/ryai.240300.
+"""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+
+from tumorml.reports.run import statements, tables
+from tumorml.reports.run.deck import HEADLINES
+from tumorml.reports.run.document import Table
+from tumorml.reports.run.facts import RunFacts
+
+
+def model_card(facts: RunFacts) -> str:
+    """The card, in Markdown."""
+    environment = Environment(  # noqa: S701 - Markdown: `escaped` does what autoescape would
+        loader=PackageLoader("tumorml.reports"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_escaped,
+    )
+    return environment.get_template("model_card.md").render(
+        facts=facts, statements=statements, tables=tables, headlines=HEADLINES, table=_table
+    )
+
+
+def model_card_page(card: str, title: str) -> str:
+    """The card as an HTML page; markup inside it stays text."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
+    environment = Environment(
+        loader=PackageLoader("tumorml.reports"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("model_card.html").render(body=body, title=title)
+
+
+class _Markdown(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def _escaped(value: object) -> str:
+    if isinstance(value, _Markdown):
+        return value
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(str(value).split()))
+
+
+def _table(table: Table) -> _Markdown:
+    lines = [
+        table.headings,
+        ["---" if i < table.words else "---:" for i in range(len(table.headings))],
+    ]
+    lines += table.rows
+    written = [
+        [cell if number == 1 else _escaped(_one_line(cell)) for cell in row]
+        for number, row in enumerate(lines)
+    ]
+    return _Markdown("\n".join(f"| {' | '.join(row)} |" for row in written))
+
+
+def _one_line(text: str) -> str:
+    value, _, interval = text.partition("\n")
+    return f"{value} ({interval})" if interval else value

@@ -1,0 +1,362 @@
+"""Everything that is told about a run, read from the results store once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from tumorml.datasets.splits import SIDES
+from tumorml.errors import MissingObjectError, TumorMLError
+from tumorml.evaluation.localisation import BASELINES
+from tumorml.labels import LABELS, Task
+from tumorml.objects import ObjectStore
+from tumorml.reports.run.answers import (
+    LabelCurves,
+    confusion_counts,
+    label_curves,
+    read_answers,
+)
+from tumorml.results.tables import (
+    Batch,
+    BatchFile,
+    Epoch,
+    Evaluation,
+    GroupTie,
+    Leak,
+    ModelVersion,
+    Prediction,
+    Run,
+    Scan,
+    Snapshot,
+    SnapshotScan,
+    Verdict,
+    VerdictRule,
+)
+from tumorml.results.tables.training import LEAK_KINDS
+
+SHOWN_ERRORS = 18
+SHOWN_RIGHT = 8
+LOCALISATION = ("pointing_game", "energy_inside", "iou")
+
+Numbers = Mapping[tuple[str, str], Evaluation]
+"""Evaluation rows of one model version on one split, by metric and slice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One of those who were judged.
+
+    Attributes:
+        role: ``challenger``, ``champion`` or ``anchor``.
+        model: Its model version.
+        numbers: On the test scans.
+        confusion: int64 [true, predicted], counts of test scans; all 0 where it answered nothing.
+        curves: Of each label that can be told from others.
+    """
+
+    role: str
+    model: str
+    numbers: Numbers
+    confusion: NDArray[np.int64]
+    curves: tuple[LabelCurves, ...]
+
+    def parts(self, prefix: str) -> list[str]:
+        """The slices whose names begin so, in order."""
+        return sorted({where for _, where in self.numbers if where.startswith(prefix)})
+
+    @property
+    def slices(self) -> list[str]:
+        """The parts of the test set that were looked at by themselves."""
+        other = ("all", "label=", "true=", "confidence=")
+        return sorted({where for _, where in self.numbers if not where.startswith(other)})
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """A test answer with its picture; ``overlay`` is None where none was made or it is gone."""
+
+    scan_id: str
+    true_label: str
+    label: str
+    probability: float
+    overlay: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SideOfData:
+    """How much of a snapshot lies on one side of the split."""
+
+    scans: int
+    groups: int
+    masked: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOfData:
+    """A batch that first brought scans of the snapshot."""
+
+    id: str
+    drop_name: str
+    claimed_at: datetime
+    scans: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """A judged run.
+
+    Attributes:
+        run: Its row, and so on for the next four.
+        contenders: The challenger first, then the champion and the anchor where there are any.
+        without_twins: Of a benchmark's model, its numbers on test scans without a twin in training.
+        leaks: Test scans by kind of their closest training scan, then by label.
+        ties: Groups that had become one when the run began, by the sides that they stood on.
+        sides: By name of the side.
+        batches: The newest first.
+        known_patients: Scans of the snapshot whose patient was named.
+        sites: Where scans of the snapshot came from, as manifests say.
+        errors: The most confident wrong answers of the challenger.
+        right: Some right ones of each label.
+    """
+
+    run: Run
+    verdict: Verdict
+    model: ModelVersion
+    snapshot: Snapshot
+    rules: Sequence[VerdictRule]
+    epochs: Sequence[Epoch]
+    contenders: Sequence[Contender]
+    without_twins: Numbers
+    leaks: Mapping[str, Mapping[str, int]]
+    ties: Mapping[str, int]
+    sides: Mapping[str, SideOfData]
+    batches: Sequence[BatchOfData]
+    known_patients: int
+    sites: Sequence[str]
+    errors: Sequence[ShownAnswer]
+    right: Sequence[ShownAnswer]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the task, in the order of their class indices."""
+        return LABELS[Task(self.run.task)]
+
+    @property
+    def challenger(self) -> Contender:
+        """The run's own model version."""
+        return self.contenders[0]
+
+    @property
+    def champion(self) -> Contender | None:
+        """Who was challenged, if anybody was."""
+        return next((one for one in self.contenders if one.role == "champion"), None)
+
+    @property
+    def best_epoch(self) -> Epoch | None:
+        """The first of the lowest validation loss: its weights were kept."""
+        return min(
+            self.epochs, key=lambda epoch: (epoch.validation_loss, epoch.epoch), default=None
+        )
+
+    @property
+    def support(self) -> dict[str, int]:
+        """Test scans by label, as the challenger was asked."""
+        totals = self.challenger.confusion.sum(axis=1).tolist()
+        return dict(zip(self.labels, totals, strict=True))
+
+    @property
+    def wrong(self) -> int:
+        """Wrong answers of the challenger."""
+        confusion = self.challenger.confusion
+        return int(confusion.sum() - np.trace(confusion))
+
+    @property
+    def unbeaten_baselines(self) -> list[str] | None:
+        """The baselines that the heatmaps' pointing game does not beat; None if not measured.
+
+        One is beaten where the lower end of the 95 % interval lies above its value.
+        """
+        numbers = self.challenger.numbers
+        found = numbers.get(("pointing_game", "all"))
+        others = {name: numbers.get((f"pointing_game_{name}", "all")) for name in BASELINES}
+        if found is None or found.low is None or None in others.values():
+            return None
+        low = found.low
+        return [name for name, row in others.items() if row is None or low <= (row.value or 0.0)]
+
+
+def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFacts:
+    """Read what is told about a run.
+
+    Raises:
+        TumorMLError: The run has not been judged.
+    """
+    run = session.get(Run, run_id)
+    verdict = session.scalar(select(Verdict).where(Verdict.run_id == run_id))
+    if run is None or verdict is None:
+        raise TumorMLError(f"Run {run_id} has no verdict yet; judge it first.")
+    roles = {
+        "challenger": verdict.challenger_id,
+        "champion": verdict.champion_id,
+        "anchor": verdict.anchor_id,
+    }
+    numbers = _numbers(session, run_id)
+    labels = LABELS[Task(run.task)]
+    leaks: dict[str, dict[str, int]] = {kind: {} for kind in LEAK_KINDS}
+    for leak in session.scalars(select(Leak).where(Leak.run_id == run_id)):
+        leaks[leak.kind][leak.label] = leak.scans
+    patients, sites = _people(session, run.snapshot_id)
+    of_verdict = select(VerdictRule).where(VerdictRule.verdict_id == verdict.id)
+    of_run = select(Epoch).where(Epoch.run_id == run_id)
+    return RunFacts(
+        run=run,
+        verdict=verdict,
+        model=session.get_one(ModelVersion, verdict.challenger_id),
+        snapshot=session.get_one(Snapshot, run.snapshot_id),
+        rules=session.scalars(of_verdict.order_by(VerdictRule.position)).all(),
+        epochs=session.scalars(of_run.order_by(Epoch.epoch)).all(),
+        contenders=[
+            _contender(session, run_id, role, model, numbers.get((model, "test"), {}), labels)
+            for role, model in roles.items()
+            if model is not None
+        ],
+        without_twins=numbers.get((verdict.challenger_id, "test_without_twins"), {}),
+        leaks=leaks,
+        ties=_ties(session, run),
+        sides=_sides(session, run.snapshot_id),
+        batches=_batches(session, run.snapshot_id),
+        known_patients=patients,
+        sites=sites,
+        errors=_shown(session, store, _errors(run_id, verdict.challenger_id)),
+        right=_shown(session, store, _right(run_id, verdict.challenger_id, len(labels))),
+    )
+
+
+def _numbers(
+    session: Session, run_id: str
+) -> dict[tuple[str, str], dict[tuple[str, str], Evaluation]]:
+    found: dict[tuple[str, str], dict[tuple[str, str], Evaluation]] = {}
+    for row in session.scalars(select(Evaluation).where(Evaluation.run_id == run_id)):
+        found.setdefault((row.model_version_id, row.split), {})[row.metric, row.slice] = row
+    return found
+
+
+def _contender(
+    session: Session, run_id: str, role: str, model: str, numbers: Numbers, labels: Sequence[str]
+) -> Contender:
+    answers = read_answers(session, run_id, model, labels)
+    return Contender(role, model, numbers, confusion_counts(answers), label_curves(answers))
+
+
+def _ties(session: Session, run: Run) -> dict[str, int]:
+    rows = session.execute(
+        select(GroupTie.kept_side, GroupTie.merged_side, func.count())
+        .where(GroupTie.created_at <= run.created_at)
+        .group_by(GroupTie.kept_side, GroupTie.merged_side)
+    )
+    ties: Counter[str] = Counter()
+    for kept, merged, count in rows:
+        first, second = sorted((kept, merged), key=SIDES.index)
+        ties[first if first == second else f"{first} and {second}"] += count
+    return dict(ties)
+
+
+def _sides(session: Session, snapshot_id: str) -> dict[str, SideOfData]:
+    rows = session.execute(
+        select(
+            SnapshotScan.split,
+            func.count(),
+            func.count(SnapshotScan.group_id.distinct()),
+            func.count().filter(SnapshotScan.masked),
+        )
+        .where(SnapshotScan.snapshot_id == snapshot_id)
+        .group_by(SnapshotScan.split)
+    )
+    found = {split: SideOfData(*counts) for split, *counts in rows}
+    return {side: found.get(side, SideOfData(0, 0, 0)) for side in SIDES}
+
+
+def _batches(session: Session, snapshot_id: str) -> list[BatchOfData]:
+    rows = session.execute(
+        select(Batch.id, Batch.drop_name, Batch.claimed_at, func.count(SnapshotScan.scan_id))
+        .join(Scan, Scan.batch_id == Batch.id)
+        .join(SnapshotScan, SnapshotScan.scan_id == Scan.id)
+        .where(SnapshotScan.snapshot_id == snapshot_id)
+        .group_by(Batch.id)
+        .order_by(Batch.claimed_at.desc(), Batch.id)
+    )
+    return [BatchOfData(*row) for row in rows]
+
+
+def _people(session: Session, snapshot_id: str) -> tuple[int, list[str]]:
+    """How many scans have a named patient, and the sites that are named."""
+    row = session.execute(
+        select(
+            func.count(SnapshotScan.scan_id.distinct()).filter(BatchFile.patient_id.is_not(None)),
+            func.array_agg(BatchFile.site.distinct()).filter(BatchFile.site.is_not(None)),
+        )
+        .select_from(SnapshotScan)
+        .join(BatchFile, BatchFile.scan_id == SnapshotScan.scan_id)
+        .where(SnapshotScan.snapshot_id == snapshot_id)
+    ).one()
+    return row[0], sorted(row[1] or [])
+
+
+_Answer = tuple[str, str, str, float, str | None]
+_COLUMNS = (
+    Prediction.scan_id,
+    Prediction.true_label,
+    Prediction.label,
+    Prediction.probability,
+    Prediction.heatmap_key,
+)
+
+
+def _errors(run_id: str, model: str) -> Select[_Answer]:
+    return (
+        select(*_COLUMNS)
+        .where(
+            Prediction.run_id == run_id,
+            Prediction.model_version_id == model,
+            Prediction.label != Prediction.true_label,
+        )
+        .order_by(Prediction.probability.desc(), Prediction.scan_id)
+        .limit(SHOWN_ERRORS)
+    )
+
+
+def _right(run_id: str, model: str, labels: int) -> Select[_Answer]:
+    """The first answers of each label whose overlay was made, the labels in turn."""
+    turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
+    return (
+        select(*_COLUMNS)
+        .where(
+            Prediction.run_id == run_id,
+            Prediction.model_version_id == model,
+            Prediction.label == Prediction.true_label,
+            Prediction.heatmap_key.is_not(None),
+        )
+        .order_by(turn, Prediction.label)
+        .limit(max(SHOWN_RIGHT, labels))
+    )
+
+
+def _shown(session: Session, store: ObjectStore, query: Select[_Answer]) -> list[ShownAnswer]:
+    return [
+        ShownAnswer(scan, true, label, probability, _overlay(store, key))
+        for scan, true, label, probability, key in session.execute(query).tuples()
+    ]
+
+
+def _overlay(store: ObjectStore, key: str | None) -> bytes | None:
+    try:
+        return store.read(key) if key else None
+    except MissingObjectError:
+        return None

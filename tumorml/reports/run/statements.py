@@ -1,0 +1,185 @@
+"""What is said of a run in words, the same wherever it is told."""
+
+from __future__ import annotations
+
+from tumorml.datasets.splits import SIDES
+from tumorml.reports.run.facts import RunFacts
+from tumorml.reports.run.figures import MAP_NAMES
+
+NOT_A_DEVICE = (
+    "This is not a medical device. It must not be used to diagnose, to treat, or to decide about "
+    "any person."
+)
+GROUPS = (
+    "Scans of one patient, and copies of one picture (re-encoded, resized, turned, mirrored), form "
+    "a group. A group draws one side by a hash, once and for ever, so that no model is judged on "
+    "what it has learnt from."
+)
+
+
+def missing(facts: RunFacts) -> list[str]:
+    """Sentences about what cannot be told, and why."""
+    said = []
+    absent = [label for label, scans in facts.support.items() if not scans]
+    if not facts.challenger.confusion.any():
+        said.append("There are no test answers of the challenger, so nothing is shown of them.")
+    else:
+        for label in absent:
+            said.append(
+                f"No test scan has the label {label}: recall, precision, F1 and the curves of "
+                f"{label} are unknown, and macro means leave it out; the macro areas are unknown."
+            )
+        predicted = facts.challenger.confusion.any(axis=0)
+        if predicted.sum() == 1:
+            only = facts.labels[int(predicted.argmax())]
+            said.append(f"The challenger answered {only} for every test scan.")
+    if facts.champion is None:
+        said.append("There was no champion to compare with: the challenger met the floors alone.")
+    if not facts.epochs:
+        said.append("No epoch of the training was recorded, so there are no curves of it.")
+    if not any(facts.challenger.parts("confidence=")):
+        said.append("Reliability was not recorded.")
+    if facts.unbeaten_baselines is None:
+        said.append(_not_measured(facts))
+    return said
+
+
+def heatmap_claim(facts: RunFacts) -> tuple[str, bool]:
+    """What the heatmaps are worth, and whether that is a warning."""
+    unbeaten = facts.unbeaten_baselines
+    if unbeaten is None:
+        return (
+            f"{_not_measured(facts)} Do not read a heatmap as the place of a tumour: it shows what "
+            "moved the model.",
+            True,
+        )
+    numbers = facts.challenger.numbers
+    row = numbers["pointing_game", "all"]
+    found = (
+        f"The warmest place of a heatmap lies in the tumour in {100 * (row.value or 0):.0f} % of "
+        f"{row.scans:,} test scans with a mask ({100 * (row.low or 0):.0f} to "
+        f"{100 * (row.high or 0):.0f} %)."
+    )
+    if not unbeaten:
+        return (
+            f"{found} Both baselines that look at no scan are beaten. A heatmap is still no "
+            "outline of a tumour.",
+            False,
+        )
+    names = " and ".join(
+        f"{MAP_NAMES['_' + name]} "
+        f"({100 * (numbers[f'pointing_game_{name}', 'all'].value or 0):.0f} %)"
+        for name in unbeaten
+    )
+    return (
+        f"{found} That does not beat pointing without looking: {names}. Do not read these heatmaps "
+        "as the place of a tumour.",
+        True,
+    )
+
+
+def _not_measured(facts: RunFacts) -> str:
+    masks = ", ".join(f"{facts.sides[side].masked:,} in {side}" for side in SIDES)
+    if all(facts.sides[side].masked for side in SIDES):
+        why = "no numbers were recorded"
+    else:
+        why = "every split needs scans with a tumour mask"
+    return f"How well the heatmaps point at tumours was not measured: {why} (there are {masks})."
+
+
+def split_statement(facts: RunFacts) -> tuple[str, bool]:
+    """How the data were split, and whether that is a warning."""
+    if facts.run.given_split:
+        return (
+            "A benchmark on the split that the data set came with: one patient, and one picture, "
+            "may stand on both sides. This model can never serve.",
+            True,
+        )
+    return GROUPS, False
+
+
+def held_out_statement(facts: RunFacts) -> str:
+    """What was left out of the snapshot."""
+    reasons = [
+        f"{count:,} ({reason.replace('_', ' ')})"
+        for reason, count in facts.snapshot.held_out.items()
+    ]
+    return f"Held out: {', '.join(reasons) or 'none'}."
+
+
+def approval_statement(facts: RunFacts) -> str:
+    """Who was asked, and what they said; empty where nobody was."""
+    verdict = facts.verdict
+    if verdict.approval is None:
+        return ""
+    who = f" by {verdict.approval_by}" if verdict.approval_by else ""
+    why = f", {verdict.approval_why}" if verdict.approval_why else ""
+    return f"A person was asked, because {verdict.approval_reason}: {verdict.approval}{who}{why}."
+
+
+def limits(facts: RunFacts) -> list[str]:
+    """What nobody should conclude."""
+    test = facts.sides["test"]
+    said = [
+        NOT_A_DEVICE,
+        f"The test set holds {test.scans:,} scans of {test.groups:,} groups; what is rarer than "
+        "that allows cannot be seen in it.",
+        "Single 2-D slices are judged, without volume, history or other sequences. A scan of "
+        "another kind gets an answer too.",
+    ]
+    scans = sum(side.scans for side in facts.sides.values())
+    if facts.known_patients < scans:
+        said.append(
+            f"The patient is named for {facts.known_patients:,} of {scans:,} scans. Of the others "
+            "only copies are kept together: two slices of one patient can stand on two sides."
+        )
+    if len(facts.sites) < 2:
+        where = f"from one site, {facts.sites[0]}" if facts.sites else "of sites that are not named"
+        said.append(f"The scans are {where}: how the model does elsewhere is unknown.")
+    said.append("Age, sex and scanner are not recorded, so fairness across them is not measured.")
+    claim, warning = heatmap_claim(facts)
+    return [*said, claim] if warning else said
+
+
+def next_steps(facts: RunFacts) -> list[str]:
+    """What would help most, from what this run lacks."""
+    steps = []
+    failed = sorted({rule.rule for rule in facts.rules if rule.result == "failed"})
+    short = sorted({rule.rule for rule in facts.rules if rule.result == "insufficient"})
+    if facts.verdict.approval == "waiting":
+        steps.append("A person answers whether the challenger may serve.")
+    elif facts.verdict.outcome == "promoted":
+        steps.append("The model serves; compare its answers with the findings that come in later.")
+    if failed:
+        steps.append(f"Look at why these rules failed: {', '.join(failed)}.")
+    if short:
+        steps.append(f"Collect test scans for the rules without enough data: {', '.join(short)}.")
+    present = {label: scans for label, scans in facts.support.items() if scans}
+    absent = [label for label in facts.labels if label not in present]
+    if absent:
+        steps.append(f"Drop labelled scans of {', '.join(absent)}: none is in the test set.")
+    if facts.wrong:
+        worst = _worst_label(facts)
+        steps.append(f"Have a radiologist look at the wrong answers{worst}.")
+    if facts.unbeaten_baselines is None:
+        steps.append("Drop scans with tumour masks, so that the heatmaps can be measured.")
+    elif facts.unbeaten_baselines:
+        steps.append(
+            "Train a recipe with an evidence map on masks: these heatmaps miss the tumours."
+        )
+    if len(facts.sites) < 2:
+        steps.append("Drop scans of another site, with patient ids, and look at it as a slice.")
+    return steps
+
+
+def _worst_label(facts: RunFacts) -> str:
+    numbers = facts.challenger.numbers
+    recalls = [
+        (row.value, label)
+        for label in facts.labels
+        if (row := numbers.get(("recall", f"label={label}"))) and row.value is not None
+    ]
+    if not recalls:
+        return ""
+    recall, label = min(recalls)
+    return f", first those of {label} (recall {recall:.2f})"

@@ -1,0 +1,198 @@
+"""The tables of a run, which the report, the slides and the model card share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tumorml.datasets.splits import SIDES
+from tumorml.evaluation.measures import OF_ALL, OF_LABELS
+from tumorml.evaluation.metrics import OF_SLICES
+from tumorml.reports.run.document import Table
+from tumorml.reports.run.facts import LOCALISATION, Contender, Numbers, RunFacts
+from tumorml.reports.run.figures import MAP_NAMES
+from tumorml.results.tables import Evaluation
+
+SHOWN_BATCHES = 15
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "specificity": "specificity",
+    "f1": "F1",
+    "roc_auc": "ROC area",
+    "pr_auc": "PR area",
+    "precision_macro": "precision, macro",
+    "recall_macro": "recall, macro",
+    "specificity_macro": "specificity, macro",
+    "f1_macro": "F1, macro",
+    "roc_auc_macro": "ROC area, macro",
+    "pr_auc_macro": "PR area, macro",
+    "log_loss": "log loss (nats, lower is better)",
+    "brier": "Brier score (0 to 2, lower is better)",
+    "ece": "calibration error (lower is better)",
+    "tumor_sensitivity": "tumour sensitivity",
+    "tumor_specificity": "tumour specificity",
+    "pointing_game": "pointing game",
+    "energy_inside": "energy inside the tumour",
+    "iou": "overlap (IoU)",
+}
+
+
+def cell(row: Evaluation | None) -> str:
+    """A value, and under it its 95 % interval."""
+    if row is None or row.value is None:
+        return "-"
+    if row.low is None or row.high is None:
+        return f"{row.value:.3f}"
+    return f"{row.value:.3f}\n{row.low:.3f} to {row.high:.3f}"
+
+
+def rules_table(facts: RunFacts) -> Table:
+    """The rules of the verdict with their numbers."""
+    rows = [(rule.result, rule.rule, rule.slice, rule.explanation) for rule in facts.rules]
+    return Table(("result", "rule", "slice", "numbers"), rows, words=4)
+
+
+def counts_table(facts: RunFacts) -> Table:
+    """Scans of the snapshot by split and label, with groups and masks."""
+    rows = []
+    for side in SIDES:
+        counts, of_side = facts.snapshot.counts.get(side, {}), facts.sides[side]
+        by_label = [f"{counts.get(label, 0):,}" for label in facts.labels]
+        totals = (sum(counts.values()), of_side.groups, of_side.masked)
+        rows.append((side, *by_label, *(f"{number:,}" for number in totals)))
+    return Table(("split", *facts.labels, "all", "groups", "with a mask"), rows)
+
+
+def batches_table(facts: RunFacts) -> Table:
+    """The newest batches that brought scans first."""
+    rows = [
+        (batch.id, batch.drop_name, f"{batch.claimed_at:%Y-%m-%d %H:%M}", f"{batch.scans:,}")
+        for batch in facts.batches[:SHOWN_BATCHES]
+    ]
+    return Table(("batch", "drop", "taken in (UTC)", "scans"), rows, words=3)
+
+
+def leaks_table(facts: RunFacts) -> Table:
+    """Test scans by the closest kind of twin in training."""
+    rows = [
+        (
+            kind.replace("_", " "),
+            *(f"{counts.get(label, 0):,}" for label in facts.labels),
+            f"{sum(counts.values()):,}",
+        )
+        for kind, counts in facts.leaks.items()
+    ]
+    return Table(("twin in training", *facts.labels, "all"), rows)
+
+
+def metrics_table(facts: RunFacts, names: Iterable[str] = OF_ALL) -> Table:
+    """The whole test set: a column for each contender, or as given and without twins."""
+    columns: list[tuple[str, Numbers]] = [
+        (f"{one.role}\n{one.model}", one.numbers) for one in facts.contenders
+    ]
+    if facts.run.given_split:
+        columns = [
+            ("as given", facts.challenger.numbers),
+            ("without twins", facts.without_twins),
+        ]
+    rows = [
+        (METRIC_NAMES[name], *(cell(numbers.get((name, "all"))) for _, numbers in columns))
+        for name in names
+    ]
+    scans = [numbers.get(("accuracy", "all")) for _, numbers in columns]
+    rows.append(("test scans", *("-" if row is None else f"{row.scans:,}" for row in scans)))
+    return Table(("metric", *(title for title, _ in columns)), rows)
+
+
+def labels_table(facts: RunFacts, contender: Contender) -> Table:
+    """Each label of the test set against all others."""
+    return _labels_table(facts, contender.numbers, f"{contender.role} {contender.model}")
+
+
+def labels_without_twins_table(facts: RunFacts) -> Table:
+    """The same of a benchmark's model, on the test scans without a twin in training."""
+    return _labels_table(facts, facts.without_twins, "on the test scans without a twin in training")
+
+
+def _labels_table(facts: RunFacts, numbers: Numbers, title: str) -> Table:
+    rows = []
+    for label in facts.labels:
+        of_label = [numbers.get((name, f"label={label}")) for name in OF_LABELS]
+        scans = "-" if of_label[0] is None else f"{of_label[0].scans:,}"
+        rows.append((label, scans, *map(cell, of_label)))
+    return Table(("label", "scans", *(METRIC_NAMES[name] for name in OF_LABELS)), rows, title=title)
+
+
+def slices_table(contender: Contender) -> Table:
+    """The parts of the test set that hold enough scans."""
+    rows = []
+    for name in contender.slices:
+        of_slice = [contender.numbers.get((metric, name)) for metric in OF_SLICES]
+        scans = max((row.scans for row in of_slice if row is not None), default=0)
+        rows.append((name, f"{scans:,}", *map(cell, of_slice)))
+    headings = ("slice", "scans", *(METRIC_NAMES[name].split(" (")[0] for name in OF_SLICES))
+    return Table(headings, rows, title=f"{contender.role} {contender.model}")
+
+
+def localisation_table(facts: RunFacts) -> Table:
+    """What the heatmaps reach, beside maps that look at no scan."""
+    numbers = facts.challenger.numbers
+    rows = [
+        (
+            METRIC_NAMES[name],
+            *(cell(numbers.get((name + suffix, "all"))) for suffix in MAP_NAMES),
+        )
+        for name in LOCALISATION
+    ]
+    return Table(("measure", *MAP_NAMES.values()), rows)
+
+
+def provenance_table(facts: RunFacts) -> Table:
+    """Where the model came from."""
+    run, model = facts.run, facts.model
+    started, finished = run.training_started_at, run.training_finished_at
+    when = "not recorded"
+    if started is not None and finished is not None:
+        minutes = (finished - started).total_seconds() / 60
+        when = f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC ({minutes:.1f} minutes)"
+    libraries = ", ".join(f"{name} {number}" for name, number in (run.libraries or {}).items())
+    calibration = [
+        f"{name} {value:.3f}"
+        for name, value in (
+            ("temperature", model.temperature),
+            ("operating point", model.operating_point),
+        )
+        if value is not None
+    ]
+    if run.warm_start_id is not None:
+        weights = f"went on from those of {run.warm_start_id}"
+    elif run.weights_sha256 is not None:
+        weights = f"began from a file of SHA-256 {run.weights_sha256}"
+    else:
+        weights = "began at random"
+    rows = [
+        (
+            "model version",
+            f"{model.id}, {model.parameters:,} parameters, {model.size_bytes:,} bytes",
+        ),
+        ("SHA-256", model.sha256 or "not recorded"),
+        (
+            "input",
+            f"{model.input_size} x {model.input_size} pixels, grey; "
+            f"{model.preprocessing or 'preprocessing not recorded'}",
+        ),
+        ("calibration", ", ".join(calibration) or "none"),
+        ("weights", weights),
+        ("recipe", f"{run.recipe}, {run.epochs} epochs planned, digest {run.recipe_digest}"),
+        ("seed", str(run.seed)),
+        ("snapshot", run.snapshot_id),
+        ("trained", when),
+        ("on", f"{run.host or 'a machine not recorded'}, {run.device or 'device not recorded'}"),
+        ("code", run.code_version or "not recorded"),
+        ("libraries", libraries or "not recorded"),
+        ("asked for by", run.trigger),
+        ("policy", f"SHA-256 {facts.verdict.policy_sha256}"),
+    ]
+    return Table(("what", "value"), rows, words=2)
