@@ -164,7 +164,7 @@ def retrain_champion() -> None:
 
         @task(map_index_template="{{ task.op_args[0] }}")
         def report(retraining: str) -> str:
-            """One page about the run, in the object store."""
+            """A report, slides and a model card of the run, in the object store."""
             from tumorml.reports.run_report import write_run_report
 
             return write_run_report(get_settings(), retraining)

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tumorml.reports.run.answers import LabelCurves
@@ -77,7 +78,7 @@ def curves_figure(epochs: Sequence[Epoch], best: int, scans: tuple[int, int]) ->
         axes.set_xlim(0.5, numbers[-1] + 0.5)
         axes.set_xlabel("epoch")
         axes.set_ylabel("share of scans right" if name == "accuracy" else "loss, in nats")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(fontsize=8)
     return figure
 
@@ -98,7 +99,7 @@ def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: st
     axes.set_yticks(range(len(labels)), named)
     axes.set(xlabel="predicted label", ylabel="true label", title=title)
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, label="share of the true label's scans")
+    figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true label's scans")
     return figure
 
 
@@ -111,7 +112,7 @@ def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title:
         areas: What the legend says of each.
         title: Whose.
     """
-    figure = Figure(figsize=(9, 4.1), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     figure.suptitle(title, fontsize=10)
     roc, precision_recall = figure.subplots(1, 2)
     roc.plot([0, 1], [0, 1], color="0.6", linestyle=":")
@@ -122,7 +123,7 @@ def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title:
         precision_recall.plot(curve.recall, curve.precision, drawstyle="steps-post", **style)
     _unit_square(roc, "false positive rate (1 - specificity)", "true positive rate (recall)")
     _unit_square(precision_recall, "recall", "precision")
-    roc.legend(fontsize=8, loc="lower right")
+    figure.legend(loc="outside lower center", ncols=len(curves), fontsize=8)
     return figure
 
 

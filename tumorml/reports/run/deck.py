@@ -44,7 +44,7 @@ def _what_and_why(slides: Slides, facts: RunFacts) -> None:
     outcome = "waiting for a person" if verdict.approval == "waiting" else verdict.outcome
     slides.add(f"Run {run.id}: {outcome}")
     byline = f"Recipe {run.recipe}, seed {run.seed}; judged {verdict.created_at:%d %B %Y}."
-    slides.text([verdict.reason, byline], BODY, 24)
+    slides.text([statements.reason(facts), byline], BODY, 24)
     slides.add("Problem")
     slides.text(
         [
@@ -85,7 +85,7 @@ def _data(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
 
 def _results(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
     slides.add("Verdict")
-    slides.text([facts.verdict.reason], _UPPER, 18)
+    slides.text([statements.reason(facts)], _UPPER, 18)
     slides.table(_rules(facts), _LOWER, 14)
     slides.add("Results on the test set")
     slides.table(_on_one_line(tables.metrics_table(facts, HEADLINES)))

@@ -351,7 +351,7 @@ def _right(run_id: str, model: str, labels: int) -> Select[_Answer]:
 def _shown(session: Session, store: ObjectStore, query: Select[_Answer]) -> list[ShownAnswer]:
     return [
         ShownAnswer(scan, true, label, probability, _overlay(store, key))
-        for scan, true, label, probability, key in session.execute(query).tuples()
+        for scan, true, label, probability, key in session.execute(query)
     ]
 
 

@@ -24,7 +24,7 @@ def run_report(facts: RunFacts, figures: RunFigures) -> Document:
     return Document(
         title=f"Run {run.id}",
         outcome="waiting" if verdict.approval == "waiting" else verdict.outcome,
-        reason=verdict.reason,
+        reason=statements.reason(facts),
         byline=f"{run.task}, recipe {run.recipe}, seed {run.seed}, asked for by {run.trigger}; "
         f"judged {verdict.created_at:%Y-%m-%d %H:%M} UTC. Not a medical device.",
         sections=[

@@ -6,6 +6,7 @@ from tumorml.datasets.splits import SIDES
 from tumorml.reports.run.facts import RunFacts
 from tumorml.reports.run.figures import MAP_NAMES
 
+LONGEST_REASON = 300
 NOT_A_DEVICE = (
     "This is not a medical device. It must not be used to diagnose, to treat, or to decide about "
     "any person."
@@ -15,6 +16,16 @@ GROUPS = (
     "a group. A group draws one side by a hash, once and for ever, so that no model is judged on "
     "what it has learnt from."
 )
+
+
+def reason(facts: RunFacts) -> str:
+    """Why the verdict is what it is, in short: the table of rules has the whole."""
+    whole = facts.verdict.reason
+    against = [rule for rule in facts.rules if rule.result != "passed"]
+    if len(whole) <= LONGEST_REASON or not against:
+        return whole
+    first = "; ".join(f"{rule.rule} of {rule.slice}: {rule.explanation}" for rule in against[:2])
+    return f"{len(against)} of {len(facts.rules)} rules did not pass, the first: {first}."
 
 
 def missing(facts: RunFacts) -> list[str]:

@@ -185,7 +185,7 @@ def provenance_table(facts: RunFacts) -> Table:
         ),
         ("calibration", ", ".join(calibration) or "none"),
         ("weights", weights),
-        ("recipe", f"{run.recipe}, {run.epochs} epochs planned, digest {run.recipe_digest}"),
+        ("recipe", f"{run.recipe}, epochs planned: {run.epochs}, digest {run.recipe_digest}"),
         ("seed", str(run.seed)),
         ("snapshot", run.snapshot_id),
         ("trained", when),

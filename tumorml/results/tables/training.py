@@ -164,7 +164,7 @@ class Artifact(Base):
 
     object_key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    """``heatmap``, ``figure``, ``report``, ``model`` or ``data_docs``."""
+    """``heatmap``, ``report``, ``report_pdf``, ``deck``, ``model_card`` or ``model``."""
     media_type: Mapped[str]
     size_bytes: Mapped[int]
     sha256: Mapped[str]
