@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import pairwise
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import rc_context
@@ -21,7 +21,7 @@ from tumorml.results.tables import Epoch, Evaluation
 # Okabe and Ito (2008): told apart by colour-blind readers; by their dashes in grey, too.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 LINES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE), ("-", "--", "-.", (0, (1, 1))), strict=True))
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,

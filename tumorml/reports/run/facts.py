@@ -83,7 +83,7 @@ class ShownAnswer:
     """A test answer with its picture; ``overlay`` is None where none was made or it is gone."""
 
     scan_id: str
-    true_label: str
+    true_label: str | None
     label: str
     probability: float
     overlay: bytes | None
@@ -306,10 +306,10 @@ def _people(session: Session, snapshot_id: str) -> tuple[int, list[str]]:
         .join(BatchFile, BatchFile.scan_id == SnapshotScan.scan_id)
         .where(SnapshotScan.snapshot_id == snapshot_id)
     ).one()
-    return row[0], sorted(row[1] or [])
+    return row[0], sorted(site for site in row[1] or [] if site)
 
 
-_Answer = tuple[str, str, str, float, str | None]
+_Answers = Select[str, str | None, str, float, str | None]
 _COLUMNS = (
     Prediction.scan_id,
     Prediction.true_label,
@@ -319,7 +319,7 @@ _COLUMNS = (
 )
 
 
-def _errors(run_id: str, model: str) -> Select[_Answer]:
+def _errors(run_id: str, model: str) -> _Answers:
     return (
         select(*_COLUMNS)
         .where(
@@ -332,7 +332,7 @@ def _errors(run_id: str, model: str) -> Select[_Answer]:
     )
 
 
-def _right(run_id: str, model: str, labels: int) -> Select[_Answer]:
+def _right(run_id: str, model: str, labels: int) -> _Answers:
     """The first answers of each label whose overlay was made, the labels in turn."""
     turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
     return (
@@ -348,7 +348,7 @@ def _right(run_id: str, model: str, labels: int) -> Select[_Answer]:
     )
 
 
-def _shown(session: Session, store: ObjectStore, query: Select[_Answer]) -> list[ShownAnswer]:
+def _shown(session: Session, store: ObjectStore, query: _Answers) -> list[ShownAnswer]:
     return [
         ShownAnswer(scan, true, label, probability, _overlay(store, key))
         for scan, true, label, probability, key in session.execute(query)
