@@ -22,7 +22,7 @@ HEADLINES = (
     "tumor_sensitivity",
     "tumor_specificity",
 )
-_UPPER, _LOWER = Box(0.6, 1.3, 12.13, 1.0), Box(0.6, 2.4, 12.13, 4.4)
+_UPPER, _LOWER = Box(0.6, 1.3, 12.13, 1.1), Box(0.6, 2.5, 12.13, 4.3)
 
 
 def slide_deck(facts: RunFacts, figures: RunFigures) -> bytes:
@@ -44,7 +44,9 @@ def _what_and_why(slides: Slides, facts: RunFacts) -> None:
     outcome = "waiting for a person" if verdict.approval == "waiting" else verdict.outcome
     slides.add(f"Run {run.id}: {outcome}")
     byline = f"Recipe {run.recipe}, seed {run.seed}; judged {verdict.created_at:%d %B %Y}."
-    slides.text([statements.reason(facts), byline], BODY, 24)
+    upper, lower = BODY.rows(2)
+    slides.text([statements.reason(facts), byline], upper)
+    slides.table(_on_one_line(tables.metrics_table(facts, HEADLINES[:4])), lower)
     slides.add("Problem")
     slides.text(
         [
@@ -94,9 +96,9 @@ def _results(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
     slides.text([f"{table.title}, each label against all others, with 95 % intervals"], _UPPER, 16)
     slides.table(table, _LOWER)
     for title, pictures in (
-        ("Confusion matrices", figures.confusion),
+        ("Confusion matrices", figures.confusion[:2]),
         ("ROC and precision-recall curves", figures.thresholds[:1]),
-        ("Reliability", figures.reliability),
+        ("Reliability", figures.reliability[:2]),
     ):
         if pictures:
             slides.add(title)

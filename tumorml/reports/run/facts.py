@@ -9,7 +9,7 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from tumorml.datasets.splits import SIDES
@@ -122,7 +122,7 @@ class RunFacts:
         batches: The newest first.
         known_patients: Scans of the snapshot whose patient was named.
         sites: Where scans of the snapshot came from, as manifests say.
-        errors: The most confident wrong answers of the challenger.
+        errors: The most confident wrong answers of the challenger, first one of each group.
         right: Some right ones of each label.
     """
 
@@ -234,7 +234,7 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
         batches=_batches(session, run.snapshot_id),
         known_patients=patients,
         sites=sites,
-        errors=_shown(session, store, _errors(run_id, verdict.challenger_id)),
+        errors=_shown(session, store, _errors(run, verdict.challenger_id)),
         right=_shown(session, store, _right(run_id, verdict.challenger_id, len(labels))),
     )
 
@@ -319,15 +319,24 @@ _COLUMNS = (
 )
 
 
-def _errors(run_id: str, model: str) -> _Answers:
+def _errors(run: Run, model: str) -> _Answers:
+    """The surest wrong answers: first the surest of each group, whose scans are often alike."""
+    group = func.coalesce(SnapshotScan.group_id, Prediction.scan_id)
+    surest = (Prediction.probability.desc(), Prediction.scan_id)
+    in_snapshot = and_(
+        SnapshotScan.snapshot_id == run.snapshot_id,
+        SnapshotScan.scan_id == Prediction.scan_id,
+        SnapshotScan.split == "test",
+    )
     return (
         select(*_COLUMNS)
+        .outerjoin(SnapshotScan, in_snapshot)
         .where(
-            Prediction.run_id == run_id,
+            Prediction.run_id == run.id,
             Prediction.model_version_id == model,
             Prediction.label != Prediction.true_label,
         )
-        .order_by(Prediction.probability.desc(), Prediction.scan_id)
+        .order_by(func.row_number().over(partition_by=group, order_by=surest), *surest)
         .limit(SHOWN_ERRORS)
     )
 

@@ -140,7 +140,7 @@ def _errors(facts: RunFacts) -> Iterator[Block]:
     yield _claim(facts)
     yield Paragraph(
         f"{facts.wrong:,} of {total:,} test answers are wrong; these are the {len(facts.errors):,} "
-        "that the challenger was surest of."
+        "that the challenger was surest of, first one of each group."
     )
     yield _answers(facts.errors)
 

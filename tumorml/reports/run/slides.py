@@ -25,6 +25,7 @@ INK, QUIET, BLUE, WARNING = (
 LINE_SPACING = 1.2
 LEAST_POINTS = 7
 _CELL_MARGIN_POINTS = 4
+_WIDEST_COLUMN = 32  # times the size of the letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Slides:
         self,
         lines: Sequence[str],
         box: Box = BODY,
-        largest: int = 20,
+        largest: int = 24,
         colour: RGBColor = INK,
         *,
         bullets: bool = False,
@@ -94,13 +95,13 @@ class Slides:
         size = _largest_that_fits(written, box, largest, gap=0.5 if bullets else 0.0)
         _write(frame, written, size, colour, gap=0.5 if bullets else 0.0)
 
-    def table(self, table: Table, box: Box = BODY, largest: int = 16) -> None:
-        """Draw a table, its first column twice as wide as the others."""
+    def table(self, table: Table, box: Box = BODY, largest: int = 18) -> None:
+        """Draw a table whose columns are as wide as their longest lines ask for."""
         columns = len(table.headings)
-        shares = [2.0 if column < table.words else 1.3 for column in range(columns)]
-        widths = [box.width * share / sum(shares) for share in shares]
         rows = [table.headings, *table.rows]
-        size, heights = _table_size(rows, widths, box.height, largest)
+        shares = [max(map(_longest_line, column)) for column in zip(*rows, strict=True)]
+        widths = [box.width * share / sum(shares) for share in shares]
+        size, heights = _table_size(rows, widths, box.height, largest, table.words)
         place = Box(box.left, box.top, box.width, sum(heights) / 72).place
         drawn = self._slide.shapes.add_table(len(rows), columns, *place).table
         for column, width in zip(drawn.columns, widths, strict=True):
@@ -153,6 +154,11 @@ def text_height(lines: Iterable[str], width: float, points: float, gap: float = 
     return count * points * LINE_SPACING
 
 
+def _longest_line(text: str) -> float:
+    """The width that a cell asks for, in its letters' size."""
+    return 1.5 + min(_WIDEST_COLUMN, max(map(_width, text.split("\n"))))
+
+
 def _wrapped(line: str, width: float) -> int:
     """How many lines a paragraph takes in a width given in the letters' size."""
     count, used = 1, 0.0
@@ -184,20 +190,39 @@ def _largest_that_fits(lines: Sequence[str], box: Box, largest: int, gap: float)
 
 
 def _table_size(
-    rows: Sequence[Sequence[str]], widths: Sequence[float], height: float, largest: int
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[float],
+    height: float,
+    largest: int,
+    words: int,
 ) -> tuple[int, list[float]]:
-    """The largest size at which a table fits, and the heights of its rows in points."""
+    """The largest size at which a table fits and breaks no number, and its rows' heights.
+
+    Args:
+        rows: Of cells.
+        widths: Of the columns, in inches.
+        height: Of the box, in inches.
+        largest: Size to begin with, in points.
+        words: So many columns hold words, which may be broken.
+    """
+    inner = [72 * width - 2 * _CELL_MARGIN_POINTS for width in widths]
     heights: list[float] = []
     for size in range(largest, LEAST_POINTS - 1, -1):
-        heights = [
-            _CELL_MARGIN_POINTS
-            + max(
-                text_height(text.split("\n"), 72 * width - 2 * _CELL_MARGIN_POINTS, size)
-                for text, width in zip(row, widths, strict=True)
-            )
+        cells = [
+            [
+                text_height(text.split("\n"), width, size)
+                for text, width in zip(row, inner, strict=True)
+            ]
             for row in rows
         ]
-        if sum(heights) <= 72 * height:
+        heights = [_CELL_MARGIN_POINTS + max(row) for row in cells]
+        broken = any(
+            _wrapped(line, width / size) > 1
+            for row in rows[1:]
+            for text, width in zip(row[words:], inner[words:], strict=True)
+            for line in text.split("\n")
+        )
+        if sum(heights) <= 72 * height and not broken:
             return size, heights
     return LEAST_POINTS, heights
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
 
 from tumorml.datasets.splits import SIDES
@@ -10,7 +11,7 @@ from tumorml.evaluation.metrics import OF_SLICES
 from tumorml.reports.run.document import Table
 from tumorml.reports.run.facts import LOCALISATION, Contender, Numbers, RunFacts
 from tumorml.reports.run.figures import MAP_NAMES
-from tumorml.results.tables import Evaluation
+from tumorml.results.tables import Evaluation, Run
 
 SHOWN_BATCHES = 15
 METRIC_NAMES = {
@@ -116,6 +117,15 @@ def labels_without_twins_table(facts: RunFacts) -> Table:
     return _labels_table(facts, facts.without_twins, "on the test scans without a twin in training")
 
 
+def _first_weights(run: Run) -> str:
+    if run.warm_start_id is not None:
+        return f"went on from those of {run.warm_start_id}"
+    if run.weights_sha256 is not None:
+        return f"began from a file of SHA-256 {run.weights_sha256}"
+    asked = tomllib.loads(run.recipe_text).get("weights", "none")
+    return "began at random" if asked == "none" else f"{asked}; the file's SHA-256 is not recorded"
+
+
 def _labels_table(facts: RunFacts, numbers: Numbers, title: str) -> Table:
     rows = []
     for label in facts.labels:
@@ -166,12 +176,6 @@ def provenance_table(facts: RunFacts) -> Table:
         )
         if value is not None
     ]
-    if run.warm_start_id is not None:
-        weights = f"went on from those of {run.warm_start_id}"
-    elif run.weights_sha256 is not None:
-        weights = f"began from a file of SHA-256 {run.weights_sha256}"
-    else:
-        weights = "began at random"
     rows = [
         (
             "model version",
@@ -184,7 +188,7 @@ def provenance_table(facts: RunFacts) -> Table:
             f"{model.preprocessing or 'preprocessing not recorded'}",
         ),
         ("calibration", ", ".join(calibration) or "none"),
-        ("weights", weights),
+        ("weights", _first_weights(run)),
         ("recipe", f"{run.recipe}, epochs planned: {run.epochs}, digest {run.recipe_digest}"),
         ("seed", str(run.seed)),
         ("snapshot", run.snapshot_id),
