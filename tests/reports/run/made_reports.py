@@ -40,6 +40,7 @@ def judged_run(
     *,
     pointing: tuple[float, float, float] | None = None,
     heatmaps: bool = True,
+    given_split: bool = False,
     resamples: int = 100,
 ) -> str:
     """A judged run of ``CHALLENGER``, and of ``CHAMPION`` where it answered too.
@@ -50,6 +51,7 @@ def judged_run(
         champion: Of the champion, about the same.
         pointing: The pointing game's value and interval; baselines have 0.3. None: no masks.
         heatmaps: Every answer has one.
+        given_split: A benchmark, whose test scans of the last label all have twins.
         resamples: Of the bootstrap.
     """
     scans = list(answers.scan_ids)
@@ -62,7 +64,11 @@ def judged_run(
             session.add(model_row(CHAMPION, "r-old", TASK, labels=list(FOUR)))
             session.flush()
         champion_id = CHAMPION if champion else None
-        session.add(run_row(RUN, TASK, "s", state="judged", champion_id=champion_id))
+        session.add(
+            run_row(
+                RUN, TASK, "s", state="judged", champion_id=champion_id, given_split=given_split
+            )
+        )
         session.flush()
         session.add(model_row(CHALLENGER, RUN, TASK, labels=list(FOUR)))
         session.flush()
@@ -85,7 +91,12 @@ def judged_run(
             metrics = score(answered, scans, resamples=resamples)
             if pointing is not None and model == CHALLENGER:
                 metrics += _localised(pointing)
-            write_metrics(session, {"test": metrics}, run_id=RUN, model_version_id=model)
+            by_split = {"test": metrics}
+            if given_split:
+                clean = answered.known_truth < len(FOUR) - 1
+                part = answered.of(clean)
+                by_split["test_without_twins"] = score(part, part.scan_ids, resamples=resamples)
+            write_metrics(session, by_split, run_id=RUN, model_version_id=model)
     return RUN
 
 

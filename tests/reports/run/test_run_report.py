@@ -179,6 +179,21 @@ def test_heatmaps_that_do_not_find_tumours_are_shown_with_that_sentence(
     assert said in read(settings, "model-card.html").decode()
 
 
+def test_a_benchmark_is_shown_beside_what_it_reaches_without_twins(settings: Settings) -> None:
+    judged_run(settings, make_answers(12, 120), given_split=True)
+    write_run_report(settings, RUN)
+    page = page_of(settings)
+    assert "This model can never serve" in page
+    assert f"Of {FOUR[3]} no test scan is without a twin in training" in page
+    tables = Tables()
+    tables.feed(page)
+    accuracies = next(row for row in tables.rows if row and row[0].strip() == "accuracy")
+    answers = answers_in_rows(settings)
+    right, clean = answers.predicted == answers.truth, answers.truth < 3
+    shown = [float(cell.split()[0]) for cell in accuracies[1:]]
+    assert shown == pytest.approx([right.mean(), right[clean].mean()], abs=0.00051)
+
+
 def test_the_wrong_answers_shown_are_the_most_confident(settings: Settings) -> None:
     judged_run(settings, make_answers(7, 200), heatmaps=False)
     write_run_report(settings, RUN)
@@ -207,6 +222,7 @@ def test_a_hundred_thousand_answers_are_told_in_a_minute(settings: Settings) -> 
     write_run_report(settings, RUN)
     assert time.monotonic() - started < 60
     assert "of 100,000 test answers are wrong" in page_of(settings)
+    assert len(page_of(settings)) < 8_000_000
 
 
 def test_what_stands_on_a_slide_fits_it(settings: Settings) -> None:

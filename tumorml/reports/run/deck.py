@@ -65,7 +65,6 @@ def _what_and_why(slides: Slides, facts: RunFacts) -> None:
         [
             f"Recipe {run.recipe}: {model.parameters:,} parameters, {model.input_size} x "
             f"{model.input_size} pixels, {len(facts.epochs)} epochs.",
-            statements.GROUPS,
             "Challenger, champion and anchor answer the same test scans, on one day, by one code.",
             "Each rule of the policy leaves its numbers. Intervals resample groups, not scans.",
             "Too little data is no pass.",

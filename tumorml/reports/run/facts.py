@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tumorml.datasets.splits import SIDES
-from tumorml.errors import MissingObjectError, TumorMLError
+from tumorml.errors import TumorMLError
 from tumorml.evaluation.localisation import BASELINES
 from tumorml.labels import LABELS, Task
 from tumorml.objects import ObjectStore
@@ -23,26 +20,27 @@ from tumorml.reports.run.answers import (
     label_curves,
     read_answers,
 )
+from tumorml.reports.run.data import (
+    BatchOfData,
+    SideOfData,
+    read_batches,
+    read_people,
+    read_sides,
+    read_ties,
+)
+from tumorml.reports.run.shown import ShownAnswer, read_shown, right_samples, surest_errors
 from tumorml.results.tables import (
-    Batch,
-    BatchFile,
     Epoch,
     Evaluation,
-    GroupTie,
     Leak,
     ModelVersion,
-    Prediction,
     Run,
-    Scan,
     Snapshot,
-    SnapshotScan,
     Verdict,
     VerdictRule,
 )
 from tumorml.results.tables.training import LEAK_KINDS
 
-SHOWN_ERRORS = 18
-SHOWN_RIGHT = 8
 LOCALISATION = ("pointing_game", "energy_inside", "iou")
 
 Numbers = Mapping[tuple[str, str], Evaluation]
@@ -76,36 +74,6 @@ class Contender:
         """The parts of the test set that were looked at by themselves."""
         other = ("all", "label=", "true=", "confidence=")
         return sorted({where for _, where in self.numbers if not where.startswith(other)})
-
-
-@dataclass(frozen=True, slots=True)
-class ShownAnswer:
-    """A test answer with its picture; ``overlay`` is None where none was made or it is gone."""
-
-    scan_id: str
-    true_label: str | None
-    label: str
-    probability: float
-    overlay: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class SideOfData:
-    """How much of a snapshot lies on one side of the split."""
-
-    scans: int
-    groups: int
-    masked: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchOfData:
-    """A batch that first brought scans of the snapshot."""
-
-    id: str
-    drop_name: str
-    claimed_at: datetime
-    scans: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +180,7 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
     leaks: dict[str, dict[str, int]] = {kind: {} for kind in LEAK_KINDS}
     for leak in session.scalars(select(Leak).where(Leak.run_id == run_id)):
         leaks[leak.kind][leak.label] = leak.scans
-    patients, sites = _people(session, run.snapshot_id)
+    patients, sites = read_people(session, run.snapshot_id)
     of_verdict = select(VerdictRule).where(VerdictRule.verdict_id == verdict.id)
     of_run = select(Epoch).where(Epoch.run_id == run_id)
     return RunFacts(
@@ -229,13 +197,13 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
         ],
         without_twins=numbers.get((verdict.challenger_id, "test_without_twins"), {}),
         leaks=leaks,
-        ties=_ties(session, run),
-        sides=_sides(session, run.snapshot_id),
-        batches=_batches(session, run.snapshot_id),
+        ties=read_ties(session, run),
+        sides=read_sides(session, run.snapshot_id),
+        batches=read_batches(session, run.snapshot_id),
         known_patients=patients,
         sites=sites,
-        errors=_shown(session, store, _errors(run, verdict.challenger_id)),
-        right=_shown(session, store, _right(run_id, verdict.challenger_id, len(labels))),
+        errors=read_shown(session, store, surest_errors(run, verdict.challenger_id)),
+        right=read_shown(session, store, right_samples(run_id, verdict.challenger_id, len(labels))),
     )
 
 
@@ -253,119 +221,3 @@ def _contender(
 ) -> Contender:
     answers = read_answers(session, run_id, model, labels)
     return Contender(role, model, numbers, confusion_counts(answers), label_curves(answers))
-
-
-def _ties(session: Session, run: Run) -> dict[str, int]:
-    rows = session.execute(
-        select(GroupTie.kept_side, GroupTie.merged_side, func.count())
-        .where(GroupTie.created_at <= run.created_at)
-        .group_by(GroupTie.kept_side, GroupTie.merged_side)
-    )
-    ties: Counter[str] = Counter()
-    for kept, merged, count in rows:
-        first, second = sorted((kept, merged), key=SIDES.index)
-        ties[first if first == second else f"{first} and {second}"] += count
-    return dict(ties)
-
-
-def _sides(session: Session, snapshot_id: str) -> dict[str, SideOfData]:
-    rows = session.execute(
-        select(
-            SnapshotScan.split,
-            func.count(),
-            func.count(SnapshotScan.group_id.distinct()),
-            func.count().filter(SnapshotScan.masked),
-        )
-        .where(SnapshotScan.snapshot_id == snapshot_id)
-        .group_by(SnapshotScan.split)
-    )
-    found = {split: SideOfData(*counts) for split, *counts in rows}
-    return {side: found.get(side, SideOfData(0, 0, 0)) for side in SIDES}
-
-
-def _batches(session: Session, snapshot_id: str) -> list[BatchOfData]:
-    rows = session.execute(
-        select(Batch.id, Batch.drop_name, Batch.claimed_at, func.count(SnapshotScan.scan_id))
-        .join(Scan, Scan.batch_id == Batch.id)
-        .join(SnapshotScan, SnapshotScan.scan_id == Scan.id)
-        .where(SnapshotScan.snapshot_id == snapshot_id)
-        .group_by(Batch.id)
-        .order_by(Batch.claimed_at.desc(), Batch.id)
-    )
-    return [BatchOfData(*row) for row in rows]
-
-
-def _people(session: Session, snapshot_id: str) -> tuple[int, list[str]]:
-    """How many scans have a named patient, and the sites that are named."""
-    row = session.execute(
-        select(
-            func.count(SnapshotScan.scan_id.distinct()).filter(BatchFile.patient_id.is_not(None)),
-            func.array_agg(BatchFile.site.distinct()).filter(BatchFile.site.is_not(None)),
-        )
-        .select_from(SnapshotScan)
-        .join(BatchFile, BatchFile.scan_id == SnapshotScan.scan_id)
-        .where(SnapshotScan.snapshot_id == snapshot_id)
-    ).one()
-    return row[0], sorted(site for site in row[1] or [] if site)
-
-
-_Answers = Select[str, str | None, str, float, str | None]
-_COLUMNS = (
-    Prediction.scan_id,
-    Prediction.true_label,
-    Prediction.label,
-    Prediction.probability,
-    Prediction.heatmap_key,
-)
-
-
-def _errors(run: Run, model: str) -> _Answers:
-    """The surest wrong answers: first the surest of each group, whose scans are often alike."""
-    group = func.coalesce(SnapshotScan.group_id, Prediction.scan_id)
-    surest = (Prediction.probability.desc(), Prediction.scan_id)
-    in_snapshot = and_(
-        SnapshotScan.snapshot_id == run.snapshot_id,
-        SnapshotScan.scan_id == Prediction.scan_id,
-        SnapshotScan.split == "test",
-    )
-    return (
-        select(*_COLUMNS)
-        .outerjoin(SnapshotScan, in_snapshot)
-        .where(
-            Prediction.run_id == run.id,
-            Prediction.model_version_id == model,
-            Prediction.label != Prediction.true_label,
-        )
-        .order_by(func.row_number().over(partition_by=group, order_by=surest), *surest)
-        .limit(SHOWN_ERRORS)
-    )
-
-
-def _right(run_id: str, model: str, labels: int) -> _Answers:
-    """The first answers of each label whose overlay was made, the labels in turn."""
-    turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
-    return (
-        select(*_COLUMNS)
-        .where(
-            Prediction.run_id == run_id,
-            Prediction.model_version_id == model,
-            Prediction.label == Prediction.true_label,
-            Prediction.heatmap_key.is_not(None),
-        )
-        .order_by(turn, Prediction.label)
-        .limit(max(SHOWN_RIGHT, labels))
-    )
-
-
-def _shown(session: Session, store: ObjectStore, query: _Answers) -> list[ShownAnswer]:
-    return [
-        ShownAnswer(scan, true, label, probability, _overlay(store, key))
-        for scan, true, label, probability, key in session.execute(query)
-    ]
-
-
-def _overlay(store: ObjectStore, key: str | None) -> bytes | None:
-    try:
-        return store.read(key) if key else None
-    except MissingObjectError:
-        return None

@@ -14,8 +14,9 @@ from tumorml.reports.run.document import (
     Pictures,
     Section,
 )
-from tumorml.reports.run.facts import RunFacts, ShownAnswer
+from tumorml.reports.run.facts import RunFacts
 from tumorml.reports.run.figures import RunFigures
+from tumorml.reports.run.shown import ShownAnswer
 
 
 def run_report(facts: RunFacts, figures: RunFigures) -> Document:

@@ -45,7 +45,9 @@ def missing(facts: RunFacts) -> list[str]:
             only = facts.labels[int(predicted.argmax())]
             said.append(f"The challenger answered {only} for every test scan.")
     if facts.champion is None:
-        said.append("There was no champion to compare with: the challenger met the floors alone.")
+        said.append("There was no champion to compare with: only the floors were asked.")
+    if facts.run.given_split:
+        said += _missing_without_twins(facts)
     if not facts.epochs:
         said.append("No epoch of the training was recorded, so there are no curves of it.")
     if not any(facts.challenger.parts("confidence=")):
@@ -53,6 +55,21 @@ def missing(facts: RunFacts) -> list[str]:
     if facts.unbeaten_baselines is None:
         said.append(_not_measured(facts))
     return said
+
+
+def _missing_without_twins(facts: RunFacts) -> list[str]:
+    if not facts.without_twins:
+        return ["There are no numbers on test scans without a twin in training."]
+    recalls = {
+        label: facts.without_twins.get(("recall", f"label={label}")) for label in facts.labels
+    }
+    absent = [label for label, row in recalls.items() if row is None or row.value is None]
+    if not absent:
+        return []
+    return [
+        f"Of {', '.join(absent)} no test scan is without a twin in training: macro means without "
+        "twins are over the other labels, and what needs every label is unknown."
+    ]
 
 
 def heatmap_claim(facts: RunFacts) -> tuple[str, bool]:
@@ -139,7 +156,11 @@ def limits(facts: RunFacts) -> list[str]:
         "another kind gets an answer too.",
     ]
     scans = sum(side.scans for side in facts.sides.values())
-    if facts.known_patients < scans:
+    if facts.run.given_split:
+        said.append(
+            "The split is the data set's own: what it gives is more than new patients would."
+        )
+    elif facts.known_patients < scans:
         said.append(
             f"The patient is named for {facts.known_patients:,} of {scans:,} scans. Of the others "
             "only copies are kept together: two slices of one patient can stand on two sides."

@@ -1,0 +1,89 @@
+"""The test answers that are shown with their heatmaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Select, and_, func, select
+from sqlalchemy.orm import Session
+
+from tumorml.errors import MissingObjectError
+from tumorml.objects import ObjectStore
+from tumorml.results.tables import Prediction, Run, SnapshotScan
+
+SHOWN_ERRORS = 18
+SHOWN_RIGHT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """A test answer with its picture; ``overlay`` is None where none was made or it is gone."""
+
+    scan_id: str
+    true_label: str | None
+    label: str
+    probability: float
+    overlay: bytes | None
+
+
+_Answers = Select[str, str | None, str, float, str | None]
+_COLUMNS = (
+    Prediction.scan_id,
+    Prediction.true_label,
+    Prediction.label,
+    Prediction.probability,
+    Prediction.heatmap_key,
+)
+
+
+def surest_errors(run: Run, model: str) -> _Answers:
+    """The surest wrong answers: first the surest of each group, whose scans are often alike."""
+    group = func.coalesce(SnapshotScan.group_id, Prediction.scan_id)
+    surest = (Prediction.probability.desc(), Prediction.scan_id)
+    in_snapshot = and_(
+        SnapshotScan.snapshot_id == run.snapshot_id,
+        SnapshotScan.scan_id == Prediction.scan_id,
+        SnapshotScan.split == "test",
+    )
+    return (
+        select(*_COLUMNS)
+        .outerjoin(SnapshotScan, in_snapshot)
+        .where(
+            Prediction.run_id == run.id,
+            Prediction.model_version_id == model,
+            Prediction.label != Prediction.true_label,
+        )
+        .order_by(func.row_number().over(partition_by=group, order_by=surest), *surest)
+        .limit(SHOWN_ERRORS)
+    )
+
+
+def right_samples(run_id: str, model: str, labels: int) -> _Answers:
+    """The first answers of each label whose overlay was made, the labels in turn."""
+    turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
+    return (
+        select(*_COLUMNS)
+        .where(
+            Prediction.run_id == run_id,
+            Prediction.model_version_id == model,
+            Prediction.label == Prediction.true_label,
+            Prediction.heatmap_key.is_not(None),
+        )
+        .order_by(turn, Prediction.label)
+        .limit(max(SHOWN_RIGHT, labels))
+    )
+
+
+def read_shown(session: Session, store: ObjectStore, query: _Answers) -> list[ShownAnswer]:
+    """What a query finds, with overlays."""
+    return [
+        ShownAnswer(scan, true, label, probability, _overlay(store, key))
+        for scan, true, label, probability, key in session.execute(query)
+    ]
+
+
+def _overlay(store: ObjectStore, key: str | None) -> bytes | None:
+    try:
+        return store.read(key) if key else None
+    except MissingObjectError:
+        return None
