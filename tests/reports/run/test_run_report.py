@@ -207,6 +207,13 @@ def test_the_wrong_answers_shown_are_the_most_confident(settings: Settings) -> N
     assert f"{wrong.sum()} of 200 test answers are wrong" in page_of(settings)
 
 
+def test_a_heatmap_that_is_gone_leaves_a_place_that_says_so(settings: Settings) -> None:
+    judged_run(settings, make_answers(13, 60))
+    object_store(settings).remove("runs/r-new/heatmaps/made.png")
+    write_run_report(settings, RUN)
+    assert ">no heatmap</div>" in page_of(settings)
+
+
 def test_what_a_drop_is_called_cannot_become_markup(settings: Settings) -> None:
     judged_run(settings, make_answers(8, 60))
     write_run_report(settings, RUN)
