@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Asset, CronTriggerTimetable, Param, TriggerRule, dag, task, task_group
 
 from tumorml.airflow_plugin.approvals import RecordedApproval, response_timeout
+from tumorml.airflow_plugin.links import ReportLink
 from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
 from tumorml.labels import Task
 from tumorml.recipes.recipe import recipe_names
@@ -186,7 +187,9 @@ def retrain_champion() -> None:
         )
         promoted = promote(verdict_id)
         record_approval(verdict_id, approval.output) >> promoted
-        [explain(evaluated), promoted] >> report(evaluated)
+        reported = report(evaluated)
+        reported.operator.operator_extra_links = (ReportLink(),)
+        [explain(evaluated), promoted] >> reported
 
     retrain.expand(task_name=choose_tasks())
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -71,6 +73,42 @@ def test_a_drop_becomes_scans_and_a_run_a_champion(first_champion: Airflow) -> N
     assert keys and all(object_store(airflow.settings).exists(key) for (key,) in keys)
     report = one(airflow, "select object_key from artifact where kind = 'report'")
     assert b"f1_floor" in object_store(airflow.settings).read(report)
+
+
+def test_airflow_shows_what_is_told_of_a_run_to_those_who_may_read_it(
+    first_champion: Airflow,
+) -> None:
+    run_id, dag_run, heatmap = rows(
+        first_champion,
+        "select r.id, r.trigger, a.object_key from run r join artifact a on a.run_id = r.id "
+        "where a.kind = 'heatmap' order by a.object_key",
+    )[0]
+    runs = f"/tumorml/runs?dag_run={quote(dag_run)}"
+    files = "/tumorml/files"
+    report, deck = f"{files}/runs/{run_id}/report.html", f"{files}/runs/{run_id}/deck.pptx"
+    paths = [
+        runs,
+        "/tumorml/runs?dag_run=another",
+        report,
+        deck,
+        f"{files}/{heatmap}",
+        f"{files}/runs/{run_id}/secret",
+        f"{files}/models/..%2f..%2f..%2fetc/passwd",
+        f"!{report}",
+        f"!{runs}",
+    ]
+    script = str(Path(__file__).with_name("ask_pages.py"))
+    answers = json.loads(first_champion.python(script, *paths).stdout.splitlines()[-1])
+    assert [status for status, _, _ in answers] == [200, 200, 200, 200, 200, 404, 404, 401, 401]
+    page, nothing, shown, slides, picture, *_ = answers
+    assert f'href="{deck}"' in page[2] and f'src="{report}"' in page[2] and heatmap in page[2]
+    assert "trained nothing" in nothing[2]
+    assert "f1_floor" in shown[2]
+    assert slides[1]["content-type"].endswith("presentation")
+    assert picture[1]["content-type"] == "image/png"
+    assert all(
+        "default-src 'none'" in answer[1]["content-security-policy"] for answer in answers[:5]
+    )
 
 
 def test_the_run_comes_out_again_from_its_record(first_champion: Airflow) -> None:

@@ -1,0 +1,23 @@
+"""Asks Airflow's API server for pages of the plugin: with a user's token, and without.
+
+Prints a list of [status, headers, text of what is text], a page each.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from airflow.api_fastapi.app import create_app, get_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from fastapi.testclient import TestClient
+
+client = TestClient(create_app(apps="core"))
+token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="reader", role="viewer"))
+answers = []
+for path in sys.argv[1:]:
+    headers = {} if path.startswith("!") else {"Authorization": f"Bearer {token}"}
+    answer = client.get(path.removeprefix("!"), headers=headers)
+    is_text = answer.headers["content-type"].startswith(("text/", "application/json"))
+    answers.append([answer.status_code, dict(answer.headers), answer.text if is_text else ""])
+print(json.dumps(answers))
