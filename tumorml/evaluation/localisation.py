@@ -9,7 +9,8 @@ energy_inside  mean share of a map's warmth that lies in the tumour (Wang et al.
 iou            mean overlap of tumour and map, cut where validation masks are met best
 
 Each has two baselines that look at no scan, by the suffix of the metric's name: ``_fixed_pixel``,
-the place that is most often tumour in training, and ``_centred_blob``, a Gaussian in the middle.
+the place that is most often tumour in training and validation, and ``_centred_blob``, a Gaussian in
+the middle.
 """
 
 from __future__ import annotations
@@ -81,15 +82,15 @@ def locate(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> Located:
     )
 
 
-def baseline_maps(training_masks: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def baseline_maps(how_often: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """The maps of those who do not look, float32 [S, S] each.
 
     Args:
-        training_masks: float32 [S, S], how often each place is tumour in training.
+        how_often: float32 [S, S], the share of learnt scans in which each place is tumour.
     """
-    side = len(training_masks)
-    fixed = np.zeros_like(training_masks)
-    fixed[np.unravel_index(training_masks.argmax(), fixed.shape)] = 1.0
+    side = len(how_often)
+    fixed = np.zeros_like(how_often)
+    fixed[np.unravel_index(how_often.argmax(), fixed.shape)] = 1.0
     away = (np.arange(side) - (side - 1) / 2) ** 2
     blob = np.exp(-(away[:, None] + away) / (2 * (side / 6) ** 2)).astype(np.float32)
     return {"fixed_pixel": fixed, "centred_blob": blob}

@@ -36,7 +36,7 @@ def localise(
         settings: Where the scans are.
         predictor: Whose maps.
         entries: A snapshot. Where a map is cut is fitted on its validation scans, and the place
-            that is most often tumour is that of its training scans.
+            that is most often tumour is that of its training and validation scans.
         resamples: Of the bootstrap over groups.
 
     Returns:
@@ -46,10 +46,10 @@ def localise(
         split_pixels(settings, entries, side, labels=predictor.labels, size=predictor.input_size)
         for side in ("train", "validation", "test")
     )
-    if not (_known(train).any() and _known(validation).any() and _known(test).any()):
-        logger.info("localisation is not measured: a split has no scan with a mask")
+    if not (_known(validation).any() and _known(test).any()):
+        logger.info("localisation is not measured: validation or test has no scan with a mask")
         return []
-    baselines = baseline_maps(_how_often(train.masks))
+    baselines = baseline_maps(_how_often(train.masks, validation.masks))
     _, fitted = _meet(predictor, validation, baselines)
     groups, found = _meet(predictor, test, baselines)
     cuts = {who: best_cut(of) for who, of in fitted.items()}
@@ -63,12 +63,13 @@ def _known(split: SplitPixels) -> np.ndarray:
     return split.masks.rows >= 0
 
 
-def _how_often(masks: Masks) -> np.ndarray:
+def _how_often(*parts: Masks) -> np.ndarray:
     """How often each place is tumour, float32 [size, size]."""
-    total = np.zeros(masks.pixels.shape[1:], np.int64)
-    for start in range(0, len(masks.pixels), BATCH):
-        total += (masks.pixels[start : start + BATCH] > _HALF).sum(axis=0)
-    return (total / len(masks.pixels)).astype(np.float32)
+    total = np.zeros(parts[0].shape[1:], np.int64)
+    for masks in parts:
+        for start in range(0, len(masks.pixels), BATCH):
+            total += (masks.pixels[start : start + BATCH] > _HALF).sum(axis=0)
+    return (total / sum(len(masks.pixels) for masks in parts)).astype(np.float32)
 
 
 def _meet(

@@ -163,7 +163,7 @@ def test_a_run_without_a_verdict_has_no_report(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("pointing", "said"),
     [
-        (None, "was not measured: every split needs scans with a tumour mask"),
+        (None, "was not measured: validation and test each need scans with a tumour mask"),
         ((0.4, 0.25, 0.6), "does not beat pointing without looking"),
     ],
 )

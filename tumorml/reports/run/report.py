@@ -181,7 +181,7 @@ def _localisation(facts: RunFacts, figures: RunFigures) -> Iterator[Block]:
         "On test scans with a mask. Pointing game: the share of scans whose warmest place lies in "
         "the tumour. Energy inside: the mean share of a map's warmth in the tumour. Overlap: of "
         "the tumour with the map, cut where validation is met best. The pixel is the one that is "
-        "most often tumour in training.",
+        "most often tumour in training and validation.",
         "quiet",
     )
     yield tables.localisation_table(facts)
