@@ -1,0 +1,158 @@
+"""How well heatmaps point at tumours, by how many masks were learnt from, and what that costs.
+
+Takes a set with a manifest and masks (a folder or zip), trains on all patient folds but one and
+tests on that one, each in turn (column ``fold``; without it, on either half of the patients). Masks
+of training scans are kept for the shares of ``--masked``, those of test scans always. Beside them
+the same recipe without an evidence map. Each fold and share has a home of its own under ``--home``,
+with heatmaps; the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recipes import take_in
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from tumorml.datasets.snapshots import take_snapshot
+from tumorml.evaluation.step import evaluate_run
+from tumorml.explain.step import explain_run
+from tumorml.labels import Task
+from tumorml.recipes.recipe import Recipe, load_recipe
+from tumorml.results.migrate import migrate
+from tumorml.results.server import results_store
+from tumorml.results.session import reading
+from tumorml.settings import Settings
+from tumorml.training.plan import plan_run
+from tumorml.training.step import train_run
+
+TASK = Task.FOUR_CLASS
+COLUMNS = ("path", "label", "patient_id", "mask", "split")
+METRICS = (
+    "accuracy", "pointing_game", "pointing_game_fixed_pixel", "pointing_game_centred_blob",
+    "energy_inside", "iou",
+)  # fmt: skip
+RESULTS = text("""
+    select r.trigger, r.seed, e.metric, e.value, e.low, e.high
+      from run r
+      join model_version m on m.run_id = r.id
+      join evaluation e on e.run_id = r.id and e.model_version_id = m.id
+     where e.split = 'test' and e.slice = 'all' and e.metric = any(:metrics)
+""")
+
+
+def read_set(path: Path, folder: Path) -> list[dict[str, str]]:
+    """The rows of the manifest with absolute paths and a fold each; a zip is unpacked once."""
+    if path.is_file():
+        if not folder.exists():
+            shutil.unpack_archive(path, folder)
+        path = folder
+    with (path / "manifest.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    half = {patient: i % 2 for i, patient in enumerate(sorted({r["patient_id"] for r in rows}))}
+    for row in rows:
+        row.setdefault("fold", str(1 + half[row["patient_id"]]))
+        row["path"] = str(path / row["path"])
+        row["mask"] = str(path / row["mask"]) if row["mask"] else ""
+    return rows
+
+
+def write_drop(rows: list[dict[str, str]], tested: str, share: float, folder: Path) -> None:
+    """A drop that is trained on all folds but one, with masks of a share of what is learnt from."""
+    rng = np.random.default_rng(1)
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        manifest = csv.DictWriter(file, COLUMNS)
+        manifest.writeheader()
+        for row in rows:
+            split = "test" if row["fold"] == tested else "train"
+            masked = row["mask"] and (split == "test" or rng.random() < share)
+            written = {**{name: row[name] for name in COLUMNS[1:3]}, "split": split, "mask": ""}
+            for column, name in (("path", "images"), ("mask", "masks")):
+                if column == "path" or masked:
+                    target = folder / name / Path(row[column]).name
+                    shutil.copy(row[column], target)
+                    written[column] = str(target.relative_to(folder))
+            manifest.writerow(written)
+
+
+def train(settings: Settings, recipe: Recipe, seed: int, trigger: str) -> None:
+    """Train, evaluate and explain, where that has not been done."""
+    path = settings.home / f"{trigger}.toml"
+    path.write_text(recipe.text, encoding="utf-8")
+    run_id = plan_run(
+        settings,
+        take_snapshot(settings, TASK, given_split=True),
+        task=TASK,
+        trigger=trigger,
+        recipe=str(path),
+        seed=seed,
+        force=True,
+    ).run_id
+    assert run_id is not None
+    train_run(settings, run_id)
+    evaluate_run(settings, run_id)
+    explain_run(settings, run_id)
+
+
+def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
+    """The runs of a home: which, its seed, and its metrics."""
+    runs: dict[tuple[str, int], dict[str, Any]] = {}
+    with reading(settings) as session:
+        for row in session.execute(RESULTS, {"metrics": list(METRICS)}):
+            runs.setdefault((row.trigger, row.seed), {})[row.metric] = row
+    for (trigger, seed), metrics in sorted(runs.items()):
+        cells = (
+            f"{found.value:.3f} ({found.low:.3f}-{found.high:.3f})" if found else ""
+            for found in map(metrics.get, METRICS)
+        )
+        yield trigger, str(seed), *cells
+
+
+def main() -> None:
+    """Train what is missing, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("set", type=Path, help="a folder or zip with manifest.csv")
+    parser.add_argument("--home", type=Path, default=Path("var/benchmark-pointing"))
+    parser.add_argument("--recipe", default=Settings().default_recipe)
+    parser.add_argument("--masked", nargs="+", type=float, default=[1.0, 0.2, 0.0])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    options = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("tumorml").setLevel(logging.INFO)
+    recipe = load_recipe(options.recipe)
+    rows = read_set(options.set, options.home.resolve() / "set")
+    table = Table("tested", "masked", "evidence", "seed", *METRICS)
+    for tested in sorted({row["fold"] for row in rows}):
+        for share in options.masked:
+            home = options.home.resolve() / f"fold-{tested}-masked-{share:g}"
+            settings = Settings(home=home, settle_seconds=0, min_training_scans_per_label=0)
+            if not (home / "drop").exists():
+                write_drop(rows, tested, share, home / "drop")
+            with results_store(settings) as started:
+                if started:
+                    migrate(settings)
+                if not (home / "taken-in").exists():
+                    take_in(settings, home / "drop")
+                    (home / "taken-in").touch()
+                for seed in options.seeds:
+                    train(settings, recipe, seed, "map")
+                    if share == max(options.masked):
+                        train(settings, recipe.varied(evidence=None), seed, "none")
+                for cells in rows_of(settings):
+                    table.add_row(tested, f"{share:g}", *cells)
+    Console(width=200).print(table)
+
+
+if __name__ == "__main__":
+    main()
