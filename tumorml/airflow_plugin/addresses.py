@@ -21,4 +21,5 @@ def file_address(key: str) -> str:
 
 def _root() -> str:
     """Airflow may itself lie under a path of a shared host."""
-    return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + MOUNTED_AT
+    base: str = conf.get("api", "base_url", fallback="")
+    return urlsplit(base).path.rstrip("/") + MOUNTED_AT

@@ -74,5 +74,5 @@ def file(key: str) -> Response:
     return Response(data, media_type=media_type, headers=_HEADERS)
 
 
-def _files_of(run_id: str) -> Select[tuple[Artifact]]:
+def _files_of(run_id: str) -> Select[Artifact]:
     return select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.object_key)
