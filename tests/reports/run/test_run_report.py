@@ -223,11 +223,11 @@ def test_what_a_drop_is_called_cannot_become_markup(settings: Settings) -> None:
         assert "&lt;b&gt;first | drop" in text
 
 
-def test_a_hundred_thousand_answers_are_told_in_a_minute(settings: Settings) -> None:
+def test_a_hundred_thousand_answers_are_told_in_bounded_time(settings: Settings) -> None:
     judged_run(settings, make_answers(9, 100_000), resamples=2)
-    started = time.monotonic()
+    started = time.process_time()  # a busy machine takes no more of it
     write_run_report(settings, RUN)
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 60
     assert "of 100,000 test answers are wrong" in page_of(settings)
     assert len(page_of(settings)) < 8_000_000
 
