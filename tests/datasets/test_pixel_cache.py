@@ -13,8 +13,8 @@ import pytest
 from tests.rows import scan_of
 from tumorml.datasets import pixel_cache
 from tumorml.datasets.pixel_cache import cached_pixels
-from tumorml.objects import object_store
-from tumorml.scans.names import scan_key
+from tumorml.objects import ObjectStore, object_store
+from tumorml.scans.names import mask_key, scan_key
 from tumorml.settings import Settings
 
 SCANS = [scan_of(str(number)) for number in range(600)]
@@ -36,9 +36,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     read = pixel_cache.read_scan
 
-    def listen(store: object, scan: str, size: int) -> object:
+    def listen(store: ObjectStore, scan: str, size: int, *, masks: bool) -> object:
         asked.append(scan)
-        return read(store, scan, size)  # type: ignore[arg-type]
+        return read(store, scan, size, masks=masks)
 
     monkeypatch.setattr(pixel_cache, "read_scan", listen)
     return asked
@@ -66,6 +66,16 @@ def test_a_scan_is_decoded_once_for_each_size(store: Settings, decoded: list[str
     decoded.clear()
     assert greys(store, SCANS[:2], size=16) == [0, 1]
     assert sorted(decoded) == sorted(SCANS[:2])
+
+
+def test_masks_have_a_cache_of_their_own(store: Settings) -> None:
+    for scan, value in ((SCANS[1], 255), (SCANS[2], 0)):
+        _, png = cv2.imencode(".png", np.full((32, 32), value, np.uint8))
+        object_store(store).write(mask_key(scan), png.tobytes())
+    for _ in range(2):
+        assert greys(store, SCANS[1:3]) == [1, 2]
+        masks = cached_pixels(store, SCANS[1:3], 32, masks=True)
+        assert masks[:][:, 0, 0].tolist() == [255, 0]
 
 
 def test_rows_are_read_by_slice_and_by_index(store: Settings) -> None:
