@@ -72,10 +72,11 @@ def _show_card(screen: Screen, settings: Settings, card: ChampionCard) -> None:
     if card.synthetic:
         screen.warn("It has seen SYNTHETIC scans only: its numbers say nothing about patients.")
     of_what = "synthetic test scans" if card.synthetic else "test scans"
+    width = max((len(name) for name, *_ in card.metrics), default=0)
     for name, value, low, high in card.metrics:
         if value is not None:
             interval = "" if low is None or high is None else f"  ({low:.3f} to {high:.3f})"
-            screen.say(f"  {name:<24} {value:.3f}{interval}")
+            screen.say(f"  {name:<{width}} {value:.3f}{interval}")
     if card.metrics:
         screen.say(f"  measured on {of_what} that it never trained on")
     for key in card.heatmaps:
