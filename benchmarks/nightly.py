@@ -14,13 +14,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from recipes import take_in
+from recipes import take_in, trained
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
-from tumorml.evaluation.step import evaluate_run
 from tumorml.labels import Task
 from tumorml.promotion.judge import judge_run
 from tumorml.promotion.promote import promote
@@ -29,8 +28,6 @@ from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import reading
 from tumorml.settings import Settings
-from tumorml.training.plan import plan_run
-from tumorml.training.step import train_run
 
 IMAGES = {".jpg", ".jpeg", ".png"}
 TASK = Task.FOUR_CLASS
@@ -65,12 +62,8 @@ def night(settings: Settings, trigger: str, recipe: Recipe) -> None:
     """Train, evaluate, judge and promote, where that has not been done."""
     path = settings.home / f"{trigger}.toml"
     path.write_text(recipe.text, encoding="utf-8")
-    run_id = plan_run(
-        settings, take_snapshot(settings, TASK), task=TASK, trigger=trigger, recipe=str(path)
-    ).run_id
-    assert run_id is not None
-    train_run(settings, run_id)
-    evaluate_run(settings, run_id)
+    snapshot = take_snapshot(settings, TASK)
+    run_id = trained(settings, snapshot, task=TASK, trigger=trigger, recipe=str(path))
     if trigger == "champion":
         outcome = promote(settings, judge_run(settings, run_id), who="benchmark")
         if outcome != "promoted":

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recipes import take_in
+from recipes import take_in, trained
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
-from tumorml.evaluation.step import evaluate_run
 from tumorml.explain.step import explain_run
 from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe, load_recipe
@@ -32,8 +31,6 @@ from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import reading
 from tumorml.settings import Settings
-from tumorml.training.plan import plan_run
-from tumorml.training.step import train_run
 
 TASK = Task.FOUR_CLASS
 COLUMNS = ("path", "label", "patient_id", "mask", "split")
@@ -90,18 +87,8 @@ def train(settings: Settings, recipe: Recipe, seed: int, trigger: str) -> None:
     """Train, evaluate and explain, where that has not been done."""
     path = settings.home / f"{trigger}.toml"
     path.write_text(recipe.text, encoding="utf-8")
-    run_id = plan_run(
-        settings,
-        take_snapshot(settings, TASK, given_split=True),
-        task=TASK,
-        trigger=trigger,
-        recipe=str(path),
-        seed=seed,
-        force=True,
-    ).run_id
-    assert run_id is not None
-    train_run(settings, run_id)
-    evaluate_run(settings, run_id)
+    snapshot = take_snapshot(settings, TASK, given_split=True)
+    run_id = trained(settings, snapshot, task=TASK, trigger=trigger, recipe=str(path), seed=seed)
     explain_run(settings, run_id)
 
 

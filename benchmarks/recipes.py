@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -75,24 +76,24 @@ def trainable(settings: Settings, name: str) -> str:
     return name
 
 
+def trained(settings: Settings, snapshot: str, **plan: Any) -> str:
+    """The id of a planned run, trained and evaluated where that has not been done."""
+    run_id = plan_run(settings, snapshot, force=True, **plan).run_id
+    assert run_id is not None
+    train_run(settings, run_id)
+    evaluate_run(settings, run_id)
+    return run_id
+
+
 def train(
     settings: Settings, name: str, task: Task, seed: int, *, epochs: int | None, given_split: bool
 ) -> None:
     """Train and evaluate, where that has not been done."""
     snapshot = take_snapshot(settings, task, given_split=given_split)
-    run_id = plan_run(
-        settings,
-        snapshot,
-        task=task,
-        trigger="benchmark",
-        recipe=trainable(settings, name),
-        epochs=epochs,
-        seed=seed,
-        force=True,
-    ).run_id
-    assert run_id is not None
-    train_run(settings, run_id)
-    evaluate_run(settings, run_id)
+    recipe = trainable(settings, name)
+    trained(
+        settings, snapshot, task=task, trigger="benchmark", recipe=recipe, epochs=epochs, seed=seed
+    )
 
 
 def show(settings: Settings) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from functools import cache
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from tumorml.explain.drawing import INK, colours, font
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +20,6 @@ _COLUMNS = 8
 _CELL = 96
 _GAP = 4
 _TITLE = 24
-_INK = (30, 30, 30)
 
 
 def feature_maps(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -79,23 +78,13 @@ def _block(name: str, values: np.ndarray) -> Image.Image:
     )
     which = f"{channels}" if len(shown) == channels else f"{len(shown)} of {channels}"
     title = f"{name}: {which} maps of {height} x {width}, {low:.2g} (dark) to {high:.2g} (bright)"
-    ImageDraw.Draw(block).text((_GAP, _GAP), title, _INK, _font())
+    ImageDraw.Draw(block).text((_GAP, _GAP), title, INK, font())
     levels = (255 * (values - low) / max(high - low, 1e-12)).astype(np.uint8)
     for place, channel in enumerate(shown):
         row, column = divmod(place, _COLUMNS)
-        cell = Image.fromarray(_viridis()[levels[..., channel]])
+        cell = Image.fromarray(colours("viridis")[levels[..., channel]])
         block.paste(
             cell.resize((_CELL, _CELL), Image.Resampling.NEAREST),
             (_GAP + column * (_CELL + _GAP), _TITLE + row * (_CELL + _GAP)),
         )
     return block
-
-
-@cache
-def _viridis() -> np.ndarray:
-    return np.asarray(matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3])
-
-
-@cache
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(13)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tumorml.datasets.pixels import Masks, SplitPixels, split_pixels
+from tumorml.datasets.pixel_cache import CachedPixels, cached_pixels
 from tumorml.datasets.snapshots import SnapshotEntry
+from tumorml.datasets.splits import SIDES
 from tumorml.evaluation.localisation import (
     Located,
     baseline_maps,
@@ -42,16 +43,18 @@ def localise(
     Returns:
         Empty where there is no mask to measure on, or none to fit on.
     """
-    train, validation, test = (
-        split_pixels(settings, entries, side, labels=predictor.labels, size=predictor.input_size)
-        for side in ("train", "validation", "test")
-    )
-    if not (_known(validation).any() and _known(test).any()):
+    masked = {side: [e for e in entries if e.split == side and e.masked] for side in SIDES}
+    if not (masked["validation"] and masked["test"]):
         logger.info("localisation is not measured: validation or test has no scan with a mask")
         return []
-    baselines = baseline_maps(_how_often(train.masks, validation.masks))
-    _, fitted = _meet(predictor, validation, baselines)
-    groups, found = _meet(predictor, test, baselines)
+    learnt = [e.scan_id for e in masked["train"] + masked["validation"]]
+    size = predictor.input_size
+    baselines = baseline_maps(_how_often(cached_pixels(settings, learnt, size, masks=True)))
+    _, fitted = _meet(settings, predictor, masked["validation"], baselines)
+    groups, found = _meet(settings, predictor, masked["test"], baselines)
+    if not (groups and len(fitted["model"].iou)):
+        logger.info("localisation is not measured: every mask is too small to be seen at %s", size)
+        return []
     cuts = {who: best_cut(of) for who, of in fitted.items()}
     metrics = localisation_metrics(found.pop("model"), found, cuts, groups, resamples=resamples)
     for metric in metrics:
@@ -59,35 +62,33 @@ def localise(
     return metrics
 
 
-def _known(split: SplitPixels) -> np.ndarray:
-    return split.masks.rows >= 0
-
-
-def _how_often(*parts: Masks) -> np.ndarray:
+def _how_often(masks: CachedPixels) -> np.ndarray:
     """How often each place is tumour, float32 [size, size]."""
-    total = np.zeros(parts[0].shape[1:], np.int64)
-    for masks in parts:
-        for start in range(0, len(masks.pixels), BATCH):
-            total += (masks.pixels[start : start + BATCH] > _HALF).sum(axis=0)
-    return (total / sum(len(masks.pixels) for masks in parts)).astype(np.float32)
+    total = np.zeros(masks.shape[1:], np.int64)
+    for start in range(0, len(masks), BATCH):
+        total += (masks[start : start + BATCH] > _HALF).sum(axis=0)
+    return (total / len(masks)).astype(np.float32)
 
 
 def _meet(
-    predictor: Predictor, split: SplitPixels, baselines: dict[str, np.ndarray]
+    settings: Settings,
+    predictor: Predictor,
+    masked: Sequence[SnapshotEntry],
+    baselines: dict[str, np.ndarray],
 ) -> tuple[list[str], dict[str, Located]]:
-    """The groups of the scans with a mask, and how the model's and the baselines' maps meet it."""
+    """The groups of scans with a mask, and how the model's and the baselines' maps meet it."""
+    scan_ids, size = [entry.scan_id for entry in masked], predictor.input_size
+    images = cached_pixels(settings, scan_ids, size)
+    drawn = cached_pixels(settings, scan_ids, size, masks=True)
     groups: list[str] = []
     parts: dict[str, list[Located]] = {"model": [], **{name: [] for name in baselines}}
-    scans = np.flatnonzero(_known(split))
-    for start in range(0, len(scans), BATCH):
-        chosen = scans[start : start + BATCH]
-        masks = split.masks[chosen] > _HALF
-        drawn = masks.any(axis=(1, 2))  # a very small tumour is lost at a small input size
-        chosen, masks = chosen[drawn], masks[drawn]
-        images = split.images[chosen]
-        parts["model"].append(locate(explain(predictor, images).maps, masks))
+    for start in range(0, len(masked), BATCH):
+        masks = drawn[start : start + BATCH] > _HALF
+        seen = masks.any(axis=(1, 2))  # a very small tumour is lost at a small input size
+        masks = masks[seen]
+        maps = explain(predictor, images[start : start + BATCH][seen]).maps
+        parts["model"].append(locate(maps, masks))
         for name, baseline in baselines.items():
-            same = np.broadcast_to(baseline, masks.shape)
-            parts[name].append(locate(same, masks))
-        groups += [split.group_ids[scan] for scan in chosen]
+            parts[name].append(locate(np.broadcast_to(baseline, masks.shape), masks))
+        groups += [masked[start + place].group_id for place in np.flatnonzero(seen).tolist()]
     return groups, {name: Located.joined(part) for name, part in parts.items()}

@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 from functools import cache
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from tumorml.datasets.resize import fit_to_square, from_square
+from tumorml.explain.drawing import INK, colours, font
 
 _SIDE = 256
 _MARGIN = 8
 _BAR_WIDTH = 12
 _BAR_LABEL_WIDTH = 24
 _LINE_HEIGHT = 18
-_FONT_SIZE = 13
 _MOST_OPAQUE = 0.65
-_INK = (30, 30, 30)
+_COLOURS = "inferno"
 _WRONG_INK = (176, 0, 32)
 
 
@@ -53,7 +52,7 @@ def overlay_png(
     grey = fit_to_square(pixels, _SIDE).astype(np.float32)[..., None]
     heat = fit_to_square((np.clip(heatmap, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8), _SIDE)
     opacity = heat[..., None] / 255.0 * _MOST_OPAQUE
-    blended = grey * (1.0 - opacity) + _inferno()[heat] * opacity
+    blended = grey * (1.0 - opacity) + colours(_COLOURS)[heat] * opacity
 
     bar_left = 3 * _MARGIN + 2 * _SIDE
     canvas = Image.new(
@@ -68,16 +67,16 @@ def overlay_png(
     canvas.paste(Image.fromarray(blended.astype(np.uint8)), (2 * _MARGIN + _SIDE, _MARGIN))
     canvas.paste(_colour_bar(), (bar_left, _MARGIN))
 
-    draw, font = ImageDraw.Draw(canvas), _font()
+    draw = ImageDraw.Draw(canvas)
     scale_left = bar_left + _BAR_WIDTH + 4
-    draw.text((scale_left, _MARGIN), "1", _INK, font, anchor="lt")
-    draw.text((scale_left, _MARGIN + _SIDE), "0", _INK, font, anchor="lb")
+    draw.text((scale_left, _MARGIN), "1", INK, font(), anchor="lt")
+    draw.text((scale_left, _MARGIN + _SIDE), "0", INK, font(), anchor="lb")
     verdict = f"predicted {prediction} {probability:.2f}"
     wrong = label is not None and label != prediction
     caption = verdict if label is None else f"true {label} - {verdict}"
     text_top = _SIDE + _MARGIN + 6
-    draw.text((_MARGIN, text_top), caption, _WRONG_INK if wrong else _INK, font)
-    draw.text((_MARGIN, text_top + _LINE_HEIGHT), meaning, _INK, font)
+    draw.text((_MARGIN, text_top), caption, _WRONG_INK if wrong else INK, font())
+    draw.text((_MARGIN, text_top + _LINE_HEIGHT), meaning, INK, font())
 
     file = io.BytesIO()
     canvas.save(file, "PNG", compress_level=6)
@@ -85,17 +84,6 @@ def overlay_png(
 
 
 @cache
-def _inferno() -> np.ndarray:
-    return matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[:, :3].astype(np.float32)
-
-
-@cache
 def _colour_bar() -> Image.Image:
     levels = np.linspace(255, 0, _SIDE).round().astype(np.uint8)
-    colours = _inferno()[levels].astype(np.uint8)
-    return Image.fromarray(np.repeat(colours[:, None], _BAR_WIDTH, axis=1))
-
-
-@cache
-def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(_FONT_SIZE)
+    return Image.fromarray(np.repeat(colours(_COLOURS)[levels][:, None], _BAR_WIDTH, axis=1))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 from tumorml.objects import object_store
+from tumorml.reports.html import render_page
 from tumorml.reports.run.card import model_card, model_card_page
 from tumorml.reports.run.deck import slide_deck
 from tumorml.reports.run.facts import gather_run_facts
 from tumorml.reports.run.figures import draw_run_figures
-from tumorml.reports.run.page import html_page
 from tumorml.reports.run.pdf import pdf_document
 from tumorml.reports.run.report import run_report
 from tumorml.results.artifacts import record_artifacts
@@ -45,7 +45,7 @@ def write_run_report(settings: Settings, run_id: str) -> str:
     report = run_report(facts, figures)
     card = model_card(facts)
     files = {
-        "report.html": html_page(report).encode(),
+        "report.html": render_page("document.html", document=report).encode(),
         "report.pdf": pdf_document(report),
         "deck.pptx": slide_deck(facts, figures),
         "model-card.md": card.encode(),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from tumorml.datasets.audit.findings import HELD_OUT, KINDS, TWIN_KINDS, Audit
 from tumorml.datasets.splits import SIDES
 from tumorml.datasets.twins import LEAST_LIKENESS, SAME_PICTURE
 from tumorml.reports.audit.pairs import Pair
+from tumorml.reports.html import data_url, render_page
 
 KIND_WORDS = {
     "exact": "exact copy",
@@ -45,21 +43,12 @@ def audit_page(
         companions: How many files of the set accompany scans and were passed over.
         notes: Sentences about how the set was understood.
     """
-    environment = Environment(
-        loader=PackageLoader("tumorml.reports"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("audit.html").render(
+    return render_page(
+        "audit.html",
         audit=audit,
         name=name,
         pairs=pairs,
-        pictures={
-            path: "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
-            for path, jpeg in pictures.items()
-        },
+        pictures={path: data_url(jpeg, "image/jpeg") for path, jpeg in pictures.items()},
         companions=companions,
         notes=notes,
         kinds=KINDS,

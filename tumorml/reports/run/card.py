@@ -11,6 +11,7 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
+from tumorml.reports.html import render_page
 from tumorml.reports.run import statements, tables
 from tumorml.reports.run.deck import HEADLINES
 from tumorml.reports.run.document import Table
@@ -34,10 +35,7 @@ def model_card(facts: RunFacts) -> str:
 def model_card_page(card: str, title: str) -> str:
     """The card as an HTML page; markup inside it stays text."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
-    environment = Environment(
-        loader=PackageLoader("tumorml.reports"), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("model_card.html").render(body=body, title=title)
+    return render_page("model_card.html", body=body, title=title)
 
 
 class _Markdown(str):

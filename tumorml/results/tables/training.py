@@ -164,7 +164,8 @@ class Artifact(Base):
 
     object_key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    """``heatmap``, ``report``, ``report_pdf``, ``deck``, ``model_card`` or ``model``."""
+    """``model``, ``report``, ``report_pdf``, ``deck``, ``model_card``; by scan ``heatmap`` and
+    ``feature_maps``."""
     media_type: Mapped[str]
     size_bytes: Mapped[int]
     sha256: Mapped[str]
