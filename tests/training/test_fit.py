@@ -117,14 +117,14 @@ if sys.argv[2] == "write":
     checkpoint._save_arrays = save
 else:
     from tumorml.training import batches
-    original = batches._read
+    original = batches.vary
     import tensorflow as tf
-    def read(data, chosen, count):
-        images = original(data, chosen, count)
-        if count and len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
+    def vary(pixels, chosen, *how):
+        images = original(pixels, chosen, *how)
+        if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
             tf.numpy_function(lambda rows: die() if rows[0] else None, [chosen], [])
         return images
-    batches._read = read
+    batches.vary = vary
 train(Path(sys.argv[1]))
 """
 
@@ -153,13 +153,13 @@ import signal
 import tensorflow as tf
 
 signal.signal(signal.SIGTERM, lambda *_: None)  # as Airflow's task runner has one
-original = batches._read
-def read(data, chosen, count):
+original = batches.vary
+def vary(*what):
     if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
         # Python's own handlers wait until such a step has ended.
         tf.py_function(lambda: print("in the third epoch", flush=True) or time.sleep(60), [], [])
-    return original(data, chosen, count)
-batches._read = read
+    return original(*what)
+batches.vary = vary
 with end_on_sigterm("again"):
     train(Path(sys.argv[1]))
 """

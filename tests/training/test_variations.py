@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.recipe import Augmentation
 from tumorml.training.variations import draw_variations, vary
@@ -12,7 +13,7 @@ from tumorml.training.variations import draw_variations, vary
 def augment(images: np.ndarray, augmentation: Augmentation) -> np.ndarray:
     count, side = images.shape[:2]
     drawn = draw_variations(augmentation, (count,), side, np.random.default_rng(1))
-    return np.asarray(vary(images, augmentation, drawn))
+    return np.asarray(vary(images, tf.range(count, dtype=tf.int64), augmentation, drawn))
 
 
 @pytest.fixture

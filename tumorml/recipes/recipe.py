@@ -59,13 +59,6 @@ class Augmentation(_Part):
         0.0, description="Blend pairs of scans and their labels by a share from Beta(mixup, mixup)."
     )
 
-    @property
-    def moves(self) -> bool:
-        """Whether pixels change their places."""
-        return bool(
-            self.flip or self.rotation_degrees or self.zoom or self.shift or self.shear_degrees
-        )
-
 
 class Regularization(_Part):
     """What each new kernel adds to the loss: of small networks all, of pretrained ones the head."""

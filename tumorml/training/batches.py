@@ -106,13 +106,13 @@ def training_batches(
 
     def read(chosen: Any, target: tf.Tensor, weight: tf.Tensor) -> tuple[Any, ...]:
         scans, varied, known = chosen
-        images = vary(_read(data.images, scans, batch_size), augmentation, varied)
+        images = vary(data.images, scans, augmentation, varied)
         if augmentation.mixup:
             images = blend(images, varied.shares)
             target, weight = _blended(target, weight, varied.shares)
         if evidence_side is None:
             return images, target, weight
-        masks = _fields(vary(_read(data.masks, scans, batch_size), places, varied), evidence_side)
+        masks = _fields(vary(data.masks, scans, places, varied), evidence_side)
         if augmentation.mixup:
             masks, known = _blended(masks, known, varied.shares)
         return _with_evidence(images, target, weight, masks, known)
@@ -126,11 +126,10 @@ def validation_batches(
     """Every scan once, in order, unvaried: elements as those of `training_batches`, unweighted."""
 
     def read(chosen: tf.Tensor, known: tf.Tensor, target: tf.Tensor) -> tuple[Any, ...]:
-        images = tf.cast(_read(data.images, chosen, None), tf.float32)[..., None]
+        images = _read(data.images, chosen)
         if evidence_side is None:
             return images, target
-        masks = tf.cast(_read(data.masks, chosen, None), tf.float32)[..., None]
-        fields = _fields(masks, evidence_side)
+        fields = _fields(_read(data.masks, chosen), evidence_side)
         return _with_evidence(images, target, tf.ones_like(known), fields, known)
 
     rows = (np.arange(len(data)), _known(data), targets(data.labels, class_count))
@@ -148,9 +147,11 @@ def _read_ahead(batches: tf.data.Dataset, read: Callable[..., Any]) -> tf.data.D
     return read_ahead.with_options(options)
 
 
-def _read(pixels: Any, chosen: tf.Tensor, count: int | None) -> tf.Tensor:
+def _read(pixels: Any, chosen: tf.Tensor) -> tf.Tensor:
+    """The chosen scans as they are, float32 `[b, S, S, 1]` in 0..255."""
     images = tf.numpy_function(lambda rows: pixels[rows], [chosen], tf.uint8)
-    return tf.ensure_shape(images, [count, *pixels.shape[1:]])
+    images = tf.ensure_shape(images, [*chosen.shape, *pixels.shape[1:]])
+    return tf.cast(images, tf.float32)[..., None]
 
 
 def _blended(
