@@ -8,8 +8,11 @@ usual  ``ImageDataGenerator.flow_from_directory``: every JPEG decoded, resized a
 ours   batches from the pixel cache, varied batch by batch
 bound  the same compiled step on one batch that lies in memory
 
-With ``--variants`` also ours in half precision and compiled with XLA. All take turns, forwards and
-backwards; rates are medians, and a ratio is the median of the ratios within a turn.
+With ``--variants`` also ours in half precision and compiled with XLA. They take turns, forwards and
+backwards, and the usual way follows them: TensorFlow's datasets of Python generators, on which it
+rests, change how their process gets memory from then on. So each recipe has a process of its own,
+too. Each rate is that of the fastest epoch: what was slower was slowed by something else, such as
+two threads on one core.
 Scans are the JPEGs of a folder (``--images``) or synthetic ones of 512 px, as public sets have, and
 repeated until an epoch takes ``--seconds``.
 
@@ -21,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -184,49 +186,48 @@ def seconds_of(run: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def ratio(numerators: list[float], denominators: list[float]) -> float:
-    """The median of what two ways took within one turn, so that slow minutes count for both."""
-    pairs = zip(numerators, denominators, strict=True)
-    return statistics.median(first / second for first, second in pairs)
+def fastest(ways: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """The seconds of each way's fastest epoch; they take turns."""
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(repeats + 1):
+        for way in list(ways) if turn % 2 else reversed(ways):
+            once = seconds_of(ways[way])
+            if turn:  # the first compiles
+                taken[way].append(once)
+    return {way: min(times) for way, times in taken.items()}
 
 
 def compare(
-    names: list[str], images: Path | None, repeats: int, seconds: float, *, variants: bool
+    name: str, images: Path | None, repeats: int, seconds: float, *, variants: bool
 ) -> None:
     """Print images per second of all ways."""
     table = Table("recipe", "scans an epoch", "way", "images/s", "of usual", "of bound")
-    for name in names:
-        recipe = load_recipe(name).model_copy(update={"weights": "none"})
-        with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
-            scans, home = write_scans(Path(root), images), Path(root) / "home"
-            size = recipe.input_size
-            batch = cached(store(scans, home, recipe.batch_size), home, size)
-            run_bound = bound(recipe, batch)
-            steps = steps_in(seconds, run_bound)
-            count = steps * recipe.batch_size
-            data = cached(store(scans, home, count), home, size)
-            write_folders(scans, Path(root) / "folders", count)
-            ways: dict[str, Callable[[], None]] = {
-                "usual": usual(recipe, Path(root) / "folders"),
-                "ours": ours(recipe, data),
-                "bound": partial(run_bound, steps),
-            }
-            if variants:
-                half = recipe.model_copy(update={"precision": "mixed_bfloat16"})
-                ways["ours, bfloat16"] = ours(half, data)
-                ways["ours, XLA"] = ours(recipe, data, xla=True)
-            taken: dict[str, list[float]] = {way: [] for way in ways}
-            for turn in range(repeats + 1):
-                order = list(ways) if turn % 2 else list(reversed(ways))
-                once = {way: seconds_of(ways[way]) for way in order}
-                if turn:  # the first compiles
-                    for way, time_taken in once.items():
-                        taken[way].append(time_taken)
-        for way, times in taken.items():
-            rate = f"{count / statistics.median(times):.0f}"
-            shares = (f"{ratio(taken[peer], times):.2f}" for peer in ("usual", "bound"))
-            table.add_row(name, f"{count:,}", way, rate, *shares)
-        keras.backend.clear_session()
+    recipe = load_recipe(name).model_copy(update={"weights": "none"})
+    with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
+        scans, home = write_scans(Path(root), images), Path(root) / "home"
+        size = recipe.input_size
+        batch = cached(store(scans, home, recipe.batch_size), home, size)
+        run_bound = bound(recipe, batch)
+        steps = steps_in(seconds, run_bound)
+        count = steps * recipe.batch_size
+        data = cached(store(scans, home, count), home, size)
+        write_folders(scans, Path(root) / "folders", count)
+        ways: dict[str, Callable[[], None]] = {
+            "ours": ours(recipe, data),
+            "bound": partial(run_bound, steps),
+        }
+        if variants:
+            half = recipe.model_copy(update={"precision": "mixed_bfloat16"})
+            ways["ours, bfloat16"] = ours(half, data)
+            ways["ours, XLA"] = ours(recipe, data, xla=True)
+        rates = {
+            way: count / seconds
+            for together in (ways, {"usual": usual(recipe, Path(root) / "folders")})
+            for way, seconds in fastest(together, repeats).items()
+        }
+    for way, rate in rates.items():
+        shares = (f"{rate / rates[peer]:.2f}" for peer in ("usual", "bound"))
+        table.add_row(name, f"{count:,}", way, f"{rate:.0f}", *shares)
     Console(width=120).print(table)
 
 
@@ -261,16 +262,18 @@ def main() -> None:
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--memory", type=int, nargs="*", metavar="SCANS")
     options = parser.parse_args()
-    if options.memory is None:
-        names = options.recipes or recipe_names()
-        compare(names, options.images, options.repeats, options.seconds, variants=options.variants)
-        return
-    name = options.recipes[0] if options.recipes else Settings().default_recipe
-    if len(options.memory) == 1:
-        memory(name, options.memory[0])
+    names = options.recipes or recipe_names()
+    if options.memory is None and len(names) == 1:
+        compare(*names, options.images, options.repeats, options.seconds, variants=options.variants)
+    elif options.memory is None:
+        flags = [argument for argument in sys.argv[1:] if argument not in options.recipes]
+        for name in names:  # each in a process of its own
+            subprocess.run([sys.executable, __file__, name, *flags], check=True)
+    elif len(options.memory) == 1:
+        memory(*(options.recipes or [Settings().default_recipe]), options.memory[0])
     else:
-        for scans in options.memory or [7_023, 70_230]:  # each in a process of its own
-            command = [sys.executable, __file__, name, "--memory", str(scans)]
+        for scans in options.memory or [7_023, 70_230]:
+            command = [sys.executable, __file__, *options.recipes, "--memory", str(scans)]
             subprocess.run(command, check=True)
 
 
