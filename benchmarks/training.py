@@ -51,12 +51,12 @@ from tumorml.recipes.networks import build_network
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_names
 from tumorml.scans.names import scan_key
 from tumorml.settings import Settings
-from tumorml.training.batches import training_batches
-from tumorml.training.compile_phase import compile_phase
+from tumorml.training.batches import steps_per_epoch, training_batches
+from tumorml.training.compile_phase import STEPS_AT_ONCE, compile_phase
 from tumorml.training.fit import fit
 from tumorml.training.fused_batch_normalization import with_fused_batch_normalization
 from tumorml.training.labelled_images import LabelledImages
-from tumorml.training.learning_rates import LearningRates, learning_rates
+from tumorml.training.learning_rates import learning_rates
 
 JPEG_SIDE = 512
 CLASSES = 4
@@ -102,15 +102,29 @@ def cached(ids: list[str], home: Path, size: int) -> LabelledImages:
     return LabelledImages(pixels, np.arange(len(ids)) % CLASSES)
 
 
-def network_of(recipe: Recipe, *, fused: bool, xla: bool = False) -> keras.Model:
+def network_of(
+    recipe: Recipe,
+    steps: int,
+    *,
+    fused: bool = True,
+    xla: bool = False,
+    at_once: int = STEPS_AT_ONCE,
+) -> keras.Model:
     """The recipe's network, compiled for its last phase, from random weights."""
     network = build_network(recipe, CLASSES, seed=1)
     if fused:
         network = with_fused_batch_normalization(network)
-    compile_phase(network, recipe, recipe.phases[-1])
-    if xla:
+    rates = compile_phase(network, recipe, recipe.phases[-1], steps)
+    rates.follow(learning_rates(recipe.phases[-1], 0, steps))
+    if xla or at_once != STEPS_AT_ONCE:
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-        network.compile(network.optimizer, network.loss, metrics=[accuracy], jit_compile=True)
+        network.compile(
+            network.optimizer,
+            network.loss,
+            metrics=[accuracy],
+            jit_compile=xla,
+            steps_per_execution=at_once,
+        )
     return network
 
 
@@ -133,13 +147,13 @@ def usual(recipe: Recipe, folder: Path) -> Callable[[], None]:
         batch_size=recipe.batch_size,
         seed=1,
     )
-    network = network_of(recipe, fused=False)
+    network = network_of(recipe, len(flow), fused=False, at_once=1)
     return lambda: network.fit(flow, verbose=0)
 
 
 def ours(recipe: Recipe, data: LabelledImages, *, xla: bool = False) -> Callable[[], None]:
     """One epoch of this engine."""
-    network = network_of(recipe, fused=True, xla=xla)
+    network = network_of(recipe, steps_per_epoch(data, recipe.batch_size), xla=xla)
     epoch = 0
 
     def run() -> None:
@@ -154,15 +168,14 @@ def ours(recipe: Recipe, data: LabelledImages, *, xla: bool = False) -> Callable
             seed=1,
             epoch=epoch,
         )
-        rates = learning_rates(recipe.phases[-1], 0, len(batches))
-        network.fit(batches, callbacks=[LearningRates(rates)], shuffle=False, verbose=0)
+        network.fit(batches, shuffle=False, verbose=0)
 
     return run
 
 
-def bound(recipe: Recipe, data: LabelledImages) -> Callable[[int], None]:
+def bound(recipe: Recipe, data: LabelledImages, at_once: int = 1) -> Callable[[int], None]:
     """So many steps on one batch in memory."""
-    network = network_of(recipe, fused=True)
+    network = network_of(recipe, 1, at_once=at_once)
     images = tf.constant(data.images[: recipe.batch_size].astype(np.float32)[..., None])
     targets = tf.one_hot(data.labels[: recipe.batch_size], CLASSES)
     weights = tf.ones(recipe.batch_size)
@@ -215,6 +228,7 @@ def compare(
         ways: dict[str, Callable[[], None]] = {
             "ours": ours(recipe, data),
             "bound": partial(run_bound, steps),
+            f"bound, {STEPS_AT_ONCE} at once": partial(bound(recipe, batch, STEPS_AT_ONCE), steps),
         }
         if variants:
             half = recipe.model_copy(update={"precision": "mixed_bfloat16"})

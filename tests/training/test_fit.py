@@ -29,6 +29,7 @@ from tumorml.training.checkpoint import (
 )
 from tumorml.training.fit import fit, learning_rates
 from tumorml.training.labelled_images import LabelledImages
+from tumorml.training.learning_rates import EpochRates
 
 TRAIN, VALIDATION = blobs(40, 32, seed=1)[0], blobs(16, 32, seed=2)[0]
 EPOCHS = 5
@@ -248,8 +249,8 @@ def test_weights_decay_and_biases_do_not(tmp_path: Path) -> None:
     network = build_network(recipe, 2, seed=1)
     for variable in network.trainable_variables:
         variable.assign(np.ones(variable.shape, np.float32))
-    compile_phase.compile_phase(network, recipe, recipe.phases[0])
-    network.optimizer.learning_rate = 0.5
+    rates = compile_phase.compile_phase(network, recipe, recipe.phases[0], steps=1)
+    rates.follow(np.array([0.5]))
     network.optimizer.apply([np.zeros(v.shape, np.float32) for v in network.trainable_variables])
     for variable in network.trainable_variables:
         expected = 1.0 if variable.name == "bias" else 1.0 - 0.5 * 0.1
@@ -315,7 +316,7 @@ def test_accuracy_counts_blended_scans_by_their_larger_share() -> None:
 def test_xla_is_not_followed_on_a_cpu() -> None:
     network = build_network(tiny_recipe(xla=True), 2, seed=1)
     recipe = tiny_recipe(xla=True)
-    compile_phase.compile_phase(network, recipe, recipe.phases[0])
+    compile_phase.compile_phase(network, recipe, recipe.phases[0], steps=1)
     assert not network.jit_compile
 
 
@@ -337,9 +338,10 @@ def test_loss_scaling_survives_an_interruption(
     compiled: list[keras.optimizers.Optimizer] = []
     compile_for = fit_module.compile_phase
 
-    def listen(network: keras.Model, *of: Any) -> None:
-        compile_for(network, *of)
+    def listen(network: keras.Model, *of: Any) -> EpochRates:
+        rates = compile_for(network, *of)
         compiled.append(network.optimizer)
+        return rates
 
     monkeypatch.setattr(fit_module, "compile_phase", listen)
     _, records = train(tmp_path, recipe)

@@ -47,6 +47,11 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(np.concatenate(drawn))
 
 
+def steps_per_epoch(data: LabelledImages, batch_size: int) -> int:
+    """How many batches `training_batches` has."""
+    return math.ceil(len(data) / batch_size)
+
+
 def training_batches(
     data: LabelledImages,
     class_count: int,
@@ -78,8 +83,8 @@ def training_batches(
         `evidence_side` targets and weights are by the names of the outputs, `logits` and
         `evidence`, and the second target is float32 `[b, side, side, 1]` in 0..1.
     """
+    steps = steps_per_epoch(data, batch_size)
     batch_size = min(batch_size, len(data))
-    steps = math.ceil(len(data) / batch_size)
     order_source, variation_source = np.random.SeedSequence([seed, epoch]).spawn(2)
     rng = np.random.default_rng(order_source)
     order = (

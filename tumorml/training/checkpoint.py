@@ -17,7 +17,7 @@ import numpy as np
 
 from tumorml.errors import TumorMLError
 
-_FORMAT = 1
+_FORMAT = 2
 _CHECKPOINT = "checkpoint.npz"
 
 

@@ -10,8 +10,12 @@ import tensorflow as tf  # noqa: TID253
 from tumorml.recipes.networks.head import head_layers
 from tumorml.recipes.recipe import Optimizer, Phase, Recipe
 from tumorml.training.fused_adam import FusedAdam, FusedAdamW
+from tumorml.training.learning_rates import EpochRates
 
 logger = logging.getLogger(__name__)
+
+STEPS_AT_ONCE = 8
+"""Between two returns to Python, whose time a small network's step would feel."""
 
 
 def with_evidence_as_output(network: keras.Model) -> keras.Model:
@@ -20,15 +24,20 @@ def with_evidence_as_output(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs, layers, name=network.name)
 
 
-def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
-    """Freeze and thaw the layers of a phase and give the network a fresh optimiser."""
+def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase, steps: int) -> EpochRates:
+    """Freeze and thaw the layers of a phase and give the network a fresh optimiser.
+
+    Returns:
+        What to tell the rates of each epoch's `steps` before it begins.
+    """
     head = {layer.name for layer in head_layers(network)}
     for layer in network.layers:
         trainable = phase.trainable == "all" or layer.name in head
         if isinstance(layer, keras.layers.BatchNormalization):
             trainable = trainable and recipe.batch_normalization == "adapt"
         layer.trainable = trainable
-    optimizer = _optimizer(recipe.optimizer)
+    rates = EpochRates(steps)
+    optimizer = _optimizer(recipe.optimizer, rates)
     smoothing = recipe.label_smoothing
     if network.get_layer("logits").output.shape[-1] == 1:
         loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
@@ -46,9 +55,12 @@ def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase) -> None:
         loss,
         metrics=accuracy if both else [accuracy],
         jit_compile=recipe.xla and _xla_helps(),
+        # Keras's loop over steps breaks on several devices.
+        steps_per_execution=STEPS_AT_ONCE if _alone() else 1,
         **both,
     )
     network.optimizer.build(network.trainable_variables)
+    return rates
 
 
 def evidence_loss(masks: tf.Tensor, evidence: tf.Tensor) -> tf.Tensor:
@@ -70,18 +82,22 @@ def _called_rightly(target: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.equal(target > 0.5, logit > 0.0), tf.float32)[:, 0]
 
 
+def _alone() -> bool:
+    replicas: int = tf.distribute.get_strategy().num_replicas_in_sync
+    return replicas == 1
+
+
 def _xla_helps() -> bool:
     """On one GPU: on a CPU it is slower, and it cannot share a batch between devices."""
-    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-    helps = alone and bool(tf.config.list_logical_devices("GPU"))
+    helps = _alone() and bool(tf.config.list_logical_devices("GPU"))
     if not helps:
         logger.info("xla = true is for one GPU, and not followed here")
     return helps
 
 
-def _optimizer(options: Optimizer) -> keras.optimizers.Optimizer:
+def _optimizer(options: Optimizer, rates: EpochRates) -> keras.optimizers.Optimizer:
     if options.name == "adam":
-        return FusedAdam()
-    optimizer = FusedAdamW(weight_decay=options.weight_decay)
+        return FusedAdam(rates)
+    optimizer = FusedAdamW(rates, weight_decay=options.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer

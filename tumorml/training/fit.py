@@ -22,7 +22,7 @@ from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.networks.copy_layers import load_keras
 from tumorml.recipes.recipe import Phase, Recipe
-from tumorml.training.batches import training_batches, validation_batches
+from tumorml.training.batches import steps_per_epoch, training_batches, validation_batches
 from tumorml.training.checkpoint import (
     Checkpoint,
     EpochRecord,
@@ -37,7 +37,7 @@ from tumorml.training.checkpoint import (
 from tumorml.training.compile_phase import compile_phase, with_evidence_as_output
 from tumorml.training.fused_batch_normalization import with_fused_batch_normalization
 from tumorml.training.labelled_images import LabelledImages
-from tumorml.training.learning_rates import LearningRates, learning_rates
+from tumorml.training.learning_rates import EpochRates, learning_rates
 
 __all__ = ["EpochRecord", "LabelledImages", "finished_epochs", "fit"]
 
@@ -117,6 +117,7 @@ def fit(
         _load_initial_weights(network, initial_weights)
 
     progress = saved.progress if saved else Progress(fingerprint)
+    steps = steps_per_epoch(train, recipe.batch_size)
     first_epoch = 1
     for index, phase in enumerate(recipe.phases):
         done = len(progress.records) - (first_epoch - 1)
@@ -124,7 +125,7 @@ def fit(
             if done <= 0:
                 progress = progress.at_phase_start()
             with strategy.scope():
-                compile_phase(trained, recipe, phase)
+                rates = compile_phase(trained, recipe, phase, steps)
             if saved and done > 0:
                 _assign(trained.optimizer.variables, saved.optimizer)
             progress = _run_phase(
@@ -132,6 +133,7 @@ def fit(
                 network.variables,
                 recipe,
                 phase,
+                rates,
                 progress,
                 train,
                 validation,
@@ -162,6 +164,7 @@ def _run_phase(
     variables: list[keras.Variable],
     recipe: Recipe,
     phase: Phase,
+    rates: EpochRates,
     progress: Progress,
     train: LabelledImages,
     validation: LabelledImages,
@@ -190,14 +193,11 @@ def _run_phase(
             epoch=epoch,
             evidence_side=evidence_side,
         )
-        rates = learning_rates(phase, epoch - first_epoch, len(batches), share=progress.rate_share)
+        each = learning_rates(phase, epoch - first_epoch, len(batches), share=progress.rate_share)
+        rates.follow(each)
         try:
             history = network.fit(
-                batches,
-                validation_data=validation_data,
-                callbacks=[LearningRates(rates)],
-                shuffle=False,
-                verbose=0,
+                batches, validation_data=validation_data, shuffle=False, verbose=0
             ).history
         except tf.errors.ResourceExhaustedError as error:
             raise TooLittleMemoryError(
@@ -214,7 +214,7 @@ def _run_phase(
             accuracy=float(history[accuracy][-1]),
             validation_loss=float(history["val_loss"][-1]) - penalty,
             validation_accuracy=float(history[f"val_{accuracy}"][-1]),
-            learning_rate=float(rates.mean()),
+            learning_rate=float(each.mean()),
             seconds=time.monotonic() - started,
             peak_memory_bytes=peak_memory_bytes(),
         )

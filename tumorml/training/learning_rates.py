@@ -7,6 +7,7 @@ from typing import Any
 
 import keras  # noqa: TID253
 import numpy as np
+import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.recipe import Phase
 
@@ -33,13 +34,19 @@ def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) 
     return rates
 
 
-class LearningRates(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets the optimiser's learning rate before each step of one epoch."""
+class EpochRates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """The rates of one epoch's steps as an optimiser finds them, inside the graph.
 
-    def __init__(self, rates: np.ndarray) -> None:
-        super().__init__()
-        self._rates = rates
+    Keras's callbacks would come back to Python before every step.
+    """
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras; `batch` counts from 0."""
-        self.model.optimizer.learning_rate = float(self._rates[batch])
+    def __init__(self, steps: int) -> None:
+        self._rates = tf.Variable(tf.zeros(steps), trainable=False, name="rates")
+
+    def follow(self, rates: np.ndarray) -> None:
+        """Give the next epoch's steps these rates."""
+        self._rates.assign(rates)
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """The rate of a step; `step` counts from the first epoch of the phase."""
+        return tf.gather(self._rates, tf.convert_to_tensor(step) % self._rates.shape[0])
