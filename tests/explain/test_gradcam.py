@@ -1,4 +1,4 @@
-"""Grad-CAM shows where a network looked, for the class that is asked about."""
+"""A heatmap shows where a network looked, for the class that is asked about."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf  # noqa: TID253
 
 from tests.training.blobs import blobs, tiny_recipe
-from tumorml.explain.gradcam import explain, heatmaps
+from tumorml.explain.gradcam import Method, explain, heatmaps
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.networks import build_network
@@ -95,7 +95,7 @@ def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> Non
     predictor = Predictor(model, Task.FOUR_CLASS)
     images = blobs(4, 64, seed=7)[0].images
     classes = np.array([0, 1, 2, 3])
-    maps = heatmaps(predictor, images, classes)
+    maps = explain(predictor, images, classes, method="grad-cam", layer="features").maps
     assert (maps.shape, maps.dtype) == ((4, 64, 64), np.float32)
     assert maps.min() >= 0.0
     assert maps.max() == 1.0
@@ -131,9 +131,10 @@ def test_what_is_explained_is_what_is_answered(blob_finder: Predictor, flip: boo
     np.testing.assert_allclose(explained.maps, again, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["layer-cam", "grad-cam"])
 @pytest.mark.parametrize("layer", ["features", "conv_2"])
 def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
-    blob_finder: Predictor, layer: str
+    blob_finder: Predictor, layer: str, method: Method
 ) -> None:
     images, classes = blobs(6, 64, seed=6)[0].images, np.array([0, 1, 1, 0, 1, 0])
     model = blob_finder.model
@@ -143,12 +144,41 @@ def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
         with tf.GradientTape() as tape:
             features, logits = whole(image[None, ..., None].astype(np.float32), training=False)
             score = logits[:, 0] if label else -logits[:, 0]
-        weights = tf.reduce_mean(tape.gradient(score, features), [1, 2], keepdims=True)
+        gradient = tape.gradient(score, features)
+        weights = (
+            tf.nn.relu(gradient)
+            if method == "layer-cam"
+            else tf.reduce_mean(gradient, [1, 2], keepdims=True)
+        )
         cam = tf.nn.relu(tf.reduce_sum(weights * features, -1, keepdims=True))
         cam = tf.image.resize(cam, [64, 64])[0, ..., 0].numpy()
         expected.append(cam / max(cam.max(), 1e-12))
-    maps = explain(blob_finder, images, classes, layer=layer).maps
+    maps = explain(blob_finder, images, classes, method=method, layer=layer).maps
     np.testing.assert_allclose(maps, np.stack(expected), atol=1e-4)
+
+
+def test_a_map_is_of_the_last_layer_at_an_eighth_of_the_side_unless_another_is_named(
+    blob_finder: Predictor,
+) -> None:
+    images, classes = blobs(4, 64, seed=6)[0].images, np.array([0, 1, 1, 0])
+    np.testing.assert_array_equal(
+        heatmaps(blob_finder, images, classes),
+        explain(blob_finder, images, classes, layer="features").maps,
+    )
+    backbone = Predictor(
+        build_network(
+            load_recipe("efficientnet-lite0").varied(
+                weights="none", input_size=64, batch_normalization="adapt"
+            ),
+            2,
+            seed=1,
+        ),
+        Task.BINARY,
+    )
+    np.testing.assert_array_equal(
+        heatmaps(backbone, images, classes),
+        explain(backbone, images, classes, layer="block05_expand_relu6").maps,
+    )
 
 
 def test_explaining_holds_no_predictor() -> None:

@@ -1,15 +1,16 @@
-"""Which places spoke for an answer: the evidence map, or Grad-CAM where a network has none.
+"""Which places spoke for an answer: the evidence map, or LayerCAM where a network has none.
 
-Grad-CAM is that of Selvaraju et al. 2017, arXiv:1610.02391.
+LayerCAM is that of Jiang et al. 2021, doi:10.1109/TIP.2021.3089943; Grad-CAM, that of Selvaraju et
+al. 2017, arXiv:1610.02391. Which of them, and of which layer, was measured: docs/heatmaps.md.
 
-A heatmap is a claim of the network about itself, at the resolution of its last feature map; it
+A heatmap is a claim of the network about itself, at the resolution of one of its feature maps; it
 does not outline a lesion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
     from tumorml.models.predictor import Predictor
 
 
+Method = Literal["layer-cam", "grad-cam"]
+"""Either weighs the maps of a layer by their gradients: each place of them, or each as a whole."""
+
+
 class Explained(NamedTuple):
     """The answers for n scans, and the places that spoke for them.
 
     Attributes:
         probabilities: float32 `[n, classes]`, as `Predictor.predict` gives them.
         classes: int64 `[n]`: the class that each map is of.
-        maps: float32 `[n, S, S]` in 0..1; of Grad-CAM the strongest place of each map is 1, and a
-            map without any evidence for its class is 0 everywhere.
+        maps: float32 `[n, S, S]` in 0..1; without an evidence map the strongest place of each is 1,
+            and one without any evidence for its class is 0 everywhere.
     """
 
     probabilities: np.ndarray
@@ -46,7 +51,9 @@ class _Explainer(NamedTuple):
     point: Callable[[Any, np.ndarray], tf.Tensor]
 
 
-_compiled: WeakKeyDictionary[Predictor, dict[str, _Explainer]] = WeakKeyDictionary()
+_compiled: WeakKeyDictionary[Predictor, dict[tuple[Method, str | None], _Explainer]] = (
+    WeakKeyDictionary()
+)
 
 
 def explain(
@@ -54,7 +61,8 @@ def explain(
     images: np.ndarray,
     class_index: np.ndarray | None = None,
     *,
-    layer: str = "features",
+    method: Method = "layer-cam",
+    layer: str | None = None,
     batch_size: int = 64,
 ) -> Explained:
     """Answer for scans, and say which places spoke for the answer.
@@ -65,12 +73,15 @@ def explain(
     was pooled by it.
 
     Args:
-        predictor: its model has a layer `features`, as every packaged network has.
+        predictor: its model has an evidence map, or a layer whose side is an eighth of the input's,
+            as every packaged network has.
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
         class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
             In a binary model class 0 is explained by the negated logit.
-        layer: of Grad-CAM. An earlier one has a finer map, of less that was understood; every path
-            to the logits must lead through it.
+        method: where there is no evidence map.
+        layer: whose maps are weighed; None: the last whose side is an eighth of the input's. An
+            earlier one has a finer map, of less that was understood; every path to the logits must
+            lead through it.
         batch_size: scans at a time.
 
     Raises:
@@ -83,9 +94,9 @@ def explain(
         if np.any((class_index < 0) | (class_index >= len(predictor.labels))):
             raise ValueError(f"a class is outside 0..{len(predictor.labels) - 1}")
     explainers = _compiled.setdefault(predictor, {})
-    if layer not in explainers:
-        explainers[layer] = _compile(predictor, layer)
-    look, point = explainers[layer]
+    if (method, layer) not in explainers:
+        explainers[method, layer] = _compile(predictor, method, layer)
+    look, point = explainers[method, layer]
     parts = []
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
@@ -109,20 +120,20 @@ def meaning(predictor: Predictor, label: str) -> str:
     """What a warm place of a predictor's heatmap for a label is, in a line."""
     if _has_evidence(predictor.model):
         return "evidence map: the answer was taken from where it is warm"
-    return f"Grad-CAM for {label}: 1 = strongest evidence in this scan"
+    return f"LayerCAM for {label}: 1 = strongest evidence in this scan"
 
 
 def _has_evidence(model: keras.Model) -> bool:
     return EVIDENCE in {layer.name for layer in model.layers}
 
 
-def _compile(predictor: Predictor, layer: str) -> _Explainer:
+def _compile(predictor: Predictor, method: Method, layer: str | None) -> _Explainer:
     import tensorflow as tf
 
     # The cache would hold the predictor for ever if what it holds referred to it.
     model, side, flip = predictor.model, predictor.input_size, predictor.test_time_flip
     has_evidence = _has_evidence(model)
-    see, places = _evidence_of(model) if has_evidence else _grad_cam_of(model, layer)
+    see, places = _evidence_of(model) if has_evidence else _cam_of(model, method, layer)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[tf.TensorSpec([None, side, side], tf.uint8)]
@@ -159,11 +170,11 @@ def _evidence_of(model: keras.Model) -> tuple[_See, _Places]:
     return lambda scans: tuple(both(scans, training=False)), lambda evidence, _: evidence
 
 
-def _grad_cam_of(model: keras.Model, layer: str) -> tuple[_See, _Places]:
+def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See, _Places]:
     import keras
     import tensorflow as tf
 
-    output = model.get_layer(layer).output
+    output = _fine_features(model) if layer is None else model.get_layer(layer).output
     trunk = keras.Model(model.inputs[0], output)
     head = keras.Model(output, model.outputs[0])
 
@@ -179,8 +190,18 @@ def _grad_cam_of(model: keras.Model, layer: str) -> tuple[_See, _Places]:
                 score = logits[:, 0] * tf.where(classes == 1, 1.0, -1.0)
             else:
                 score = tf.gather(logits, classes, batch_dims=1)
-        gradient = tf.cast(tape.gradient(score, features), tf.float32)
-        weights = tf.reduce_mean(gradient, axis=[1, 2], keepdims=True)
+        weights = tf.cast(tape.gradient(score, features), tf.float32)
+        if method == "layer-cam":
+            weights = tf.nn.relu(weights)
+        else:
+            weights = tf.reduce_mean(weights, axis=[1, 2], keepdims=True)
         return tf.reduce_sum(weights * tf.cast(features, tf.float32), axis=-1, keepdims=True)
 
     return see, places
+
+
+def _fine_features(model: keras.Model) -> keras.KerasTensor:
+    """The last feature map whose side is an eighth of the input's."""
+    side = model.inputs[0].shape[1] // 8
+    outputs = [layer.output for layer in model.layers]
+    return [each for each in outputs if len(each.shape) == 4 and each.shape[1] == side][-1]
