@@ -170,6 +170,12 @@ def test_random_weights_have_no_statistics_to_keep() -> None:
         recipe_from_text(text)
 
 
+def test_early_stopping_does_not_keep_the_last_epoch() -> None:
+    text = 'kept_epoch = "last"\n' + load_recipe("efficientnetb0").text
+    with pytest.raises(TumorMLError, match="would keep a worse one"):
+        recipe_from_text(text)
+
+
 def test_any_description_can_be_rendered() -> None:
     recipe = load_recipe("baseline-cnn").varied(description='a "brain" \U0001f9e0 \x7f \\ \n')
     assert recipe_from_text(recipe.text).description == recipe.description

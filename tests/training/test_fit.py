@@ -384,6 +384,22 @@ def test_the_weights_of_the_least_validation_loss_are_returned_and_kept(
     assert [path.name for path in folder.glob("best-*")] == [f"best-{best.epoch:04d}.npz"]
 
 
+def test_the_weights_of_the_last_epoch_are_returned_where_the_recipe_keeps_them(
+    tmp_path: Path,
+) -> None:
+    learns, forgets = (
+        tiny_recipe().phases[0].model_copy(update={"epochs": epochs, "learning_rate": rate})
+        for epochs, rate in ((3, 1e-3), (1, 1.0))
+    )
+    recipe = tiny_recipe(phases=(learns, forgets), kept_epoch="last")
+    model, records = train(tmp_path, recipe)
+    assert records[-1].validation_loss > min(record.validation_loss for record in records)
+    assert validation_loss(model) == pytest.approx(records[-1].validation_loss, rel=1e-3)
+    again, _ = train(tmp_path, recipe)
+    for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_what_regularisation_adds_is_no_part_of_the_validation_loss(tmp_path: Path) -> None:
     recipe = tiny_recipe(regularization=Regularization(l1=1e-4, l2=0.01))
     model, records = train(tmp_path, recipe)

@@ -163,6 +163,9 @@ class Recipe(_Part):
         False, description="Answer with the mean logits of a scan and of its mirror image."
     )
     optimizer: Optimizer = Optimizer()
+    kept_epoch: Literal["best", "last"] = Field(
+        "best", description="Whose weights are kept: of the least validation loss, or the last."
+    )
     early_stopping_patience: PositiveInt | None = Field(
         None, description="Epochs without a better validation loss that end the last phase."
     )
@@ -218,6 +221,15 @@ class Recipe(_Part):
             )
         if self.input_size % 32:
             raise ValueError(f"evidence needs an input_size that 32 divides, not {self.input_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _early_stopping_keeps_the_best(self) -> Self:
+        if self.kept_epoch == "last" and self.early_stopping_patience is not None:
+            raise ValueError(
+                "early_stopping_patience ends a training behind its best epoch; "
+                'kept_epoch = "last" would keep a worse one'
+            )
         return self
 
     @model_validator(mode="after")

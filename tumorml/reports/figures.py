@@ -47,12 +47,12 @@ def _drawn(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, bytes]:
 
 
 @_drawn
-def curves_figure(epochs: Sequence[Epoch], best: int, scans: tuple[int, int]) -> Figure:
+def curves_figure(epochs: Sequence[Epoch], kept: int, scans: tuple[int, int]) -> Figure:
     """Loss and accuracy by epoch, with the phases and the epoch whose weights were kept.
 
     Args:
         epochs: In order, at least one.
-        best: The number of that epoch.
+        kept: The number of that epoch.
         scans: How many were trained on, and how many validated.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -67,7 +67,7 @@ def curves_figure(epochs: Sequence[Epoch], best: int, scans: tuple[int, int]) ->
             values = [getattr(epoch, prefix + name) for epoch in epochs]
             text = f"{label}, {count:,} scans"
             axes.plot(numbers, values, marker="o", markersize=3, color=colour, label=text)
-        axes.axvline(best, color="black", linewidth=1, label=f"best epoch, {best}")
+        axes.axvline(kept, color="black", linewidth=1, label=f"kept: epoch {kept}")
         for start in starts:
             if start is not starts[0]:
                 axes.axvline(start.epoch - 0.5, color="0.6", linestyle=":")

@@ -57,7 +57,7 @@ def fit(
     initial_weights: Path | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> keras.Model:
-    """Train, or go on training, and return the network of the least validation loss.
+    """Train, or go on training, and return the network of the epoch that the recipe keeps.
 
     After every epoch a checkpoint is written to `checkpoint_dir`, then `on_epoch` is called. When
     the folder holds a checkpoint of the same recipe, task, data and seed, training goes on behind
@@ -78,7 +78,7 @@ def fit(
         strategy: how several devices share each batch; None: all GPUs of this machine do.
 
     Returns:
-        The network with its best weights, not compiled.
+        The network with the weights of that epoch, not compiled.
 
     Raises:
         BrokenTrainingError: the loss is not finite.
@@ -147,16 +147,21 @@ def fit(
             )
         first_epoch += phase.epochs
 
-    best = build_network(recipe, class_count, seed=seed)
-    _assign(best.variables, load_best(checkpoint_dir, progress.best_epoch))
+    if recipe.kept_epoch == "last":
+        kept, weights = progress.records[-1], _values(network.variables)
+    else:
+        kept = progress.records[progress.best_epoch - 1]
+        weights = load_best(checkpoint_dir, kept.epoch)
+    answering = build_network(recipe, class_count, seed=seed)
+    _assign(answering.variables, weights)
     logger.info(
-        "%s: best of %s epochs is %s, validation loss %.4f",
+        "%s: epoch %s of %s is kept, validation loss %.4f",
         recipe.name,
+        kept.epoch,
         len(progress.records),
-        progress.best_epoch,
-        progress.best_validation_loss,
+        kept.validation_loss,
     )
-    return best
+    return answering
 
 
 def _run_phase(

@@ -34,7 +34,7 @@ class Trained:
     """What training leaves.
 
     Attributes:
-        predictor: The network of the least validation loss, calibrated on validation.
+        predictor: The network of the epoch that the recipe keeps, calibrated on validation.
         golden: By scan id, the probabilities of some validation scans of each label.
     """
 

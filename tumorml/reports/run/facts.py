@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -127,11 +128,13 @@ class RunFacts:
         return next((one for one in self.contenders if one.role == "champion"), None)
 
     @property
-    def best_epoch(self) -> Epoch | None:
-        """The first of the lowest validation loss: its weights were kept."""
-        return min(
-            self.epochs, key=lambda epoch: (epoch.validation_loss, epoch.epoch), default=None
-        )
+    def kept_epoch(self) -> Epoch | None:
+        """Whose weights were kept: the last, or the first of the lowest validation loss."""
+        if not self.epochs:
+            return None
+        if tomllib.loads(self.run.recipe_text).get("kept_epoch") == "last":
+            return self.epochs[-1]
+        return min(self.epochs, key=lambda epoch: (epoch.validation_loss, epoch.epoch))
 
     @property
     def support(self) -> dict[str, int]:

@@ -36,12 +36,12 @@ class RunFigures:
 def draw_run_figures(facts: RunFacts) -> RunFigures:
     """Draw all that the facts have numbers for."""
     figures = RunFigures()
-    if facts.best_epoch is not None:
+    if facts.kept_epoch is not None:
         scans = (facts.sides["train"].scans, facts.sides["validation"].scans)
-        png = curves_figure(facts.epochs, facts.best_epoch.epoch, scans)
+        png = curves_figure(facts.epochs, facts.kept_epoch.epoch, scans)
         caption = (
             "Loss and accuracy by epoch; dotted lines part the phases, and the black line marks "
-            "the epoch of the lowest validation loss, whose weights were kept."
+            "the epoch whose weights were kept."
         )
         figures.training.append(Picture(png, caption))
     for contender in facts.contenders:
