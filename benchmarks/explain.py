@@ -3,7 +3,9 @@
 Scans per second, all on the same network and the same scans, in turns; medians:
 
 answers  ``Predictor.predict``
-ours     ``explain``: answers and maps in one pass
+ours     ``explain``: answers and maps in one pass, of the evidence map or, for a recipe without
+         one, by Grad-CAM of the last feature map, as the next two; LayerCAM, which the service
+         uses there, has a row of its own
 usual    what the notebooks do: for each scan ``model.predict``, a new model that ends in the last
          feature map and the logits, and a gradient through all of it
 library  tf-keras-vis's ``Gradcam``, after ``model.predict``, in batches; where it is installed:
@@ -78,11 +80,17 @@ def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None
     predictor = Predictor(model, TASK, test_time_flip=recipe.test_time_flip)
     size = recipe.input_size
     images = np.random.default_rng(1).integers(0, 256, (scans, size, size), dtype=np.uint8)
+
+    def ours(images: np.ndarray) -> None:
+        explain(predictor, images, method="grad-cam", layer="features", batch_size=BATCH)
+
     ways: dict[str, tuple[Callable[[np.ndarray], object], int]] = {
         "answers": (predictor.predict, scans),
-        "ours": (lambda images: explain(predictor, images), scans),
+        "ours": (ours, scans),
         "usual": (lambda images: usual(model, images), few),
     }
+    if recipe.evidence is None:
+        ways["LayerCAM"] = (lambda images: explain(predictor, images), scans)
     try:
         import tf_keras_vis  # noqa: F401
     except ImportError:

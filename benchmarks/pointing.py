@@ -133,7 +133,8 @@ def main() -> None:
                     take_in(settings, home / "drop")
                     (home / "taken-in").touch()
                 for seed in options.seeds:
-                    train(settings, recipe, seed, "map")
+                    if recipe.evidence:
+                        train(settings, recipe, seed, "map")
                     if share == max(options.masked):
                         train(settings, recipe.varied(evidence=None), seed, "none")
                 for cells in rows_of(settings):

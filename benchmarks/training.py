@@ -6,7 +6,8 @@ usual  ``ImageDataGenerator.flow_from_directory``: every JPEG decoded, resized a
        in every epoch; without the changes of brightness and contrast and without mixup, in which it
        would be slower, and with all scans varied where a recipe spares a share of them
 ours   batches from the pixel cache, varied batch by batch
-bound  the same compiled step on one batch that lies in memory
+bound  the same compiled step on one batch that lies in memory, called step by step; and, where ours
+       takes several steps between two returns to Python, as many at once
 
 With ``--variants`` also ours in half precision and compiled with XLA. They take turns, forwards and
 backwards, and the usual way follows them: TensorFlow's datasets of Python generators, on which it
@@ -115,14 +116,14 @@ def network_of(
     if fused:
         network = with_fused_batch_normalization(network)
     rates = compile_phase(network, recipe, recipe.phases[-1], steps)
-    rates.follow(learning_rates(recipe.phases[-1], 0, steps))
+    rates.follow(learning_rates(recipe.phases[-1], 0, steps), first=0)
     if xla or at_once != STEPS_AT_ONCE:
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         network.compile(
             network.optimizer,
             network.loss,
             metrics=[accuracy],
-            jit_compile=xla,
+            jit_compile=xla or network.jit_compile,
             steps_per_execution=at_once,
         )
     return network
@@ -283,11 +284,12 @@ def main() -> None:
         flags = [argument for argument in sys.argv[1:] if argument not in options.recipes]
         for name in names:  # each in a process of its own
             subprocess.run([sys.executable, __file__, name, *flags], check=True)
-    elif len(options.memory) == 1:
-        memory(*(options.recipes or [Settings().default_recipe]), options.memory[0])
+    elif options.recipes and len(options.memory) == 1:
+        memory(options.recipes[0], options.memory[0])
     else:
+        name = (options.recipes or [Settings().default_recipe])[0]
         for scans in options.memory or [7_023, 70_230]:
-            command = [sys.executable, __file__, *options.recipes, "--memory", str(scans)]
+            command = [sys.executable, __file__, name, "--memory", str(scans)]
             subprocess.run(command, check=True)
 
 

@@ -17,7 +17,7 @@ from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.pretrained import find_weights
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.recipe import load_recipe, recipe_names
 from tumorml.training.fit import fit
 
 
@@ -165,20 +165,22 @@ def test_a_map_is_of_the_last_layer_at_an_eighth_of_the_side_unless_another_is_n
         heatmaps(blob_finder, images, classes),
         explain(blob_finder, images, classes, layer="features").maps,
     )
-    backbone = Predictor(
-        build_network(
-            load_recipe("efficientnet-lite0").varied(
-                weights="none", input_size=64, batch_normalization="adapt"
-            ),
-            2,
-            seed=1,
-        ),
-        Task.BINARY,
+
+
+@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("change", [0, -1])
+def test_every_packaged_network_has_a_map_at_its_size_and_at_an_odd_one(
+    name: str, change: int
+) -> None:
+    recipe = load_recipe(name)
+    recipe = recipe.varied(
+        weights="none", batch_normalization="adapt", input_size=recipe.input_size // 2 + change
     )
-    np.testing.assert_array_equal(
-        heatmaps(backbone, images, classes),
-        explain(backbone, images, classes, layer="block05_expand_relu6").maps,
-    )
+    predictor = Predictor(build_network(recipe, 4, seed=1), Task.FOUR_CLASS)
+    images = blobs(2, recipe.input_size, seed=7)[0].images
+    maps = heatmaps(predictor, images, np.array([0, 3]))
+    assert maps.shape == images.shape
+    assert maps.max() == 1.0
 
 
 def test_explaining_holds_no_predictor() -> None:

@@ -28,6 +28,7 @@ from tumorml.training.checkpoint import (
     save_checkpoint,
 )
 from tumorml.training.fit import fit, learning_rates
+from tumorml.training.fused_adam import FusedAdam
 from tumorml.training.labelled_images import LabelledImages
 from tumorml.training.learning_rates import EpochRates
 
@@ -250,7 +251,7 @@ def test_weights_decay_and_biases_do_not(tmp_path: Path) -> None:
     for variable in network.trainable_variables:
         variable.assign(np.ones(variable.shape, np.float32))
     rates = compile_phase.compile_phase(network, recipe, recipe.phases[0], steps=1)
-    rates.follow(np.array([0.5]))
+    rates.follow(np.array([0.5]), first=0)
     network.optimizer.apply([np.zeros(v.shape, np.float32) for v in network.trainable_variables])
     for variable in network.trainable_variables:
         expected = 1.0 if variable.name == "bias" else 1.0 - 0.5 * 0.1
@@ -391,12 +392,43 @@ def test_the_weights_of_the_last_epoch_are_returned_where_the_recipe_keeps_them(
         tiny_recipe().phases[0].model_copy(update={"epochs": epochs, "learning_rate": rate})
         for epochs, rate in ((3, 1e-3), (1, 1.0))
     )
-    recipe = tiny_recipe(phases=(learns, forgets), kept_epoch="last")
+    recipe = tiny_recipe(phases=(learns, forgets), kept_epoch="last", early_stopping_patience=None)
     model, records = train(tmp_path, recipe)
     assert records[-1].validation_loss > min(record.validation_loss for record in records)
     assert validation_loss(model) == pytest.approx(records[-1].validation_loss, rel=1e-3)
+    assert not list(tmp_path.glob("best-*"))
     again, _ = train(tmp_path, recipe)
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_each_step_finds_its_rate_also_where_steps_were_skipped(scaled: bool) -> None:
+    rates = EpochRates(3)
+    optimizer = inner = FusedAdam(rates)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(inner)
+    variable = keras.Variable(np.zeros(2, np.float32))
+    optimizer.build([variable])
+    for epoch in ([0.1, 0.2, 0.3], [1.0, 2.0, 3.0]):
+        rates.follow(np.array(epoch), int(optimizer.iterations))
+        if scaled:
+            optimizer.apply([tf.constant([np.inf, 0.0])])
+        found = []
+        for _ in epoch[scaled:]:
+            found.append(float(inner.learning_rate))
+            optimizer.apply([tf.ones(2)])
+        np.testing.assert_allclose(found, epoch[: len(found)], rtol=1e-6)
+
+
+def test_many_steps_at_once_learn_what_one_by_one_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(batch_size=4)  # ten steps
+    at_once, _ = train(tmp_path / "at once", recipe)
+    monkeypatch.setattr(compile_phase, "STEPS_AT_ONCE", 1)
+    one_by_one, _ = train(tmp_path / "one by one", recipe)
+    for ours, theirs in zip(at_once.get_weights(), one_by_one.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

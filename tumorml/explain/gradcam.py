@@ -63,29 +63,29 @@ def explain(
     *,
     method: Method = "layer-cam",
     layer: str | None = None,
-    batch_size: int = 64,
+    batch_size: int = 16,
 ) -> Explained:
     """Answer for scans, and say which places spoke for the answer.
 
-    The network runs once, as it does without a map; only what lies behind `layer` runs backward.
-    Where the predictor answers for a scan and its mirror image, the map is of both. Where the
-    network has a layer `evidence`, that map is the answer, whatever the class: what is classified
-    was pooled by it.
+    With an evidence map the network runs once, as it does without a map. Otherwise what lies behind
+    `layer` runs once more, forward and backward. Where the predictor answers for a scan and its
+    mirror image, the map is of both. Where the network has a layer `evidence`, that map is the
+    answer, whatever the class: what is classified was pooled by it.
 
     Args:
         predictor: its model has an evidence map, or a layer whose side is an eighth of the input's,
-            as every packaged network has.
+            which every path to the logits leads through, as every packaged network has.
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
         class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
             In a binary model class 0 is explained by the negated logit.
         method: where there is no evidence map.
-        layer: whose maps are weighed; None: the last whose side is an eighth of the input's. An
-            earlier one has a finer map, of less that was understood; every path to the logits must
-            lead through it.
+        layer: whose maps are weighed; None: that one. An earlier one has a finer map, of less that
+            was understood.
         batch_size: scans at a time.
 
     Raises:
-        ValueError: there are more or fewer classes than scans, or a class that does not exist.
+        ValueError: there are more or fewer classes than scans, or a class that does not exist, or
+            the network has no such layer.
     """
     if class_index is not None:
         class_index = np.asarray(class_index, dtype=np.int64)
@@ -174,9 +174,12 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
     import keras
     import tensorflow as tf
 
-    output = _fine_features(model) if layer is None else model.get_layer(layer).output
+    if layer is None:
+        output, head = _fine_features(model)
+    else:
+        output = model.get_layer(layer).output
+        head = keras.Model(output, model.outputs[0])
     trunk = keras.Model(model.inputs[0], output)
-    head = keras.Model(output, model.outputs[0])
 
     def see(scans: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features = trunk(scans, training=False)
@@ -200,8 +203,19 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
     return see, places
 
 
-def _fine_features(model: keras.Model) -> keras.KerasTensor:
-    """The last feature map whose side is an eighth of the input's."""
-    side = model.inputs[0].shape[1] // 8
-    outputs = [layer.output for layer in model.layers]
-    return [each for each in outputs if len(each.shape) == 4 and each.shape[1] == side][-1]
+def _fine_features(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:
+    """The last feature map at an eighth of the input's side that all paths lead through.
+
+    And the network behind it. A stride rounds the side of its map up or down.
+    """
+    import keras
+
+    side = model.inputs[0].shape[1]
+    for layer in reversed(model.layers):
+        shape = layer.output.shape
+        if len(shape) == 4 and shape[1] in (side // 8, -(-side // 8)):
+            try:
+                return layer.output, keras.Model(layer.output, model.outputs[0])
+            except ValueError:  # a path goes around it
+                continue
+    raise ValueError(f"network {model.name} has no feature map at an eighth of its input's side")

@@ -8,6 +8,7 @@ import keras  # noqa: TID253
 import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.networks.head import head_layers
+from tumorml.recipes.pretrained import PUBLISHED
 from tumorml.recipes.recipe import Optimizer, Phase, Recipe
 from tumorml.training.fused_adam import FusedAdam, FusedAdamW
 from tumorml.training.learning_rates import EpochRates
@@ -15,7 +16,7 @@ from tumorml.training.learning_rates import EpochRates
 logger = logging.getLogger(__name__)
 
 STEPS_AT_ONCE = 8
-"""Between two returns to Python, whose time a small network's step would feel."""
+"""Of a small network, between two returns to Python, whose time it would feel."""
 
 
 def with_evidence_as_output(network: keras.Model) -> keras.Model:
@@ -55,8 +56,7 @@ def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase, steps: int
         loss,
         metrics=accuracy if both else [accuracy],
         jit_compile=recipe.xla and _xla_helps(),
-        # Keras's loop over steps breaks on several devices.
-        steps_per_execution=STEPS_AT_ONCE if _alone() else 1,
+        steps_per_execution=_steps_at_once(recipe),
         **both,
     )
     network.optimizer.build(network.trainable_variables)
@@ -80,6 +80,11 @@ def evidence_loss(masks: tf.Tensor, evidence: tf.Tensor) -> tf.Tensor:
 def _called_rightly(target: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
     """As the larger share of a blended target; Keras's binary accuracy knows 0 and 1 alone."""
     return tf.cast(tf.equal(target > 0.5, logit > 0.0), tf.float32)[:, 0]
+
+
+def _steps_at_once(recipe: Recipe) -> int:
+    """One of a large network, so that Ctrl-C is heard; Keras's loop breaks on several devices."""
+    return STEPS_AT_ONCE if recipe.network not in PUBLISHED and _alone() else 1
 
 
 def _alone() -> bool:

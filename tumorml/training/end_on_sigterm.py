@@ -19,7 +19,7 @@ def end_on_sigterm(how_to_go_on: str) -> Iterator[None]:
     """Let SIGTERM end the process at once, and say then, or after Ctrl-C, how to go on.
 
     The last epoch's checkpoint is whole. Airflow's handler only asks the operator to clean up and
-    lets the task run on, and Python's handlers wait for the end of a training step; so a thread
+    lets the task run on, and Python's handlers wait for the end of some training steps; so a thread
     watches for the signal. It does not raise: the interpreter's exit waits for TensorFlow's input
     threads, and they for it. Outside the main thread, where Python lets nobody handle signals,
     nothing is changed.

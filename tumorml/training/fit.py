@@ -68,7 +68,7 @@ def fit(
         recipe: what to train, and how.
         task: gives the classes.
         train: scans at the recipe's input size.
-        validation: scans at the recipe's input size; their loss chooses the weights.
+        validation: scans at the recipe's input size; their loss chooses the best epoch.
         checkpoint_dir: a folder of this training's own; made when missing.
         seed: of the weights, the order, the variations and dropout.
         on_epoch: told of every epoch; an exception from it ends the training, resumably.
@@ -199,7 +199,7 @@ def _run_phase(
             evidence_side=evidence_side,
         )
         each = learning_rates(phase, epoch - first_epoch, len(batches), share=progress.rate_share)
-        rates.follow(each)
+        rates.follow(each, int(np.asarray(network.optimizer.iterations)))
         try:
             history = network.fit(
                 batches, validation_data=validation_data, shuffle=False, verbose=0
@@ -227,7 +227,7 @@ def _run_phase(
         gained = record.validation_loss < progress.best_validation_loss
         progress = _after_epoch(recipe, progress, record, last_phase=last_phase)
         weights = _values(variables)
-        if gained:
+        if gained and recipe.kept_epoch == "best":
             save_best(checkpoint_dir, epoch, weights)
         optimizer = _values(network.optimizer.variables)
         save_checkpoint(checkpoint_dir, Checkpoint(progress, weights, optimizer))

@@ -42,11 +42,19 @@ class EpochRates(keras.optimizers.schedules.LearningRateSchedule):  # type: igno
 
     def __init__(self, steps: int) -> None:
         self._rates = tf.Variable(tf.zeros(steps), trainable=False, name="rates")
+        self._first = tf.Variable(0, trainable=False, dtype=tf.int64, name="first")
 
-    def follow(self, rates: np.ndarray) -> None:
-        """Give the next epoch's steps these rates."""
+    def follow(self, rates: np.ndarray, first: int) -> None:
+        """Give the next epoch's steps these rates, and all after them the same ones again.
+
+        Args:
+            rates: float64 `[steps]`.
+            first: the optimiser's count of steps before the epoch.
+        """
         self._rates.assign(rates)
+        self._first.assign(first)
 
     def __call__(self, step: Any) -> tf.Tensor:
-        """The rate of a step; `step` counts from the first epoch of the phase."""
-        return tf.gather(self._rates, tf.convert_to_tensor(step) % self._rates.shape[0])
+        """The rate of a step, by the optimiser's count, which leaves out what it skipped."""
+        steps = tf.cast(step, tf.int64) - self._first
+        return tf.gather(self._rates, steps % self._rates.shape[0])

@@ -128,13 +128,18 @@ class RunFacts:
         return next((one for one in self.contenders if one.role == "champion"), None)
 
     @property
+    def keeps_last_epoch(self) -> bool:
+        """Whether the recipe keeps the last weights, not those of the lowest validation loss."""
+        return tomllib.loads(self.run.recipe_text).get("kept_epoch") == "last"
+
+    @property
     def kept_epoch(self) -> Epoch | None:
-        """Whose weights were kept: the last, or the first of the lowest validation loss."""
-        if not self.epochs:
-            return None
-        if tomllib.loads(self.run.recipe_text).get("kept_epoch") == "last":
+        """Whose weights were kept."""
+        if self.keeps_last_epoch and self.epochs:
             return self.epochs[-1]
-        return min(self.epochs, key=lambda epoch: (epoch.validation_loss, epoch.epoch))
+        return min(
+            self.epochs, key=lambda epoch: (epoch.validation_loss, epoch.epoch), default=None
+        )
 
     @property
     def support(self) -> dict[str, int]:

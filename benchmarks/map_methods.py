@@ -1,0 +1,96 @@
+"""Which map, of which layer, points at tumours best where a network has no evidence map.
+
+Takes the homes that benchmarks/pointing.py has left, and asks every model version without an
+evidence map for maps of its test scans with a mask: by LayerCAM and by Grad-CAM, of the last layer
+of each resolution. Printed is the pointing game, model by model, beside the best fixed pixel.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from tumorml.datasets.pixel_cache import cached_pixels
+from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
+from tumorml.evaluation.localisation import locate
+from tumorml.explain.feature_maps import feature_maps
+from tumorml.explain.gradcam import Method, explain
+from tumorml.models.predictor import Predictor
+from tumorml.models.store import fetch_predictor
+from tumorml.recipes.networks import EVIDENCE
+from tumorml.results.server import results_store
+from tumorml.results.session import reading
+from tumorml.results.tables import ModelVersion, Run
+from tumorml.settings import Settings
+
+BATCH = 64
+
+
+def seen_scans(
+    settings: Settings, entries: list[SnapshotEntry], size: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Test scans with a mask, their masks, and how often the best fixed pixel lies in them."""
+    sides: dict[bool, list[str]] = {True: [], False: []}
+    for entry in entries:
+        if entry.masked:
+            sides[entry.split == "test"].append(entry.scan_id)
+    everything = slice(None)
+    masks, learnt = (
+        cached_pixels(settings, sides[tested], size, masks=True)[everything] > 127
+        for tested in (True, False)
+    )
+    place = np.unravel_index(learnt.mean(axis=0).argmax(), (size, size))
+    seen = masks.any(axis=(1, 2))
+    images = cached_pixels(settings, sides[True], size)[everything]
+    return images[seen], masks[seen], float(masks[seen][:, *place].mean())
+
+
+def pointing(
+    predictor: Predictor, images: np.ndarray, masks: np.ndarray, method: Method, layer: str
+) -> float:
+    """The pointing game of a method's maps of a layer."""
+    hits = []
+    for start in range(0, len(images), BATCH):
+        part = slice(start, start + BATCH)
+        maps = explain(predictor, images[part], method=method, layer=layer).maps
+        hits.append(locate(maps, masks[part]).pointing_game)
+    return float(np.concatenate(hits).mean())
+
+
+def main() -> None:
+    """Ask, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("homes", type=Path, nargs="+", help="homes of benchmarks/pointing.py")
+    table = Table("home", "model", "recipe", "scans", "layer", "side", *get_args(Method), "pixel")
+    for home in parser.parse_args().homes:
+        settings = Settings(home=home.resolve())
+        with results_store(settings), reading(settings) as session:
+            rows = session.execute(
+                select(ModelVersion.id, Run.recipe, Run.snapshot_id)
+                .join(Run, ModelVersion.run_id == Run.id)
+                .order_by(Run.recipe, Run.seed)
+            ).all()
+            for model, recipe, snapshot in rows:
+                predictor = fetch_predictor(settings, model)
+                if EVIDENCE in {layer.name for layer in predictor.model.layers}:
+                    continue
+                entries = read_snapshot(settings, snapshot)
+                images, masks, pixel = seen_scans(settings, entries, predictor.input_size)
+                for layer, maps in feature_maps(predictor.model, images[0]).items():
+                    scores = (
+                        f"{pointing(predictor, images, masks, method, layer):.3f}"
+                        for method in get_args(Method)
+                    )
+                    about = (home.name, model, recipe, str(len(images)), layer, str(len(maps)))
+                    table.add_row(*about, *scores, f"{pixel:.3f}")
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()
