@@ -21,8 +21,8 @@ from tumorml.evaluation.measures import OF_LABELS
 from tumorml.objects import object_store
 from tumorml.reports.run.slides import LEAST_POINTS, text_height
 from tumorml.reports.run_report import KINDS, write_run_report
-from tumorml.results.session import reading
-from tumorml.results.tables import Artifact, Prediction
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Artifact, Prediction, Run
 from tumorml.settings import Settings
 
 NAMES = ("precision", "recall", "specificity", "F1", "ROC area", "PR area")
@@ -146,6 +146,22 @@ def test_test_scans_of_one_label_have_no_curves(settings: Settings) -> None:
     )
     write_run_report(settings, RUN)
     assert "There are no curves: the test scans are of one label" in page_of(settings)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [("", "epoch of the lowest validation loss"), ('kept_epoch = "last"', "last epoch")],
+)
+def test_the_epoch_whose_weights_were_kept_is_told_as_the_recipe_has_it(
+    settings: Settings, recipe: str, told: str
+) -> None:
+    judged_run(settings, make_answers(1, 60), make_answers(2, 60))
+    with writing(settings) as session:
+        session.get_one(Run, RUN).recipe_text = recipe
+    write_run_report(settings, RUN)
+    assert f"marks the {told}, whose weights were kept" in page_of(settings)
+    card = read(settings, "model-card.md").decode()
+    assert ("| The last epoch |" in card) == bool(recipe)
 
 
 def test_a_verdict_without_any_numbers_still_has_its_files(settings: Settings) -> None:

@@ -38,9 +38,7 @@ def draw_run_figures(facts: RunFacts) -> RunFigures:
     figures = RunFigures()
     if facts.kept_epoch is not None:
         scans = (facts.sides["train"].scans, facts.sides["validation"].scans)
-        which = (
-            "the last epoch" if facts.keeps_last_epoch else "the epoch of lowest validation loss"
-        )
+        which = "last epoch" if facts.keeps_last_epoch else "epoch of the lowest validation loss"
         png = curves_figure(facts.epochs, facts.kept_epoch.epoch, scans)
         caption = (
             "Loss and accuracy by epoch; dotted lines part the phases, and the black line marks "
