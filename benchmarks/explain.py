@@ -29,7 +29,7 @@ import tensorflow as tf  # noqa: TID253
 from rich.console import Console
 from rich.table import Table
 
-from tumorml.explain.gradcam import explain
+from tumorml.explain.heatmaps import explain
 from tumorml.labels import LABELS, Task
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.networks import build_network

@@ -20,7 +20,7 @@ from tumorml.datasets.pixel_cache import cached_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.evaluation.localisation import locate
 from tumorml.explain.feature_maps import feature_maps
-from tumorml.explain.gradcam import Method, explain
+from tumorml.explain.heatmaps import Method, explain
 from tumorml.models.predictor import Predictor
 from tumorml.models.store import fetch_predictor
 from tumorml.recipes.networks import EVIDENCE

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import keras  # noqa: TID253
 import numpy as np
 import pytest
 
+from tests.explain.brightness import brightness_meter
 from tests.training.blobs import blobs
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.datasets.splits import SIDES
@@ -22,14 +22,7 @@ from tumorml.settings import Settings
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    """It measures brightness and nothing else, so its map is warmest where the scan is bright."""
-    inputs = keras.Input((64, 64, 1))
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.AveragePooling2D(8)(x)
-    x = keras.layers.ReLU(name="features")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    outputs = keras.layers.Dense(1, kernel_initializer="ones", name="logits")(x)
-    return Predictor(keras.Model(inputs, outputs), Task.BINARY)
+    return brightness_meter()
 
 
 def stored(

@@ -11,7 +11,7 @@ import pytest
 from tests.training.blobs import blobs
 from tumorml.datasets.pixels import Masks
 from tumorml.errors import TumorMLError
-from tumorml.explain.gradcam import heatmaps
+from tumorml.explain.heatmaps import heatmaps
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.pretrained import find_weights

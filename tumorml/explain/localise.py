@@ -18,7 +18,7 @@ from tumorml.evaluation.localisation import (
     locate,
 )
 from tumorml.evaluation.metrics import Metric
-from tumorml.explain.gradcam import explain
+from tumorml.explain.heatmaps import explain
 from tumorml.models.predictor import Predictor
 from tumorml.settings import Settings
 

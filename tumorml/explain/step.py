@@ -16,7 +16,7 @@ from tumorml.datasets.resize import fit_to_square, from_square
 from tumorml.datasets.snapshots import read_snapshot
 from tumorml.evaluation.metrics import write_metrics
 from tumorml.explain.feature_maps import feature_maps, sheet_png
-from tumorml.explain.gradcam import heatmaps, meaning
+from tumorml.explain.heatmaps import heatmaps, meaning
 from tumorml.explain.localise import localise
 from tumorml.explain.overlay import overlay_png
 from tumorml.models.predictor import Predictor

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: TID253
 
+from tests.explain.brightness import brightness_meter
 from tests.training.blobs import blobs, tiny_recipe
-from tumorml.explain.gradcam import Method, explain, heatmaps
+from tumorml.explain.heatmaps import Method, explain, heatmaps
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.networks import build_network
@@ -39,13 +40,7 @@ def blob_finder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 def test_a_network_that_only_measures_brightness_is_shown_to_look_at_the_blob() -> None:
     """Its features are local means, so there is one right answer: this proves the alignment."""
-    inputs = keras.Input((64, 64, 1))
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.AveragePooling2D(8)(x)
-    x = keras.layers.ReLU(name="features")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    outputs = keras.layers.Dense(1, kernel_initializer="ones", name="logits")(x)
-    predictor = Predictor(keras.Model(inputs, outputs), Task.BINARY)
+    predictor = brightness_meter()
 
     data, inside = blobs(40, 64, seed=4)
     images, inside = data.images[data.labels == 1], inside[data.labels == 1]

@@ -1,0 +1,19 @@
+"""A network whose right map is known: it measures brightness, and nothing else."""
+
+from __future__ import annotations
+
+import keras  # noqa: TID253
+
+from tumorml.labels import Task
+from tumorml.models.predictor import Predictor
+
+
+def brightness_meter() -> Predictor:
+    """Of 64 px; its features are local means, so its map is warmest where the scan is bright."""
+    inputs = keras.Input((64, 64, 1))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.AveragePooling2D(8)(x)
+    x = keras.layers.ReLU(name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    outputs = keras.layers.Dense(1, kernel_initializer="ones", name="logits")(x)
+    return Predictor(keras.Model(inputs, outputs), Task.BINARY)
