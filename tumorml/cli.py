@@ -256,6 +256,57 @@ def score(task: TaskOption = Task.FOUR_CLASS) -> None:
 
 
 @app.command()
+def serve() -> None:
+    """Answer over HTTP by the champions; `tumorml up` does so too."""
+    from tumorml.serving.api.serve import serve as start
+
+    with _results_store() as settings:
+        console.print(
+            f"the API answers at http://{settings.api_host}:{settings.api_port} (try /docs); "
+            "Ctrl-C stops it"
+        )
+        start(settings)
+
+
+key = typer.Typer(help="Who may ask the API.", no_args_is_help=True)
+app.add_typer(key, name="key")
+
+
+@key.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Of whoever uses it; it stands in the history.")],
+    role: Annotated[str, typer.Option(help="reader: sees answers; writer: may also ask.")],
+) -> None:
+    """Make a key; it is shown this once."""
+    from tumorml.serving.api.keys import add_key as add
+
+    with _results_store() as settings:
+        made = add(settings, name, role)
+        console.print(
+            f"send it in the header X-API-Key; it is not kept here:\n{made}", soft_wrap=True
+        )
+
+
+@key.command("revoke")
+def revoke_key(name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
+    """Let a key be refused from now on."""
+    from tumorml.serving.api.keys import revoke_key as revoke
+
+    with _results_store() as settings:
+        revoke(settings, name)
+        console.print(f"the key {escape(name)} is refused from now on")
+
+
+@key.command("list")
+def list_keys() -> None:
+    """The keys there are."""
+    with _results_store() as settings:
+        _print_query(
+            settings, "select name, role, created_at, revoked_at from api_key order by name"
+        )
+
+
+@app.command()
 def champion(
     task: TaskOption = Task.FOUR_CLASS,
     rollback: Annotated[

@@ -86,6 +86,22 @@ class Settings(BaseSettings):
     )
 
     airflow_port: PositiveInt = Field(8080, description="Port of the Airflow UI, on 127.0.0.1.")
+    api_host: str = Field(
+        "127.0.0.1", description="Address of the API; any but loopback needs an API key."
+    )
+    api_port: PositiveInt = Field(8081, description="Port of the API.")
+    api_keys: str = Field(
+        "", description="API keys beside those of the database: `name:role:sha256`, with commas."
+    )
+    api_confidence: Share = Field(
+        0.95, description="How often the true label shall be among the possible ones."
+    )
+    api_max_images: PositiveInt = Field(64, description="Most images of one request.")
+    api_max_bytes: PositiveInt = Field(64 * 1024**2, description="Largest body of a request.")
+    api_queue: PositiveInt = Field(
+        128, description="Most scans that wait for an answer; beyond it callers are sent away."
+    )
+    api_batch: PositiveInt = Field(16, description="Most scans that are answered at once.")
 
     @field_validator("home")
     @classmethod

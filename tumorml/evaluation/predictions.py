@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +25,12 @@ def write_predictions(
     source: str,
     created_at: datetime,
     heatmap_keys: Sequence[str | None] | None = None,
+    further: Sequence[Mapping[str, Any]] | None = None,
 ) -> int:
-    """Write one ``prediction`` row for each answer; all carry ``created_at``."""
+    """Write one ``prediction`` row for each answer; all carry ``created_at``.
+
+    ``further`` are columns that only servers fill, for each answer.
+    """
     session.execute(text("select ensure_prediction_partition(:moment)"), {"moment": created_at})
 
     def row(index: int) -> dict[str, Any]:
@@ -48,6 +52,7 @@ def write_predictions(
             if answers.truth is None
             else answers.labels[int(answers.truth[index])],
             "heatmap_key": None if heatmap_keys is None else heatmap_keys[index],
+            **({} if further is None else further[index]),
         }
 
     return copy_rows(session, Prediction, (row(index) for index in range(len(answers.scan_ids))))

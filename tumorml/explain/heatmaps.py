@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
+import cv2
 import numpy as np
 
-from tumorml.models.predictor import of_classes
+from tumorml.models.calibration import of_classes
 from tumorml.recipes.networks import EVIDENCE
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from tumorml.models.predictor import Predictor
 
+
+EVIDENCE_MEANING = "evidence map: the answer was taken from where it is warm"
+"""What a warm place of an evidence map is."""
 
 Method = Literal["layer-cam", "grad-cam"]
 """Either weighs the maps of a layer by their gradients: each place of them, or each as a whole."""
@@ -116,10 +120,15 @@ def heatmaps(predictor: Predictor, images: np.ndarray, class_index: np.ndarray) 
     return explain(predictor, images, class_index).maps
 
 
+def heatmap_of(evidence: np.ndarray, side: int) -> np.ndarray:
+    """An evidence map, float32 `[E, E]`, as `explain` gives it: float32 `[side, side]`."""
+    return np.asarray(cv2.resize(evidence, (side, side)), np.float32)
+
+
 def meaning(predictor: Predictor, label: str) -> str:
     """What a warm place of a predictor's heatmap for a label is, in a line."""
     if _has_evidence(predictor.model):
-        return "evidence map: the answer was taken from where it is warm"
+        return EVIDENCE_MEANING
     return f"LayerCAM for {label}: 1 = strongest evidence in this scan"
 
 

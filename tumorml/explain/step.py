@@ -145,7 +145,12 @@ def _store_feature_maps(
 
 
 def picture_artifact(
-    kind: str, key: str, data: bytes, scan_id: str, model_version_id: str, run_id: str | None
+    kind: str,
+    key: str,
+    data: bytes,
+    scan_id: str | None,
+    model_version_id: str,
+    run_id: str | None,
 ) -> dict[str, object]:
     """The ``artifact`` row of a stored overlay or sheet."""
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,8 +14,16 @@ from tumorml.datasets.resize import PREPROCESSING
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.models.calibration import Calibration
-from tumorml.models.files import DESCRIPTION_FILE, MODEL_FILE, sha256_of
+from tumorml.models.files import (
+    DESCRIPTION_FILE,
+    LITE_FILE,
+    MODEL_FILE,
+    REFERENCE_FILE,
+    sha256_of,
+)
 from tumorml.models.predictor import Predictor
+from tumorml.models.reference import Reference
+from tumorml.models.served import KerasServed, LiteServed, Served
 from tumorml.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,6 +50,7 @@ class ModelDescription(BaseModel):
         operating_point: of a binary model, the least probability of ``tumor`` that is called one.
         test_time_flip: whether it answers with the mean logits of a scan and of its mirror image.
         golden: by scan id, the probabilities that the model gave when it was trained.
+        files: what else belongs to the model version, with the SHA-256 of each.
         saved_at: when, in UTC.
         details: whatever the run adds, such as its id, its snapshot and its seed.
     """
@@ -61,8 +71,14 @@ class ModelDescription(BaseModel):
     operating_point: float | None = None
     test_time_flip: bool = False
     golden: dict[str, list[float]] = {}
+    files: dict[str, str] = {}
     saved_at: datetime
     details: dict[str, Any]
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns its logits into probabilities and decisions."""
+        return Calibration(self.temperature, self.operating_point)
 
 
 def save_model(
@@ -73,6 +89,7 @@ def save_model(
     recipe: Recipe,
     calibration: Calibration | None = None,
     golden: dict[str, list[float]] | None = None,
+    files: Sequence[str] = (),
     details: dict[str, Any] | None = None,
 ) -> ModelDescription:
     """Write ``model.keras`` and, last, ``model.json`` into a folder, which is made when missing.
@@ -84,6 +101,7 @@ def save_model(
         recipe: what trained it.
         calibration: what was fitted on validation; None: probabilities as they are.
         golden: by scan id, probabilities that every later load of the model must repeat.
+        files: names of what else lies in the folder and belongs to the model version.
         details: JSON values that the run wants to keep with the model.
 
     Returns:
@@ -110,6 +128,7 @@ def save_model(
         operating_point=calibration.operating_point,
         test_time_flip=recipe.test_time_flip,
         golden=golden or {},
+        files={name: sha256_of(folder / name) for name in files},
         saved_at=datetime.now(UTC),
         details=details or {},
     )
@@ -141,15 +160,46 @@ def load_predictor(folder: Path) -> Predictor:
         TumorMLError: the model is missing, has changed since it was saved, cannot be loaded, or
             was trained for other labels than its task has today.
     """
-    description = read_description(folder)
-    path = Path(folder) / MODEL_FILE
-    if not path.is_file():
-        raise TumorMLError(f"There is no {MODEL_FILE} in {folder}, only its description.")
-    if sha256_of(path) != description.sha256:
+    description = _usable(folder)
+    path = _unchanged(folder, MODEL_FILE, description.sha256)
+    import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise TumorMLError(f"{path} cannot be loaded: {error}") from error
+    return Predictor(
+        model,
+        description.task,
+        description.calibration,
+        test_time_flip=description.test_time_flip,
+    )
+
+
+def load_served(folder: Path) -> tuple[Served, Reference | None]:
+    """A saved model as servers ask it: without TensorFlow, where it was left for that.
+
+    Raises:
+        TumorMLError: as `load_predictor`; or it needs TensorFlow, which is not installed here.
+    """
+    description = _usable(folder)
+    files = {name: _unchanged(folder, name, sha) for name, sha in description.files.items()}
+    reference = Reference.load(files[REFERENCE_FILE]) if REFERENCE_FILE in files else None
+    if LITE_FILE in files:
+        calibration = description.calibration
+        return LiteServed(files[LITE_FILE], description.task, calibration), reference
+    try:
+        return KerasServed(load_predictor(folder)), reference
+    except ImportError as error:
         raise TumorMLError(
-            f"{path} is not the model that {DESCRIPTION_FILE} describes: its SHA-256 differs. "
-            "Fetch the model version again from the object store."
-        )
+            f"The model in {folder} was not exported for LiteRT, and TensorFlow is not installed "
+            "here: pip install tumorml[training], or train it anew."
+        ) from error
+
+
+def _usable(folder: Path) -> ModelDescription:
+    """What describes a model that answers as its task asks today."""
+    description = read_description(folder)
     if description.labels != LABELS[description.task]:
         raise TumorMLError(
             f"The model in {folder} knows the labels {', '.join(description.labels)}, but "
@@ -160,15 +210,16 @@ def load_predictor(folder: Path) -> Predictor:
             f"The model in {folder} learnt from scans prepared by {description.preprocessing!r}, "
             f"but they are now prepared by {PREPROCESSING!r}. Train it anew."
         )
-    import keras
+    return description
 
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TumorMLError(f"{path} cannot be loaded: {error}") from error
-    return Predictor(
-        model,
-        description.task,
-        Calibration(description.temperature, description.operating_point),
-        test_time_flip=description.test_time_flip,
-    )
+
+def _unchanged(folder: Path, name: str, sha256: str) -> Path:
+    path = Path(folder) / name
+    if not path.is_file():
+        raise TumorMLError(f"There is no {name} in {folder}, only its description.")
+    if sha256_of(path) != sha256:
+        raise TumorMLError(
+            f"{path} is not the one that {DESCRIPTION_FILE} describes: its SHA-256 differs. "
+            "Fetch the model version again from the object store."
+        )
+    return path

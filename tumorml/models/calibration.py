@@ -27,6 +27,46 @@ class Calibration:
     operating_point: float | None = None
 
 
+class Calibrated:
+    """What answers for a task by logits: their probabilities, and what they are called.
+
+    Attributes:
+        task: what it decides.
+        labels: the task's labels, in class order.
+        calibration: its temperature and, where binary, its operating point.
+    """
+
+    def __init__(self, task: Task, calibration: Calibration | None = None) -> None:
+        self.task = task
+        self.labels = LABELS[task]
+        self.calibration = calibration or Calibration()
+
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """The probabilities of logits, float32 `[n, classes]` both."""
+        scaled = logits.astype(np.float64) / self.calibration.temperature
+        return np.asarray(softmax(scaled, axis=1), np.float32)
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """The class that each scan is called.
+
+        Args:
+            probabilities: float32 `[n, classes]`, as `calibrated` gives them.
+
+        Returns:
+            int64 `[n]`: the class of the highest probability; of a binary model ``tumor`` from the
+            operating point on.
+        """
+        threshold = self.calibration.operating_point
+        if threshold is None:
+            return np.asarray(probabilities.argmax(axis=1), np.int64)
+        return np.asarray(probabilities[:, 1] >= threshold, np.int64)
+
+
+def of_classes(raw: np.ndarray) -> np.ndarray:
+    """What a network answers, float32 `[n, 1]` or `[n, classes]`, as a logit for each class."""
+    return np.concatenate([-raw / 2, raw / 2], axis=1) if raw.shape[1] == 1 else raw
+
+
 def calibrate(
     logits: NDArray[np.float32],
     truth: NDArray[np.int64],

@@ -7,6 +7,8 @@ from pathlib import Path
 
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"
+LITE_FILE = "model.tflite"
+REFERENCE_FILE = "reference.npz"
 
 
 def sha256_of(path: Path) -> str:

@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from tumorml.datasets.pixel_cache import CachedPixels
-from tumorml.labels import LABELS, Task
-from tumorml.models.calibration import Calibration
+from tumorml.labels import Task
+from tumorml.models.calibration import Calibrated, Calibration, of_classes
 
 if TYPE_CHECKING:
     import keras
 
 
-class Predictor:
+class Predictor(Calibrated):
     """A trained network, its task, and probabilities in the order of the task's labels.
 
     Attributes:
         model: float32 `[n, S, S, 1]` in 0..255 to float32 logits `[n, 1]` or `[n, classes]`.
-        task: what it decides.
-        labels: the task's labels, in class order.
         input_size: the side S of its square input, in pixels.
-        calibration: its temperature and, where binary, its operating point.
         test_time_flip: whether it answers with the mean logits of a scan and of its mirror image.
 
     Raises:
@@ -43,11 +39,9 @@ class Predictor:
 
         # TensorFloat-32 would answer otherwise on a GPU than the same model on a CPU.
         tf.config.experimental.enable_tensor_float_32_execution(False)
+        super().__init__(task, calibration)
         self.model = model
-        self.task = task
-        self.calibration = calibration or Calibration()
         self.test_time_flip = test_time_flip
-        self.labels = LABELS[task]
         self.input_size = int(model.input_shape[1])
         outputs = 1 if len(self.labels) == 2 else len(self.labels)
         if model.output_shape[-1] != outputs:
@@ -106,28 +100,3 @@ class Predictor:
             ValueError: the images have another type or shape.
         """
         return self.calibrated(self.logits(images, batch_size))
-
-    def calibrated(self, logits: np.ndarray) -> np.ndarray:
-        """The probabilities of logits, both as `logits` and `predict` give them."""
-        scaled = logits.astype(np.float64) / self.calibration.temperature
-        return np.asarray(softmax(scaled, axis=1), np.float32)
-
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """The class that each scan is called.
-
-        Args:
-            probabilities: float32 `[n, classes]`, as `predict` gives them.
-
-        Returns:
-            int64 `[n]`: the class of the highest probability; of a binary model ``tumor`` from the
-            operating point on.
-        """
-        threshold = self.calibration.operating_point
-        if threshold is None:
-            return np.asarray(probabilities.argmax(axis=1), np.int64)
-        return np.asarray(probabilities[:, 1] >= threshold, np.int64)
-
-
-def of_classes(raw: np.ndarray) -> np.ndarray:
-    """What a network answers, float32 `[n, 1]` or `[n, classes]`, as a logit for each class."""
-    return np.concatenate([-raw / 2, raw / 2], axis=1) if raw.shape[1] == 1 else raw

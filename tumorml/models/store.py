@@ -16,7 +16,12 @@ from tumorml.results.tables import ModelVersion
 from tumorml.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tumorml.models.artifact import ModelDescription
     from tumorml.models.predictor import Predictor
+    from tumorml.models.reference import Reference
+    from tumorml.models.served import Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +43,18 @@ class StoredModel:
     size_bytes: int
 
 
-def put_model(settings: Settings, folder: Path) -> StoredModel:
+def put_model(settings: Settings, folder: Path, files: Sequence[str] = ()) -> StoredModel:
     """Put a saved model into the object store under ``models/<id>/``.
 
     Args:
         settings: Where.
         folder: What ``save_model`` wrote.
+        files: The names of what else belongs to it, as ``save_model`` was told.
     """
     sha256 = sha256_of(folder / MODEL_FILE)
     model_id = f"m-{sha256[:12]}"
     store = object_store(settings)
-    for name in (MODEL_FILE, DESCRIPTION_FILE):
+    for name in (*files, MODEL_FILE, DESCRIPTION_FILE):
         store.write_file(f"models/{model_id}/{name}", folder / name)
     return StoredModel(
         id=model_id,
@@ -67,6 +73,44 @@ def fetch_predictor(settings: Settings, model_version_id: str) -> Predictor:
     """
     from tumorml.models.artifact import load_predictor
 
+    return load_predictor(_cached(settings, model_version_id))
+
+
+def fetch_served(settings: Settings, model_version_id: str) -> tuple[Served, Reference | None]:
+    """A model version as servers ask it, with its reference if it has one, by way of the cache.
+
+    Raises:
+        TumorMLError: As `fetch_predictor`; or it needs TensorFlow, which is not installed here.
+    """
+    from tumorml.models.artifact import load_served
+
+    return load_served(_cached(settings, model_version_id))
+
+
+def fetch_description(settings: Settings, model_version_id: str) -> ModelDescription:
+    """What a model version says of itself, by way of the cache.
+
+    Raises:
+        TumorMLError: As `fetch_predictor`.
+    """
+    from tumorml.models.artifact import read_description
+
+    return read_description(_cached(settings, model_version_id))
+
+
+def fetch_model(settings: Settings, model_version_id: str, folder: Path) -> None:
+    """Put a model version's files into a folder, past the cache, checked.
+
+    Raises:
+        TumorMLError: There is no such model version, or its files are not those that were put.
+    """
+    version = _version(settings, model_version_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    _download(settings, version, folder)
+    _check(version, folder)
+
+
+def _cached(settings: Settings, model_version_id: str) -> Path:
     version = _version(settings, model_version_id)
     folder = settings.home / "cache" / "models" / model_version_id
     if not _is_whole(version, folder):
@@ -82,19 +126,7 @@ def fetch_predictor(settings: Settings, model_version_id: str) -> Predictor:
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    return load_predictor(folder)
-
-
-def fetch_model(settings: Settings, model_version_id: str, folder: Path) -> None:
-    """Put a model version's files into a folder, past the cache, checked.
-
-    Raises:
-        TumorMLError: There is no such model version, or its files are not those that were put.
-    """
-    version = _version(settings, model_version_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    _download(settings, version, folder)
-    _check(version, folder)
+    return folder
 
 
 def _version(settings: Settings, model_version_id: str) -> ModelVersion:
@@ -106,15 +138,21 @@ def _version(settings: Settings, model_version_id: str) -> ModelVersion:
 
 
 def _download(settings: Settings, version: ModelVersion, folder: Path) -> None:
+    for name in (DESCRIPTION_FILE, MODEL_FILE):
+        _fetch(settings, version, name, folder)
+    for name in _further_files(folder):
+        _fetch(settings, version, name, folder)
+
+
+def _fetch(settings: Settings, version: ModelVersion, name: str, folder: Path) -> None:
     store = object_store(settings)
-    for name in (MODEL_FILE, DESCRIPTION_FILE):
-        try:
-            (folder / name).write_bytes(store.read(f"{version.object_key}/{name}"))
-        except FileNotFoundError as error:
-            raise TumorMLError(
-                f"The model version {version.id} is not whole: "
-                f"{store.display(version.object_key)}/{name} is missing."
-            ) from error
+    try:
+        (folder / name).write_bytes(store.read(f"{version.object_key}/{name}"))
+    except FileNotFoundError as error:
+        raise TumorMLError(
+            f"The model version {version.id} is not whole: "
+            f"{store.display(version.object_key)}/{name} is missing."
+        ) from error
 
 
 def _is_whole(version: ModelVersion, folder: Path) -> bool:
@@ -127,9 +165,20 @@ def _is_whole(version: ModelVersion, folder: Path) -> bool:
 
 def _check(version: ModelVersion, folder: Path) -> None:
     recorded = {MODEL_FILE: version.sha256, DESCRIPTION_FILE: version.description_sha256}
-    for name, sha256 in recorded.items():
+    for name, sha256 in (recorded | _further_files(folder)).items():
         if sha256 is not None and sha256_of(folder / name) != sha256:
             raise TumorMLError(
                 f"The file {name} of model version {version.id} has been changed: its SHA-256 is "
                 f"not the recorded {sha256}."
             )
+
+
+def _further_files(folder: Path) -> dict[str, str]:
+    """Of the files that the description names, the SHA-256 of each; none where there is none."""
+    from tumorml.models.artifact import read_description
+
+    try:
+        files = read_description(folder).files
+    except TumorMLError:  # a changed description is told by its SHA-256
+        return {}
+    return {name: sha for name, sha in files.items() if Path(name).name == name}

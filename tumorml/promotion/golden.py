@@ -31,12 +31,12 @@ def check_golden_scans(settings: Settings, model_version_id: str) -> GoldenCheck
 
 
 def _ask(settings: Settings, folder: Path) -> GoldenCheck:
-    from tumorml.models.artifact import load_predictor, read_description
+    from tumorml.models.artifact import load_served, read_description
 
     golden = read_description(folder).golden
     if not golden:
         return GoldenCheck(0, problem="it was stored without golden scans")
-    predictor = load_predictor(folder)
+    predictor, _ = load_served(folder)
     store = object_store(settings)
     try:
         images = [read_scan(store, scan, predictor.input_size) for scan in golden]

@@ -79,6 +79,7 @@ def _train(settings: Settings, run: Run) -> str:
     # TensorFlow takes seconds to import, and this module is imported by the CLI.
     from tumorml.models.artifact import save_model
     from tumorml.training.fit import finished_epochs
+    from tumorml.training.for_servers import write_for_servers
 
     min_sensitivity = load_policy(settings.promotion_policy).binary.min_sensitivity
     recipe = recipe_of(run)
@@ -114,6 +115,7 @@ def _train(settings: Settings, run: Run) -> str:
             warm_start_id=run.warm_start_id,
         )
     predictor = trained.predictor
+    files = write_for_servers(predictor, trained.train, trained.validation, folder / "model")
     description = save_model(
         predictor.model,
         folder / "model",
@@ -121,6 +123,7 @@ def _train(settings: Settings, run: Run) -> str:
         recipe=recipe_from_text(run.recipe_text),  # what was asked for, its warm phases included
         calibration=predictor.calibration,
         golden=trained.golden,
+        files=files,
         details={
             "run_id": run.id,
             "snapshot_id": run.snapshot_id,
@@ -130,7 +133,7 @@ def _train(settings: Settings, run: Run) -> str:
             "min_sensitivity": min_sensitivity,
         },
     )
-    stored = put_model(settings, folder / "model")
+    stored = put_model(settings, folder / "model", files)
     with writing(settings) as session:
         session.add(
             ModelVersion(

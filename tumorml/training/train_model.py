@@ -36,10 +36,14 @@ class Trained:
     Attributes:
         predictor: The network of the epoch that the recipe keeps, calibrated on validation.
         golden: By scan id, the probabilities of some validation scans of each label.
+        train: What it learnt from.
+        validation: What it was chosen and calibrated on.
     """
 
     predictor: Predictor
     golden: dict[str, list[float]]
+    train: SplitPixels
+    validation: SplitPixels
 
 
 def train_model(
@@ -101,7 +105,7 @@ def train_model(
         min_sensitivity=min_sensitivity,
     )
     predictor = Predictor(model, task, calibration, test_time_flip=recipe.test_time_flip)
-    return Trained(predictor, _golden(predictor, validation))
+    return Trained(predictor, _golden(predictor, validation), train, validation)
 
 
 def _golden(predictor: Predictor, validation: SplitPixels) -> dict[str, list[float]]:

@@ -13,6 +13,7 @@ from tumorml.results.tables.intake import (
     Twin,
 )
 from tumorml.results.tables.judgement import (
+    ApiKey,
     Champion,
     Evaluation,
     Prediction,
@@ -31,6 +32,7 @@ from tumorml.results.tables.training import (
 )
 
 __all__ = [
+    "ApiKey",
     "Artifact",
     "Base",
     "Batch",

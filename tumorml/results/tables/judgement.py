@@ -54,7 +54,8 @@ class Prediction(Base):
 
     id: Mapped[int] = mapped_column(Identity(always=True))
     created_at: Mapped[CreatedAt]
-    scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"))
+    scan_id: Mapped[str]
+    """Of a scan that was only asked about there is no row ``scan``."""
     model_version_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
     run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
     """The run whose evaluation asked; none when the champion scored a new scan."""
@@ -66,6 +67,15 @@ class Prediction(Base):
     probabilities: Mapped[dict[str, Any]]
     true_label: Mapped[str | None]
     heatmap_key: Mapped[str | None]
+    caller: Mapped[str | None]
+    """Who asked a server."""
+    possible_labels: Mapped[list[Any] | None]
+    """Those that may be right at ``confidence``."""
+    confidence: Mapped[float | None]
+    distance: Mapped[float | None]
+    """From what the network learnt from, 0 to 2."""
+    unlike: Mapped[bool | None]
+    """Whether that is farther than nearly all validation scans."""
 
 
 class TestSet(Base):
@@ -172,3 +182,18 @@ class Champion(Base):
     """What asked for a change by hand, for instance an Airflow run: the same asks only once."""
     pinned: Mapped[bool] = mapped_column(server_default="false")
     """A pinned champion keeps its place whatever a challenger does."""
+
+
+class ApiKey(Base):
+    """Who may ask a server; the key itself is never stored."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (CheckConstraint("role in ('reader', 'writer')", name="role"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    """Of the key, which is 256 random bits."""
+    role: Mapped[str]
+    """``reader`` sees what was answered; ``writer`` may also ask."""
+    created_at: Mapped[CreatedAt]
+    revoked_at: Mapped[Timestamp | None]

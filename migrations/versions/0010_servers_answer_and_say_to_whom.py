@@ -1,0 +1,63 @@
+"""Servers answer, and say to whom; a scan that is only asked about is not taken in."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+COLUMNS = (
+    sa.Column("caller", sa.Text()),
+    sa.Column("possible_labels", JSONB()),
+    sa.Column("confidence", sa.Double()),
+    sa.Column("distance", sa.Double()),
+    sa.Column("unlike", sa.Boolean()),
+)
+PREDICTION_HISTORY = """
+    create view prediction_history as
+    select p.created_at, p.task, p.scan_id as scan, p.true_label, p.label as predicted_label,
+           p.probability, p.label = p.true_label as correct, p.probabilities, p.source,
+           p.model_version_id as model_version, p.run_id as run, f.path as file,
+           f.batch_id as batch, f.patient_id, f.site, p.heatmap_key{further}
+    from prediction p
+    left join lateral (
+        select path, batch_id, patient_id, site from batch_file
+        where scan_id = p.scan_id
+        order by outcome = 'taken_in' desc, batch_id, path limit 1
+    ) f on true
+"""
+FURTHER = """,
+           p.id as prediction, p.caller, p.possible_labels, p.confidence, p.distance, p.unlike"""
+
+
+def upgrade() -> None:
+    op.drop_constraint("fk_prediction_scan_id", "prediction")
+    for column in COLUMNS:
+        op.add_column("prediction", column)
+    op.execute("drop view prediction_history")
+    op.execute(PREDICTION_HISTORY.format(further=FURTHER))
+    op.create_table(
+        "api_key",
+        sa.Column("name", sa.Text(), primary_key=True),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False
+        ),
+        sa.Column("revoked_at", sa.DateTime(timezone=True)),
+        sa.UniqueConstraint("sha256", name="uq_api_key_sha256"),
+        sa.CheckConstraint("role in ('reader', 'writer')", name=op.f("ck_api_key_role")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("api_key")
+    op.execute("drop view prediction_history")
+    op.execute(PREDICTION_HISTORY.format(further=""))
+    for column in COLUMNS:
+        op.drop_column("prediction", column.name)
+    op.execute("delete from prediction where not exists (select from scan where scan.id = scan_id)")
+    op.create_foreign_key("fk_prediction_scan_id", "prediction", "scan", ["scan_id"], ["id"])

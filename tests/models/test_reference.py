@@ -1,0 +1,66 @@
+"""What a model version remembers: covering sets of labels, and how far a scan is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+from tumorml.labels import Task
+from tumorml.models.calibration import Calibrated
+from tumorml.models.reference import Reference, remember
+
+RNG = np.random.default_rng(5)
+
+
+def draw(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, logits that follow them by and large, and features near their label's direction."""
+    labels = RNG.integers(0, 4, count)
+    logits = (RNG.normal(size=(count, 4)) + 1.5 * np.eye(4)[labels]).astype(np.float32)
+    features = (np.eye(16)[labels] + 0.2 * RNG.random((count, 16))).astype(np.float32)
+    return labels, logits, features
+
+
+def made() -> Reference:
+    labels, _, features = draw(300)
+    known, logits, seen = draw(400)
+    ids = [f"scan-{n}" for n in range(300)]
+    return remember(Calibrated(Task.FOUR_CLASS), ids, labels, features, logits, known, seen)
+
+
+def test_the_true_label_is_among_the_possible_ones_as_often_as_is_said() -> None:
+    reference = made()
+    labels, logits, _ = draw(20_000)
+    probabilities = softmax(logits, axis=1)
+    for confidence in (0.8, 0.95):
+        possible = reference.labels_at(probabilities, confidence)
+        covered = possible[np.arange(len(labels)), labels].mean()
+        assert confidence - 0.04 < covered < confidence + 0.04
+        assert possible.any(axis=1).all()
+    few = reference.labels_at(probabilities, 0.8).sum()
+    assert few < reference.labels_at(probabilities, 0.95).sum()
+
+
+def test_with_too_few_scans_for_the_confidence_every_label_is_possible() -> None:
+    assert made().labels_at(np.array([[0.97, 0.01, 0.01, 0.01]]), 0.9999).all()
+
+
+def test_a_scan_in_another_direction_is_unlike() -> None:
+    reference = made()
+    _, _, like = draw(500)
+    assert reference.unlike(reference.distance(like)).mean() < 0.05
+    other = np.zeros((3, 16), np.float32)
+    other[:, 9:12] = np.eye(3)
+    assert reference.unlike(reference.distance(other)).all()
+
+
+def test_the_nearest_come_first_and_the_scan_itself_before_all(tmp_path: Path) -> None:
+    reference = made()
+    reference.save(tmp_path / "r.npz")
+    loaded = Reference.load(tmp_path / "r.npz")
+    (near,) = loaded.nearest(reference.features[7:8].astype(np.float32), 4)
+    assert near[0][:2] == ("scan-7", reference.labels[7])
+    similarities = [similarity for *_, similarity in near]
+    assert similarities == sorted(similarities, reverse=True)
+    np.testing.assert_array_equal(loaded.surprise, reference.surprise)

@@ -1,0 +1,84 @@
+"""What servers ask answers as the network does, with LiteRT and with TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.blobs import tiny_recipe
+from tumorml.explain.heatmaps import explain, heatmap_of
+from tumorml.labels import LABELS, Task
+from tumorml.models.calibration import Calibration
+from tumorml.models.predictor import Predictor
+from tumorml.models.served import KerasServed, LiteServed, Served, write_lite
+from tumorml.recipes.networks import build_network
+from tumorml.recipes.recipe import load_recipe
+
+RECIPES = {
+    "simple-cnn": 32,
+    "baseline-cnn": 32,
+    "batchnorm-cnn": 30,
+    "efficientnet-lite0": 32,
+    "efficientnet-lite0-evidence": 64,
+    "efficientnetb0": 32,
+}
+
+
+def predictor_of(name: str, task: Task) -> Predictor:
+    recipe = load_recipe(name).varied(
+        input_size=RECIPES[name], weights="none", batch_normalization="adapt"
+    )
+    return Predictor(
+        build_network(recipe, len(LABELS[task]), seed=1),
+        task,
+        Calibration(1.7, 0.4 if task is Task.BINARY else None),
+        test_time_flip=recipe.test_time_flip,
+    )
+
+
+def images_of(predictor: Predictor, count: int) -> np.ndarray:
+    shape = (count, predictor.input_size, predictor.input_size)
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_server_answers_as_the_network(name: str, task: Task, tmp_path: Path) -> None:
+    predictor = predictor_of(name, task)
+    write_lite(predictor, tmp_path / "model.tflite")
+    lite = LiteServed(tmp_path / "model.tflite", task, predictor.calibration)
+    by_keras = KerasServed(predictor)
+    for count in (1, 3, 2):
+        images = images_of(predictor, count)
+        expected = predictor.predict(images)
+        one, other = by_keras.look(images), lite.look(images)
+        for served, seen in ((by_keras, one), (lite, other)):
+            assert served.input_size == predictor.input_size
+            np.testing.assert_allclose(served.calibrated(seen.logits), expected, atol=1e-5)
+        np.testing.assert_allclose(other.features, one.features, rtol=1e-4, atol=1e-4)
+        if one.evidence is None:
+            assert other.evidence is None
+        else:
+            np.testing.assert_allclose(other.evidence, one.evidence, atol=1e-5)
+
+
+def test_the_evidence_is_the_heatmap_of_explain(tmp_path: Path) -> None:
+    predictor = predictor_of("efficientnet-lite0-evidence", Task.FOUR_CLASS)
+    images = images_of(predictor, 3)
+    served: Served = KerasServed(predictor)
+    evidence = served.look(images).evidence
+    assert evidence is not None
+    assert evidence.shape == (3, 8, 8)
+    side = predictor.input_size
+    for small, expected in zip(evidence, explain(predictor, images).maps, strict=True):
+        np.testing.assert_allclose(heatmap_of(small, side), expected, atol=1e-5)
+
+
+def test_a_tiny_network_without_a_mirrored_answer(tmp_path: Path) -> None:
+    predictor = Predictor(build_network(tiny_recipe(), 4, seed=2), Task.FOUR_CLASS)
+    write_lite(predictor, tmp_path / "model.tflite")
+    lite = LiteServed(tmp_path / "model.tflite", Task.FOUR_CLASS, predictor.calibration)
+    images = images_of(predictor, 5)
+    np.testing.assert_allclose(lite.predict(images), predictor.predict(images), atol=1e-5)

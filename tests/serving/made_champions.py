@@ -1,0 +1,127 @@
+"""Champions of random weights, stored and on record as a training leaves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.rows import model_row, run_row
+from tumorml.datasets.pixels import Masks, SplitPixels
+from tumorml.datasets.resize import fit_to_square
+from tumorml.labels import LABELS, Task
+from tumorml.models.artifact import ModelDescription, save_model
+from tumorml.models.predictor import Predictor
+from tumorml.models.store import put_model
+from tumorml.objects import object_store
+from tumorml.recipes.networks import build_network
+from tumorml.recipes.recipe import load_recipe
+from tumorml.results.session import writing
+from tumorml.results.tables import Champion, Snapshot
+from tumorml.scans.decode import encode_png, scan_id
+from tumorml.scans.names import scan_key
+from tumorml.settings import Settings
+from tumorml.training.for_servers import write_for_servers
+
+SIDE = 64
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stored model version's folder, files and what it answers."""
+
+    folder: Path
+    files: list[str]
+    predictor: Predictor
+    description: ModelDescription
+
+
+def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Noise of several sizes, uint8 [h, w]."""
+    rng = np.random.default_rng(seed)
+    return [
+        rng.integers(0, 256, (80 + 7 * (n % 3), 90), dtype=np.uint8) // (1 + n % 4)
+        for n in range(count)
+    ]
+
+
+def make_model(
+    folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS, recipe: str | None = None
+) -> Made:
+    """A model version of random weights, with all that servers need."""
+    changes = {"input_size": SIDE, "weights": "none"}
+    asked = load_recipe(recipe or "efficientnet-lite0-evidence").varied(**changes)
+    labels = LABELS[task]
+    predictor = Predictor(
+        build_network(asked, len(labels), seed=seed), task, test_time_flip=asked.test_time_flip
+    )
+    train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (12, 2)))
+    files = write_for_servers(predictor, train, validation, folder)
+    golden = pictures(1, seed=9)[0]
+    answered = predictor.predict(fit_to_square(golden, SIDE)[None])[0]
+    description = save_model(
+        predictor.model,
+        folder,
+        task=task,
+        recipe=asked,
+        golden={scan_id(golden): [float(value) for value in answered]},
+        files=files,
+    )
+    return Made(folder, files, predictor, description)
+
+
+def crown(settings: Settings, made: Made) -> str:
+    """Put a model version into the store, and let it be the champion from now on; its id."""
+    golden = pictures(1, seed=9)[0]
+    object_store(settings).write(scan_key(scan_id(golden)), encode_png(golden))
+    stored = put_model(settings, made.folder, made.files)
+    task = made.predictor.task
+    with writing(settings) as session:
+        if session.get(Snapshot, "s") is None:
+            session.add(Snapshot(id="s", task=task, counts={}, held_out={}, object_key="s"))
+            session.flush()
+        session.add(run_row(f"r-{stored.id}", task, "s", recipe="made up"))
+        session.flush()
+        session.add(
+            model_row(
+                stored.id,
+                f"r-{stored.id}",
+                task,
+                labels=list(made.description.labels),
+                input_size=SIDE,
+                object_key=stored.object_key,
+                sha256=stored.sha256,
+                description_sha256=stored.description_sha256,
+            )
+        )
+        session.flush()
+    enthrone(settings, stored.id, task)
+    return stored.id
+
+
+def enthrone(settings: Settings, model_version_id: str, task: Task) -> None:
+    """Change the champion, as a promotion does."""
+    with writing(settings) as session:
+        now = session.query(Champion).filter_by(task=str(task), until=None).one_or_none()
+        if now is not None:
+            from sqlalchemy import func
+
+            now.until = func.now()
+            session.flush()
+        session.add(
+            Champion(
+                task=task,
+                model_version_id=model_version_id,
+                change="promotion",
+                who="test",
+                why="test",
+            )
+        )
+
+
+def _split(labels: tuple[str, ...], count: int, seed: int) -> SplitPixels:
+    images = np.stack([fit_to_square(one, SIDE) for one in pictures(count, seed)])
+    names = [f"{seed}-{n:03d}" for n in range(count)]
+    nothing = Masks(np.zeros((0, SIDE, SIDE), np.uint8), np.full(count, Masks.UNKNOWN))
+    return SplitPixels(names, names, np.arange(count) % len(labels), images, nothing)

@@ -1,0 +1,272 @@
+"""What callers get: answers that are rows, and errors that say what was wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures
+from tumorml.datasets.resize import fit_to_square
+from tumorml.labels import LABELS, Task
+from tumorml.results.session import reading
+from tumorml.scans.decode import encode_png, scan_id
+from tumorml.serving.api.app import create_app
+from tumorml.serving.api.keys import add_key, revoke_key
+from tumorml.settings import Settings
+
+
+def files(*pictures: np.ndarray) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [
+        ("images", (f"{n}.png", encode_png(pixels), "image/png"))
+        for n, pixels in enumerate(pictures)
+    ]
+
+
+def history(settings: Settings) -> list[Any]:
+    with reading(settings) as session:
+        return list(session.execute(text("select * from prediction_history")).mappings())
+
+
+def test_an_answer_is_the_models_and_a_row(
+    client: TestClient, champion: str, made: Made, settings: Settings
+) -> None:
+    asked = pictures(5, seed=4)
+    response = client.post("/predict", files=files(*asked))
+    assert response.status_code == 200, response.text
+    told = response.json()
+    assert (told["task"], told["model_version"]) == ("four_class", champion)
+    expected = made.predictor.predict(np.stack([fit_to_square(one, SIDE) for one in asked]))
+    rows = {row["scan"]: row for row in history(settings)}
+    assert len(rows) == 5
+    for pixels, probabilities, answer in zip(asked, expected, told["answers"], strict=True):
+        assert answer["scan"] == scan_id(pixels)
+        labels = LABELS[Task.FOUR_CLASS]
+        assert answer["label"] == labels[probabilities.argmax()]
+        np.testing.assert_allclose(
+            [answer["probabilities"][label] for label in labels], probabilities, atol=1e-4
+        )
+        assert answer["label"] in answer["possible_labels"]
+        assert len(answer["similar"]) == 6
+        assert answer["heatmap"] is None
+        no_tumor = answer["probabilities"]["no_tumor"]
+        assert answer["binary"]["tumor_probability"] == pytest.approx(1 - no_tumor)
+        row = rows[answer["scan"]]
+        assert (row["model_version"], row["source"]) == (champion, "api")
+        assert row["predicted_label"] == answer["label"]
+        assert row["possible_labels"] == answer["possible_labels"]
+        assert row["caller"] == "anybody on this machine"
+        assert (row["distance"], row["unlike"]) == (answer["distance"], answer["unlike_training"])
+
+
+def test_a_jpeg_is_read_as_ingest_reads_it(client: TestClient) -> None:
+    file = io.BytesIO()
+    Image.fromarray(pictures(1)[0]).convert("RGB").save(file, "JPEG")
+    answer = client.post("/predict", files={"images": ("a.jpg", file.getvalue())}).json()
+    pixels = np.asarray(Image.open(file).convert("L"))
+    assert answer["answers"][0]["scan"] == scan_id(pixels)
+
+
+def test_a_heatmap_comes_inline_or_by_link(client: TestClient, settings: Settings) -> None:
+    asked = files(pictures(1)[0])
+    inline = client.post("/predict?heatmap=inline", files=asked).json()["answers"][0]["heatmap"]
+    kind, _, data = inline.partition(",")
+    assert kind == "data:image/png;base64"
+    linked = client.post("/predict?heatmap=link", files=asked).json()["answers"][0]["heatmap"]
+    response = client.get(linked)
+    assert response.headers["content-type"] == "image/png"
+    assert response.content == base64.b64decode(data)
+    assert Image.open(io.BytesIO(response.content)).size == (580, 308)
+    assert history(settings)[0]["heatmap_key"] in linked
+    assert client.get("/heatmaps/scans/../../secret.png").status_code == 404
+
+
+DICOM = b"\0" * 128 + b"DICM" + b"\0" * 64
+GOOD = encode_png(pictures(1)[0])
+
+
+def bomb() -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"garbage", "not an image"),
+        (DICOM, "DICOM"),
+        (GOOD[:200], "cut short or damaged"),
+        (bomb(), "pixels"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_nothing_is_answered(
+    data: bytes, reason: str, client: TestClient, settings: Settings
+) -> None:
+    sent = [("images", ("good.png", GOOD)), ("images", ("bad.png", data))]
+    response = client.post("/predict", files=sent)
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["detail"].startswith("1 of 2 files cannot be read")
+    assert [refused["file"] for refused in problem["files"]] == ["bad.png"]
+    assert reason in problem["files"][0]["reason"]
+    assert history(settings) == []
+    assert client.post("/predict", files=files(pictures(1)[0])).status_code == 200
+
+
+def test_bodies_that_are_no_images_are_told(client: TestClient) -> None:
+    for status, request in (
+        (415, {"json": {"images": []}}),
+        (415, {"content": GOOD, "headers": {"content-type": "image/png"}}),
+        (400, {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
+        (400, {"content": b"x", "headers": {"content-type": "multipart/form-data"}}),
+        (422, {"files": {"others": ("a.png", GOOD)}}),
+        (413, {"files": [("images", ("a.png", GOOD)) for _ in range(1000)]}),
+    ):
+        response = client.post("/predict", **request)
+        assert response.status_code == status, response.text
+        assert response.json()["status"] == status
+    assert client.post("/predict?task=five_class", files=files(pictures(1)[0])).status_code == 422
+    assert client.post("/predict?task=binary", files=files(pictures(1)[0])).status_code == 404
+
+
+def test_a_body_that_is_too_long_is_sent_away_however_it_comes(
+    settings: Settings, champion: str
+) -> None:
+    small = settings.model_copy(update={"api_max_bytes": 10_000})
+    with TestClient(create_app(small), base_url="http://127.0.0.1") as client:
+        long = b"\0" * 20_000
+        assert client.post("/predict", files={"images": ("a.png", long)}).status_code == 413
+
+        def chunks() -> Any:
+            yield b'--b\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+            for _ in range(20):
+                yield b"\0" * 1000
+
+        kind = {"content-type": "multipart/form-data; boundary=b"}
+        response = client.post("/predict", content=chunks(), headers=kind)
+        assert response.status_code == 413
+        assert "10,000 bytes" in response.json()["detail"]
+
+
+def test_keys_are_asked_for_where_they_exist(client: TestClient, settings: Settings) -> None:
+    writer, reader = (add_key(settings, f"a-{role}", role) for role in ("writer", "reader"))
+    time.sleep(2.1)
+    asked = files(pictures(1)[0])
+    for key, asking, seeing in (
+        (None, 401, 401),
+        ("wrong", 401, 401),
+        (reader, 403, 200),
+        (writer, 200, 200),
+    ):
+        headers = {} if key is None else {"X-API-Key": key}
+        assert client.post("/predict", files=asked, headers=headers).status_code == asking
+        for path in ("/predictions", "/champion", "/models"):
+            assert client.get(path, headers=headers).status_code == seeing
+        assert client.get("/health/live", headers=headers).status_code == 200
+    assert history(settings)[0]["caller"] == "a-writer"
+    with reading(settings) as session:
+        stored = str(session.execute(text("select * from api_key")).all())
+    assert writer not in stored
+    revoke_key(settings, "a-writer")
+    time.sleep(2.1)
+    headers = {"X-API-Key": writer}
+    assert client.post("/predict", files=asked, headers=headers).status_code == 401
+
+
+def test_another_site_cannot_ask_through_a_browser_here(client: TestClient) -> None:
+    assert client.get("/champion", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_the_history_is_filtered_and_paged(client: TestClient) -> None:
+    for n in range(3):
+        client.post("/predict", files=files(*pictures(2, seed=20 + n)))
+    seen: list[int] = []
+    after: str | None = None
+    while True:
+        asked = {"limit": 4} | ({"after": after} if after else {})
+        page = client.get("/predictions", params=asked).json()
+        seen += [row["prediction"] for row in page["predictions"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert len(seen) == len(set(seen)) == 6
+    assert seen == sorted(seen, reverse=True)
+    one = client.get("/predictions", params={"limit": 1}).json()["predictions"][0]
+    for name, value in (("scan", one["scan"]), ("label", one["predicted_label"])):
+        found = client.get("/predictions", params={name: value}).json()["predictions"]
+        assert one["prediction"] in [row["prediction"] for row in found]
+    assert client.get("/predictions", params={"label": "nothing"}).json()["predictions"] == []
+    assert client.get("/predictions", params={"after": "garbage"}).status_code == 422
+
+
+def test_who_serves_and_how_it_is(client: TestClient, champion: str) -> None:
+    card = client.get("/champion").json()[0]
+    assert (card["model_version"], card["answers_here"]) == (champion, True)
+    assert [row["model_version"] for row in client.get("/models").json()] == [champion]
+    assert client.get("/health").json()["answering"] == {"four_class": champion}
+    client.post("/predict", files=files(*pictures(3)))
+    told = client.get("/metrics").text
+    assert f'model_version="{champion}"' in told
+    assert 'tumorml_requests_total{method="POST",path="/predict",status="200"} 1.0' in told
+
+
+def test_a_server_without_a_champion_says_so(settings: Settings) -> None:
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        assert client.get("/health").status_code == 503
+        response = client.post("/predict", files=files(pictures(1)[0]))
+        assert response.status_code == 404
+        assert "Nobody serves" in response.json()["detail"]
+
+
+def test_a_new_champion_answers_within_five_seconds(
+    client: TestClient, champion: str, made_later: Made, settings: Settings
+) -> None:
+    asked = files(pictures(1)[0])
+    assert client.post("/predict", files=asked).json()["model_version"] == champion
+    later = crown(settings, made_later)
+    until = time.monotonic() + 5
+    while client.post("/predict", files=asked).json()["model_version"] != later:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    enthrone(settings, champion, Task.FOUR_CLASS)
+    until = time.monotonic() + 5
+    while client.post("/predict", files=asked).json()["model_version"] != champion:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_champion_that_fails_its_golden_scans_does_not_answer(
+    client: TestClient, champion: str, made_later: Made, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "forged"
+    shutil.copytree(made_later.folder, folder)
+    description = json.loads((folder / "model.json").read_text())
+    (scan,) = description["golden"]
+    description["golden"] = {scan: [1.0, 0.0, 0.0, 0.0]}
+    (folder / "model.json").write_text(json.dumps(description))
+    later = crown(settings, replace(made_later, folder=folder))
+    until = time.monotonic() + 10
+    while client.get("/health").json()["status"] != "degraded":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert client.post("/predict", files=files(pictures(1)[0])).json()["model_version"] == champion
+    (problem,) = client.get("/health").json()["problems"]
+    assert problem.startswith(later)
+    assert "otherwise than when it was trained" in problem
+    (card,) = client.get("/champion").json()
+    assert (card["model_version"], card["answers_here"]) == (later, False)
+    assert card["problem"] in problem

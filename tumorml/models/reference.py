@@ -1,0 +1,162 @@
+"""What a model version remembers of the scans that it learnt from, and of how sure it was.
+
+With it a server says which labels a scan may have at a stated confidence, whether it is unlike what
+the network has learnt from, and which scans are most like it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tumorml.models.calibration import Calibrated
+
+NEIGHBOUR = 5
+"""Which nearest training scan is still near where a scan is like them."""
+UNLIKE = 0.99
+"""A scan farther from its neighbours than this share of the validation scans is unlike them."""
+MOST_SCANS = 10_000
+"""Of training that are remembered, drawn evenly: 26 MB of 1,280 features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Some training scans as the network sees them, and how the validation scans compared.
+
+    Attributes:
+        scan_ids: str [n], training scans.
+        labels: str [n].
+        features: float16 [n, d], each of length 1.
+        surprise: float64 [m], sorted: 1 minus the probability of the true label, in validation.
+        distances: float64 [m], sorted: `distance` of the validation scans.
+    """
+
+    scan_ids: NDArray[np.str_]
+    labels: NDArray[np.str_]
+    features: NDArray[np.float16]
+    surprise: NDArray[np.float64]
+    distances: NDArray[np.float64]
+
+    def labels_at(self, probabilities: np.ndarray, confidence: float) -> NDArray[np.bool_]:
+        """Which labels may be right: split conformal prediction (Sadinle et al. 2019).
+
+        doi:10.1080/01621459.2017.1395341. Of scans like those of validation, the true label is
+        among them at least as often as ``confidence`` says.
+
+        Args:
+            probabilities: float32 `[n, classes]`.
+            confidence: in 0..1.
+
+        Returns:
+            bool `[n, classes]`; the most probable label is always among them, and with too few
+            validation scans for that confidence all are.
+        """
+        count = len(self.surprise)
+        rank = int(np.ceil((count + 1) * confidence))
+        limit = float(self.surprise[rank - 1]) if 0 < rank <= count else 1.0
+        # A hair more, so that a probability that was rounded to float32 still counts.
+        chosen = 1.0 - probabilities <= limit + 1e-6
+        chosen[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
+        return np.asarray(chosen, np.bool_)
+
+    def distance(self, features: np.ndarray) -> NDArray[np.float64]:
+        """How far scans are from what was learnt (Sun et al. 2022, arXiv:2204.06507).
+
+        Args:
+            features: float32 `[n, d]`.
+
+        Returns:
+            float64 `[n]`: 1 minus the cosine to the ``NEIGHBOUR``-th nearest training scan, 0..2.
+        """
+        return np.asarray(self._distances(features, NEIGHBOUR)[1][:, -1], np.float64)
+
+    def unlike(self, distances: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether scans of those distances are unlike what was learnt; bool `[n]`."""
+        if not len(self.distances):
+            return np.zeros(len(distances), np.bool_)
+        return np.asarray(distances > np.quantile(self.distances, UNLIKE), np.bool_)
+
+    def nearest(self, features: np.ndarray, count: int) -> list[list[tuple[str, str, float]]]:
+        """Of each scan the training scans most like it: their ids, labels and cosines."""
+        rows, distances = self._distances(features, count)
+        return [
+            [
+                (str(self.scan_ids[row]), str(self.labels[row]), 1.0 - float(distance))
+                for row, distance in zip(near, far, strict=True)
+            ]
+            for near, far in zip(rows, distances, strict=True)
+        ]
+
+    def _distances(self, features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        distances = 1.0 - _unit(features) @ self.features.astype(np.float32).T
+        count = min(count, len(self.features))
+        nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        found = np.take_along_axis(distances, nearest, axis=1)
+        order = np.argsort(found, axis=1, kind="stable")
+        return np.take_along_axis(nearest, order, 1), np.take_along_axis(found, order, 1)
+
+    def save(self, path: Path) -> None:
+        """Write it, as an ``.npz``."""
+        with path.open("wb") as file:
+            np.savez(
+                file,
+                scan_ids=self.scan_ids,
+                labels=self.labels,
+                features=self.features,
+                surprise=self.surprise,
+                distances=self.distances,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Reference:
+        """Read what `save` has written."""
+        with np.load(path) as file:
+            return cls(**{name: file[name] for name in cls.__slots__})
+
+
+def remember(
+    predictor: Calibrated,
+    scan_ids: Sequence[str],
+    labels: NDArray[np.int64],
+    features: np.ndarray,
+    validation_logits: np.ndarray,
+    validation_labels: NDArray[np.int64],
+    validation_features: np.ndarray,
+) -> Reference:
+    """Make a reference.
+
+    Args:
+        predictor: Calibrated.
+        scan_ids: of n training scans, at least one.
+        labels: int64 [n], class indices.
+        features: float32 [n, d].
+        validation_logits: float32 [m, classes].
+        validation_labels: int64 [m].
+        validation_features: float32 [m, d].
+    """
+    probabilities = predictor.calibrated(validation_logits).astype(np.float64)
+    of_truth = probabilities[np.arange(len(validation_labels)), validation_labels]
+    names = np.array(predictor.labels)
+    reference = Reference(
+        np.array(scan_ids),
+        names[labels],
+        _unit(features).astype(np.float16),
+        np.sort(1.0 - of_truth),
+        np.zeros(0),
+    )
+    distances = np.sort(reference.distance(validation_features))
+    return Reference(
+        reference.scan_ids, reference.labels, reference.features, reference.surprise, distances
+    )
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(length, 1e-12), np.float32)

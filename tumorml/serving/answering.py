@@ -1,0 +1,244 @@
+"""From the pixels of a scan that somebody asks about to an answer that is written down."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tumorml.datasets.resize import fit_to_square, from_square
+from tumorml.errors import TumorMLError
+from tumorml.evaluation.answers import Answers
+from tumorml.evaluation.predictions import write_predictions
+from tumorml.explain.heatmaps import EVIDENCE_MEANING, heatmap_of, heatmaps, meaning
+from tumorml.explain.overlay import overlay_png
+from tumorml.explain.step import picture_artifact
+from tumorml.labels import NO_TUMOR
+from tumorml.models.predictor import Predictor
+from tumorml.models.store import fetch_predictor
+from tumorml.objects import object_store
+from tumorml.results.artifacts import record_artifacts
+from tumorml.results.session import writing
+from tumorml.serving.batches import Batches
+from tumorml.serving.live import Live
+from tumorml.settings import Settings
+
+SIMILAR = 6
+"""So many most similar training scans are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One scan, and who is asked.
+
+    Attributes:
+        live: Who answers.
+        scan_id: Of the canonical pixels.
+        image: uint8 [S, S], at the input size of ``live``.
+    """
+
+    live: Live
+    scan_id: str
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered about one scan.
+
+    Attributes:
+        live: Who answered.
+        scan_id: Of the scan.
+        answered_at: When, in UTC.
+        label: The predicted one.
+        probabilities: Calibrated, by label.
+        possible_labels: Those that may be right at ``confidence``; None without a reference.
+        confidence: How often the true label is among them, on scans like those of validation.
+        distance: To what was learnt, 0 to 2; None without a reference.
+        unlike: Whether that is far.
+        similar: Training scans that are most like it: id, label, cosine.
+        evidence: float32 [E, E] in 0..1, where the network has an evidence map.
+    """
+
+    live: Live
+    scan_id: str
+    answered_at: datetime
+    label: str
+    probabilities: dict[str, float]
+    possible_labels: list[str] | None
+    confidence: float
+    distance: float | None
+    unlike: bool | None
+    similar: list[tuple[str, str, float]]
+    evidence: NDArray[np.float32] | None
+
+    @property
+    def probability(self) -> float:
+        """Of the predicted label."""
+        return self.probabilities[self.label]
+
+    @property
+    def tumor_probability(self) -> float:
+        """Of any tumour."""
+        return 1.0 - self.probabilities[NO_TUMOR]
+
+
+def batches(settings: Settings) -> Batches[Question, Answer]:
+    """What answers questions, by `answer`."""
+    return Batches(
+        "answers",
+        lambda questions: answer(questions, settings.api_confidence),
+        most=settings.api_batch,
+        limit=settings.api_queue,
+    )
+
+
+def answer(questions: Sequence[Question], confidence: float) -> list[Answer]:
+    """Answer questions, whoever is asked, in their order."""
+    by_model: dict[str, list[int]] = defaultdict(list)
+    for index, question in enumerate(questions):
+        by_model[question.live.model_version_id].append(index)
+    answers: dict[int, Answer] = {}
+    for indices in by_model.values():
+        asked = [questions[index] for index in indices]
+        answers |= dict(zip(indices, _answer(asked, asked[0].live, confidence), strict=True))
+    return [answers[index] for index in range(len(questions))]
+
+
+def _answer(questions: Sequence[Question], live: Live, confidence: float) -> list[Answer]:
+    served, reference = live.served, live.reference
+    seen = served.look(np.stack([question.image for question in questions]))
+    probabilities = served.calibrated(seen.logits)
+    decided = served.decide(probabilities)
+    now = datetime.now(UTC)
+    count = len(questions)
+    possible: list[list[str] | None] = [None] * count
+    distances: list[float | None] = [None] * count
+    unlike: list[bool | None] = [None] * count
+    similar: list[list[tuple[str, str, float]]] = [[] for _ in questions]
+    if reference is not None:
+        chosen = reference.labels_at(probabilities, confidence)
+        chosen[np.arange(count), decided] = True
+        far = reference.distance(seen.features)
+        possible = [
+            [name for name, yes in zip(served.labels, row, strict=True) if yes] for row in chosen
+        ]
+        distances, unlike = far.tolist(), reference.unlike(far).tolist()
+        similar = reference.nearest(seen.features, SIMILAR)
+    return [
+        Answer(
+            live,
+            question.scan_id,
+            now,
+            served.labels[decided[index]],
+            dict(zip(served.labels, probabilities[index].tolist(), strict=True)),
+            possible[index],
+            confidence,
+            distances[index],
+            unlike[index],
+            similar[index],
+            None if seen.evidence is None else seen.evidence[index],
+        )
+        for index, question in enumerate(questions)
+    ]
+
+
+def overlay(settings: Settings, answer: Answer, pixels: NDArray[np.uint8]) -> bytes:
+    """The scan under the heatmap of its answer, as a PNG.
+
+    Args:
+        settings: Where the model version lies.
+        answer: About the scan.
+        pixels: uint8 [h, w], the canonical scan.
+
+    Raises:
+        TumorMLError: The network has no evidence map, and TensorFlow, which LayerCAM needs, is not
+            installed here.
+    """
+    side = answer.live.served.input_size
+    if answer.evidence is not None:
+        heatmap, warm = heatmap_of(answer.evidence, side), EVIDENCE_MEANING
+    else:
+        predictor = _predictor(settings, answer.live.model_version_id)
+        image = fit_to_square(pixels, side)
+        classes = np.array([predictor.labels.index(answer.label)])
+        heatmap = heatmaps(predictor, image[None], classes)[0]
+        warm = meaning(predictor, answer.label)
+    return overlay_png(
+        pixels,
+        from_square(heatmap, *pixels.shape),
+        label=None,
+        prediction=answer.label,
+        probability=answer.probability,
+        meaning=warm,
+    )
+
+
+@lru_cache(maxsize=2)
+def _predictor(settings: Settings, model_version_id: str) -> Predictor:
+    """Kept: loading a network takes seconds."""
+    try:
+        return fetch_predictor(settings, model_version_id)
+    except ImportError as error:
+        raise TumorMLError(
+            f"The network of {model_version_id} has no evidence map; its heatmaps need TensorFlow, "
+            "which is not installed here: pip install tumorml[training]."
+        ) from error
+
+
+def write_down(
+    settings: Settings, caller: str, answers: Sequence[Answer], overlays: Sequence[bytes | None]
+) -> list[str | None]:
+    """Store overlays and write a row ``prediction`` for each answer, all of one model version.
+
+    Returns:
+        The keys of the overlays.
+    """
+    store = object_store(settings)
+    live = answers[0].live
+    day = f"{answers[0].answered_at:%Y-%m-%d}"
+    keys: list[str | None] = []
+    artifacts: list[dict[str, object]] = []
+    for one, data in zip(answers, overlays, strict=True):
+        if data is None:
+            keys.append(None)
+            continue
+        key = f"answers/{day}/{live.model_version_id}/{one.scan_id}.png"
+        store.write(key, data)
+        keys.append(key)
+        artifacts.append(picture_artifact("heatmap", key, data, None, live.model_version_id, None))
+    labels = live.served.labels
+    with writing(settings) as session:
+        # The same picture twice in a request has one overlay.
+        record_artifacts(session, list({row["object_key"]: row for row in artifacts}.values()))
+        write_predictions(
+            session,
+            Answers(
+                [one.scan_id for one in answers],
+                labels,
+                np.array([[one.probabilities[name] for name in labels] for one in answers]),
+                np.array([labels.index(one.label) for one in answers]),
+            ),
+            task=live.task,
+            model_version_id=live.model_version_id,
+            run_id=None,
+            source="api",
+            created_at=answers[0].answered_at,
+            heatmap_keys=keys,
+            further=[
+                {
+                    "caller": caller,
+                    "possible_labels": one.possible_labels,
+                    "confidence": None if one.possible_labels is None else one.confidence,
+                    "distance": one.distance,
+                    "unlike": one.unlike,
+                }
+                for one in answers
+            ],
+        )
+    return keys

@@ -1,0 +1,356 @@
+"""The API: predictions, their history, who serves."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.security import APIKeyHeader
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import select
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from tumorml.errors import MissingObjectError
+from tumorml.labels import NO_TUMOR, Task
+from tumorml.objects import object_store
+from tumorml.results.session import reading
+from tumorml.results.tables import Artifact
+from tumorml.serving.answering import Answer, Question, batches, overlay, write_down
+from tumorml.serving.api import history
+from tumorml.serving.api.keys import Caller, caller_of, is_loopback, known_keys
+from tumorml.serving.api.metrics import Measured, Metrics
+from tumorml.serving.api.problems import Problem, ProblemError, described, tell_problems
+from tumorml.serving.api.schemas import (
+    Answered,
+    BinaryReading,
+    ChampionCard,
+    Health,
+    Heatmap,
+    ModelCard,
+    PastPrediction,
+    Prediction,
+    PredictionPage,
+    SimilarScan,
+)
+from tumorml.serving.api.uploads import BODY, BodyLimit, Upload, read_uploads
+from tumorml.serving.batches import QueueFullError
+from tumorml.serving.live import LiveChampions
+from tumorml.settings import Settings
+
+KEY = "X-API-Key"
+_KEYS_KEPT_SECONDS = 2.0
+_header = APIKeyHeader(name=KEY, auto_error=False, description="Where keys exist: one of them.")
+
+
+class Server:
+    """What the paths of one app share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.champions = LiveChampions(settings)
+        self.batches = batches(settings)
+        self.metrics = Metrics()
+        self._keys: dict[str, Caller] = {}
+        self._keys_read = float("-inf")
+
+    def start(self) -> None:
+        """Load the champions, and begin to answer."""
+        self.champions.start()
+        self.batches.start()
+
+    def stop(self) -> None:
+        """Answer what waits, and end."""
+        self.batches.stop()
+        self.champions.stop()
+
+    def keys(self) -> dict[str, Caller]:
+        """The known keys; a revoked one is refused two seconds later."""
+        if time.monotonic() - self._keys_read > _KEYS_KEPT_SECONDS:
+            self._keys = known_keys(self.settings)
+            self._keys_read = time.monotonic()
+        return self._keys
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The app; it loads the champions when it starts."""
+    server = Server(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(server.start)
+        yield
+        await run_in_threadpool(server.stop)
+
+    app = FastAPI(
+        title="tumorml",
+        version=version("tumorml"),
+        description="Brain-tumour MRI classification by the champion. Not a medical device.",
+        lifespan=lifespan,
+    )
+    app.state.server = server
+    tell_problems(app)
+    app.include_router(_open)
+    app.include_router(_reading)
+    app.include_router(_asking)
+    app.add_middleware(BodyLimit, most=settings.api_max_bytes)
+    app.add_middleware(Measured, metrics=server.metrics)
+    if is_loopback(settings.api_host):
+        # A page of another site must not ask in the name of a browser on this machine.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+    schema = app.openapi()
+    schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+    return app
+
+
+def server_of(request: Request) -> Server:
+    """What the app of a request shares."""
+    server: Server = request.app.state.server
+    return server
+
+
+def caller(
+    key: Annotated[str | None, Security(_header)], server: Annotated[Server, Depends(server_of)]
+) -> Caller:
+    """Who asks.
+
+    Raises:
+        ProblemError: There are keys, and this is none of them.
+    """
+    found = caller_of(server.keys(), key)
+    if found is None:
+        why = f"Send a key in the header {KEY}." if key is None else "This key is not known."
+        raise ProblemError(401, why, headers={"WWW-Authenticate": f'ApiKey header="{KEY}"'})
+    return found
+
+
+def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
+    """Who asks for predictions.
+
+    Raises:
+        ProblemError: Their key may only read.
+    """
+    if not who.may_ask:
+        raise ProblemError(403, f"The key {who.name!r} may read, but not ask for predictions.")
+    return who
+
+
+_At = Annotated[Server, Depends(server_of)]
+_open = APIRouter(tags=["health"])
+_reading = APIRouter(dependencies=[Depends(caller)], responses=described(401, 422, 503))
+_asking = APIRouter(tags=["predictions"])
+
+
+@_asking.post(
+    "/predict",
+    responses=described(400, 401, 403, 404, 413, 415, 422, 503),
+    openapi_extra={"requestBody": BODY},
+)
+async def predict(
+    request: Request,
+    server: _At,
+    who: Annotated[Caller, Depends(asker)],
+    task: Annotated[Task | None, Query(description="None: four classes before two.")] = None,
+    heatmap: Annotated[Heatmap, Query(description="Whether each answer shows why.")] = Heatmap.NONE,
+) -> Prediction:
+    """Let the champion read one or many images; every answer becomes a row."""
+    live = server.champions.of(task)
+    if live is None:
+        raise ProblemError(
+            404, f"Nobody serves {task or 'yet'}: retrain, and see /champion.", headers={}
+        )
+    settings = server.settings
+    uploads = await read_uploads(request, settings, live.served.input_size)
+    if len(uploads) > settings.api_queue:
+        raise ProblemError(413, f"More than {settings.api_queue} images can never wait at once.")
+    try:
+        futures = server.batches.ask([Question(live, one.scan_id, one.image) for one in uploads])
+    except QueueFullError:
+        raise ProblemError(
+            503,
+            f"{len(server.batches)} scans are waiting already; try again.",
+            headers={"Retry-After": "1"},
+        ) from None
+    answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
+    told = await run_in_threadpool(_tell, settings, who, uploads, answers, heatmap)
+    for one in answers:
+        names = str(live.task), live.model_version_id
+        server.metrics.answers.labels(*names, one.label).inc()
+        server.metrics.unlike.labels(*names).inc(bool(one.unlike))
+    return told
+
+
+def _tell(
+    settings: Settings,
+    who: Caller,
+    uploads: list[Upload],
+    answers: list[Answer],
+    heatmap: Heatmap,
+) -> Prediction:
+    """Write the answers down, then put them into words."""
+    overlays = [
+        overlay(settings, one, upload.scan.pixels) if heatmap is not Heatmap.NONE else None
+        for one, upload in zip(answers, uploads, strict=True)
+    ]
+    keys = write_down(settings, who.name, answers, overlays)
+    live = answers[0].live
+    return Prediction(
+        task=live.task,
+        model_version=live.model_version_id,
+        answered_at=answers[0].answered_at,
+        answers=[
+            Answered(
+                file=upload.file,
+                scan=one.scan_id,
+                label=one.label,
+                probability=one.probability,
+                probabilities=one.probabilities,
+                binary=BinaryReading(
+                    label=NO_TUMOR if one.label == NO_TUMOR else "tumor",
+                    tumor_probability=one.tumor_probability,
+                ),
+                possible_labels=one.possible_labels,
+                confidence=one.confidence,
+                unlike_training=one.unlike,
+                distance=one.distance,
+                similar=[
+                    SimilarScan(scan=scan, label=label, similarity=similarity)
+                    for scan, label, similarity in one.similar
+                ],
+                warnings=list(upload.scan.warnings),
+                heatmap=_shown(heatmap, key, data),
+            )
+            for upload, one, key, data in zip(uploads, answers, keys, overlays, strict=True)
+        ],
+    )
+
+
+def _shown(heatmap: Heatmap, key: str | None, data: bytes | None) -> str | None:
+    if data is None:
+        return None
+    if heatmap is Heatmap.INLINE:
+        return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return f"/heatmaps/{key}"
+
+
+@_reading.get("/predictions", tags=["predictions"])
+def predictions(
+    server: _At,
+    task: Task | None = None,
+    label: Annotated[str | None, Query(description="The predicted one.")] = None,
+    true_label: str | None = None,
+    model_version: str | None = None,
+    source: Literal["evaluation", "score", "api"] | None = None,
+    caller: str | None = None,
+    scan: Annotated[str | None, Query(description="SHA-256 of its pixels.")] = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    unlike: bool | None = None,
+    correct: bool | None = None,
+    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> PredictionPage:
+    """The prediction history, the newest first."""
+    wanted = {
+        "task": task, "label": label, "true_label": true_label, "model_version": model_version,
+        "source": source, "caller": caller, "scan": scan, "since": since, "until": until,
+        "unlike": unlike, "correct": correct,
+    }  # fmt: skip
+    rows, following = history.predictions(server.settings, wanted, after=after, limit=limit)
+    shown = [
+        PastPrediction(**row, heatmap=row["heatmap_key"] and f"/heatmaps/{row['heatmap_key']}")
+        for row in rows
+    ]
+    return PredictionPage(predictions=shown, next=following)
+
+
+@_reading.get("/champion", tags=["models"])
+def champion(server: _At) -> list[ChampionCard]:
+    """Who serves each task, with the numbers of its test scans."""
+    answering = {live.model_version_id for live in server.champions.all()}
+    failed = server.champions.failed()
+    return [
+        ChampionCard(
+            **row,
+            answers_here=row["model_version"] in answering,
+            problem=failed.get(row["model_version"]),
+        )
+        for row in history.champions(server.settings)
+    ]
+
+
+@_reading.get("/models", tags=["models"])
+def models(
+    server: _At,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> list[ModelCard]:
+    """Model versions, the newest first."""
+    return [ModelCard(**row) for row in history.models(server.settings, limit=limit, offset=offset)]
+
+
+@_reading.get(
+    "/heatmaps/{key:path}",
+    tags=["predictions"],
+    responses=described(404) | {200: {"description": "A picture.", "content": {"image/png": {}}}},
+    response_class=Response,
+)
+def heatmap_file(key: str, server: _At) -> Response:
+    """The overlay of an answer."""
+    known = select(Artifact.object_key).where(
+        Artifact.object_key == key, Artifact.kind == "heatmap"
+    )
+    if "\0" in key:
+        raise ProblemError(404, "There is no such heatmap.")
+    with reading(server.settings) as session:
+        found = session.scalar(known)
+    try:
+        if found is None:
+            raise MissingObjectError
+        data = object_store(server.settings).read(key)
+    except MissingObjectError:
+        raise ProblemError(404, "There is no such heatmap.") from None
+    return Response(
+        data, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"}
+    )
+
+
+@_open.get("/health/live")
+def live() -> Health:
+    """Whether the process answers at all."""
+    return Health(status="ok")
+
+
+@_open.get(
+    "/health/ready",
+    responses={503: {"description": "Not ready.", "model": Health}},
+)
+@_open.get(
+    "/health",
+    responses={503: {"description": "Not ready.", "model": Health}},
+)
+def ready(server: _At) -> Any:
+    """Whether there is a champion that answers, and every champion does."""
+    answering = {str(one.task): one.model_version_id for one in server.champions.all()}
+    problems = [f"{model}: {problem}" for model, problem in server.champions.failed().items()]
+    status = "ok" if answering and not problems else "no champion" if not answering else "degraded"
+    health = Health(status=status, answering=answering, problems=problems)
+    return JSONResponse(health.model_dump(), status_code=200 if answering else 503)
+
+
+@_open.get("/metrics", response_class=PlainTextResponse)
+def metrics(server: _At) -> Response:
+    """For Prometheus."""
+    server.metrics.waiting.set(len(server.batches))
+    server.metrics.live.clear()
+    for one in server.champions.all():
+        server.metrics.live.labels(str(one.task), one.model_version_id).set(1)
+    return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,126 @@
+"""Who may ask: API keys, stored as their SHA-256 alone."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+
+from tumorml.errors import TumorMLError
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import ApiKey
+from tumorml.settings import Settings
+
+ROLES = ("reader", "writer")
+"""A reader sees what was answered; a writer may also ask."""
+_PREFIX = "tml_"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and whether that may be more than reading."""
+
+    name: str
+    role: str
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether it may have scans read."""
+        return self.role == "writer"
+
+
+ANYBODY = Caller("anybody on this machine", "writer")
+"""Who asks where no key exists, which only loopback allows."""
+
+
+def add_key(settings: Settings, name: str, role: str) -> str:
+    """Make a key; it is told this once and never again.
+
+    Raises:
+        TumorMLError: The name is taken or no name, or the role is none.
+    """
+    if role not in ROLES:
+        raise TumorMLError(f"{role!r} is no role; one of {', '.join(ROLES)} is.")
+    if not _NAME.fullmatch(name):
+        raise TumorMLError(
+            f"{name!r} is no name of a key: 1 to 64 letters, digits or any of `_.@-` are."
+        )
+    key = _PREFIX + secrets.token_urlsafe(32)
+    with writing(settings) as session:
+        if session.get(ApiKey, name) is not None:
+            raise TumorMLError(f"There is a key {name!r} already; revoked ones keep their names.")
+        session.add(ApiKey(name=name, sha256=_sha256(key), role=role))
+    return key
+
+
+def revoke_key(settings: Settings, name: str) -> None:
+    """Let a key be refused from now on.
+
+    Raises:
+        TumorMLError: There is no such key, or it is revoked already.
+    """
+    with writing(settings) as session:
+        key = session.get(ApiKey, name)
+        if key is None or key.revoked_at is not None:
+            raise TumorMLError(f"There is no key {name!r} that could be revoked.")
+        key.revoked_at = datetime.now(UTC)
+
+
+def known_keys(settings: Settings) -> dict[str, Caller]:
+    """Callers by the SHA-256 of their key, from the database and ``TUMORML_API_KEYS``.
+
+    Raises:
+        TumorMLError: That setting cannot be read.
+    """
+    known = {}
+    for entry in filter(None, settings.api_keys.split(",")):
+        name, _, rest = entry.strip().partition(":")
+        role, _, sha256 = rest.partition(":")
+        if role not in ROLES or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise TumorMLError(
+                f"TUMORML_API_KEYS: the key {name!r} is not given as name:role:sha256, with "
+                f"{' or '.join(ROLES)} and 64 hex digits."
+            )
+        known[sha256] = Caller(name, role)
+    with reading(settings) as session:
+        for key in session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None))):
+            known[key.sha256] = Caller(key.name, key.role)
+    return known
+
+
+def caller_of(keys: dict[str, Caller], key: str | None) -> Caller | None:
+    """Who asks with that key; None where it is unknown, or missing while keys exist."""
+    if not keys:
+        return ANYBODY
+    return None if key is None else keys.get(_sha256(key))
+
+
+def require_safe_address(settings: Settings) -> None:
+    """Refuse to be reached from elsewhere without a key.
+
+    Raises:
+        TumorMLError: The address is not of this machine alone, and there is no key.
+    """
+    if not is_loopback(settings.api_host) and not known_keys(settings):
+        raise TumorMLError(
+            f"The API would answer everybody who reaches {settings.api_host}. Make a key first: "
+            "tumorml key add NAME --role writer. Or set TUMORML_API_HOST=127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _sha256(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,144 @@
+"""The champions as a server holds them: a new one answers once it has proved itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from tumorml.datasets.pixel_cache import read_scan
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.models.artifact import ModelDescription
+from tumorml.models.reference import Reference
+from tumorml.models.served import Served
+from tumorml.models.store import fetch_description, fetch_served
+from tumorml.objects import object_store
+from tumorml.policy import load_policy
+from tumorml.results.session import reading
+from tumorml.results.tables import Champion
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+RETRY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One champion, ready to answer.
+
+    Attributes:
+        model_version_id: Its id.
+        since: When it became champion.
+        served: What answers; from one thread at a time.
+        reference: What it remembers of its training, if it does.
+        description: What its ``model.json`` holds.
+    """
+
+    model_version_id: str
+    since: datetime
+    served: Served
+    reference: Reference | None
+    description: ModelDescription
+
+    @property
+    def task(self) -> Task:
+        """What it decides."""
+        return self.served.task
+
+
+class LiveChampions:
+    """The champion of each task, looked for again every second.
+
+    A new champion answers once it has repeated its golden scans; until then, and where it fails,
+    the old one goes on.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._live: dict[Task, Live] = {}
+        self._failed: dict[str, tuple[str, float]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="champions", daemon=True)
+
+    def start(self) -> None:
+        """Load the champions there are, and go on looking."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def of(self, task: Task | None) -> Live | None:
+        """Who answers for a task, or for the four-class one before the binary one."""
+        tasks = (Task.FOUR_CLASS, Task.BINARY) if task is None else (task,)
+        return next((self._live[name] for name in tasks if name in self._live), None)
+
+    def all(self) -> list[Live]:
+        """All who answer."""
+        return [self._live[task] for task in sorted(self._live)]
+
+    def failed(self) -> dict[str, str]:
+        """Champions that do not answer here, and why."""
+        return {model: problem for model, (problem, _) in self._failed.items()}
+
+    def look(self) -> None:
+        """See who is champion now, and change to whom has changed."""
+        with reading(self._settings) as session:
+            rows = session.execute(
+                select(Champion.task, Champion.model_version_id, Champion.since).where(
+                    Champion.until.is_(None)
+                )
+            ).all()
+        failed: dict[str, tuple[str, float]] = {}
+        for task, model_version_id, since in rows:
+            now = self._live.get(Task(task))
+            if now is not None and (now.model_version_id, now.since) == (model_version_id, since):
+                continue
+            problem = self._failed.get(model_version_id)
+            if problem is None or time.monotonic() - problem[1] > RETRY_SECONDS:
+                try:
+                    self._live[Task(task)] = self._load(model_version_id, since)
+                    logger.info("%s answers for %s", model_version_id, task)
+                    continue
+                except TumorMLError as error:
+                    problem = str(error), time.monotonic()
+                    logger.error("%s cannot answer for %s: %s", model_version_id, task, error)
+            failed[model_version_id] = problem
+        self._failed = failed
+
+    def _load(self, model_version_id: str, since: datetime) -> Live:
+        served, reference = fetch_served(self._settings, model_version_id)
+        description = fetch_description(self._settings, model_version_id)
+        live = Live(model_version_id, since, served, reference, description)
+        self._ask_golden_scans(live)
+        return live
+
+    def _ask_golden_scans(self, live: Live) -> None:
+        tolerance = load_policy(self._settings.promotion_policy).golden.tolerance
+        store = object_store(self._settings)
+        for scan, expected in live.description.golden.items():
+            image = read_scan(store, scan, live.served.input_size)
+            difference = float(np.abs(live.served.predict(image[None])[0] - expected).max())
+            if not difference <= tolerance:
+                raise TumorMLError(
+                    f"It answers otherwise than when it was trained: a probability of the golden "
+                    f"scan {scan} differs by {difference:.2g}."
+                )
+
+    def _watch(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            try:
+                self.look()
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("cannot see who is champion, trying again: %s", error)
