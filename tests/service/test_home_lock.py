@@ -76,15 +76,15 @@ def test_a_taken_port_is_refused_with_its_owner_and_the_setting(tmp_path) -> Non
 
 def test_a_port_that_another_program_has_on_all_addresses_is_refused() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server, pytest.raises(TumorMLError):
-        require_free_port(server.getsockname()[1], "X")
+        require_free_port(server.getsockname()[1], "X", "API")
 
 
 def test_a_free_port_is_taken_without_a_word() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    require_free_port(port, "X")
+    require_free_port(port, "X", "API")
 
 
 def test_a_port_beyond_the_last_is_refused_in_words() -> None:
     with pytest.raises(TumorMLError, match="Port 70000"):
-        require_free_port(70_000, "X")
+        require_free_port(70_000, "X", "API")

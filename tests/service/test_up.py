@@ -21,15 +21,18 @@ POLICY = PROJECT_ROOT / "tests" / "dags" / "lenient.toml"
 
 @pytest.mark.timeout(900)
 def test_a_new_home_gets_its_first_champion_from_the_real_scheduler(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with socket.socket() as probe, socket.socket() as other:
+        ports = []
+        for one in (probe, other):
+            one.bind(("127.0.0.1", 0))
+            ports.append(str(one.getsockname()[1]))
     result = subprocess.run(
         [sys.executable, "-m", "tumorml.cli", "up", "--once"],
         env={
             **{k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "TUMORML"))},
             "TUMORML_HOME": str(tmp_path),
-            "TUMORML_AIRFLOW_PORT": str(port),
+            "TUMORML_AIRFLOW_PORT": ports[0],
+            "TUMORML_API_PORT": ports[1],
             "TUMORML_DEFAULT_RECIPE": str(RECIPE),
             "TUMORML_PROMOTION_POLICY": str(POLICY),
         },

@@ -37,6 +37,8 @@ def show_way_in(screen: Screen, settings: Settings) -> None:
         screen.say(f"  (kept in {passwords_path(home)})")
     else:
         screen.say(f"  log in as {ADMIN_USER}; the password is in {passwords_path(home)}")
+    screen.say(f"  ask about a scan: {api_url(settings)}/docs, or")
+    screen.say(f"    curl -F images=@scan.png {api_url(settings)}/predict")
     screen.say(f"  drop labelled scans: {object_path(settings, 'inbox')}/<drop>/<label>/<file>.png")
     screen.say(f"  retraining starts at '{settings.retrain_cron}' (UTC), or by hand in the UI")
     screen.say(f"  logs: {settings.home / 'logs'}")
@@ -54,6 +56,11 @@ def show_champions(screen: Screen, settings: Settings) -> None:
     for query in QUERIES:
         screen.say(f'  {command()} sql "{query}"')
     screen.say(f"  {psql_line(settings)}")
+
+
+def api_url(settings: Settings) -> str:
+    """Where the API answers."""
+    return f"http://{settings.api_host}:{settings.api_port}"
 
 
 def command() -> str:

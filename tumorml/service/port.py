@@ -9,12 +9,13 @@ import psutil
 from tumorml.errors import TumorMLError
 
 
-def require_free_port(port: int, variable: str) -> None:
+def require_free_port(port: int, variable: str, user: str) -> None:
     """Raise unless `port` can be listened on at 127.0.0.1.
 
     Args:
         port: TCP port, 1 to 65535.
         variable: The environment variable that chooses another port, for the message.
+        user: What needs the port, for the message.
 
     Raises:
         TumorMLError: The port is taken, or may not be used by this user.
@@ -26,7 +27,7 @@ def require_free_port(port: int, variable: str) -> None:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
             raise TumorMLError(
-                f"Port {port} cannot be used for the Airflow UI: {_reason(port, error)}. "
+                f"Port {port} cannot be used for the {user}: {_reason(port, error)}. "
                 f"Stop what uses it, or choose another port with {variable}."
             ) from None
 

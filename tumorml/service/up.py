@@ -38,6 +38,7 @@ POOLS = (
     ("ingest", 2, "Taking in drops."),
 )
 BEFORE_SCHEDULER = ("api-server", "dag-processor", "triggerer")
+AIRFLOW = {*BEFORE_SCHEDULER, "scheduler"}
 _HEALTH_PATIENCE_SECONDS = 300.0
 _DAGS_PATIENCE_SECONDS = 180.0
 _POSTGRES_LOOK_SECONDS = 5.0
@@ -62,7 +63,8 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
         leftovers = kill_leftovers(settings.home / "run" / "children.json")
         if leftovers:
             screen.warn(f"Killed {leftovers} processes that an earlier tumorml had left behind.")
-        require_free_port(settings.airflow_port, "TUMORML_AIRFLOW_PORT")
+        require_free_port(settings.airflow_port, "TUMORML_AIRFLOW_PORT", "Airflow UI")
+        require_free_port(settings.api_port, "TUMORML_API_PORT", "API")
         service = _Service(settings, screen, stop)
         try:
             api = service.start()
@@ -95,7 +97,7 @@ class _Service:
         self._looked_at_postgres = 0.0
 
     def start(self) -> AirflowApi:
-        """Postgres, schemas, the four Airflow processes, until all are healthy."""
+        """Postgres, schemas, the API, the four processes of Airflow, until these are healthy."""
         from tumorml.results.local_postgres import start_local_postgres
 
         settings, screen = self._settings, self._screen
@@ -118,7 +120,7 @@ class _Service:
             self._wait_for_health(api, started, ("metadatabase",))
             api.warm_up()
             # Not before: a task that it finds interrupted would start, and ask nobody in vain.
-            self._supervisor.start("scheduler")
+            self._supervisor.start("scheduler", "api")
             self._wait_for_health(api, started, COMPONENTS)
             for name, slots, description in POOLS:
                 api.ensure_pool(name, slots, description)
@@ -134,7 +136,8 @@ class _Service:
         try:
             FirstRun(self._settings, api, self._screen, self._pause).lead(demo)
         except TumorMLError as error:
-            if once or self._supervisor is None or len(self._supervisor.pids()) < 4:
+            running = self._supervisor.pids() if self._supervisor is not None else {}
+            if once or not running.keys() >= AIRFLOW:
                 raise
             self._screen.warn(str(error))
             return
@@ -206,15 +209,16 @@ class _Service:
 def _commands(settings: Settings, environment: Mapping[str, str]) -> list[ChildCommand]:
     # Task logs are read from the disk, so nobody needs to serve them on further ports.
     arguments = {
-        "api-server": ["api-server"],
-        "scheduler": ["scheduler", "--skip-serve-logs"],
-        "dag-processor": ["dag-processor"],
-        "triggerer": ["triggerer", "--skip-serve-logs"],
+        "api-server": ["airflow", "api-server"],
+        "scheduler": ["airflow", "scheduler", "--skip-serve-logs"],
+        "dag-processor": ["airflow", "dag-processor"],
+        "triggerer": ["airflow", "triggerer", "--skip-serve-logs"],
+        "api": ["tumorml.cli", "serve"],
     }
     return [
         ChildCommand(
             name=name,
-            arguments=[sys.executable, "-m", "airflow", *words],
+            arguments=[sys.executable, "-m", *words],
             environment=environment,
             folder=settings.home,
             log_path=settings.home / "logs" / f"{name}.log",
