@@ -210,7 +210,8 @@ def test_the_history_is_filtered_and_paged(client: TestClient) -> None:
         found = client.get("/predictions", params={name: value}).json()["predictions"]
         assert one["prediction"] in [row["prediction"] for row in found]
     assert client.get("/predictions", params={"label": "nothing"}).json()["predictions"] == []
-    assert client.get("/predictions", params={"after": "garbage"}).status_code == 422
+    for wrong in ({"after": "garbage"}, {"since": "1.5"}, {"colour": "red"}, {"label": "\0"}):
+        assert client.get("/predictions", params=wrong).status_code == 422
 
 
 def test_who_serves_and_how_it_is(client: TestClient, champion: str) -> None:

@@ -6,6 +6,7 @@ network itself elsewhere.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -116,9 +117,17 @@ def write_lite(predictor: Predictor, path: Path) -> None:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    # With its weights as constants: LiteRT computes with variables ten times slower.
+    # With its weights as constants: LiteRT computes with variables ten times slower. The converter
+    # would rather have the variables, and says so at length.
     frozen = convert_variables_to_constants_v2(_network(predictor).get_concrete_function())
-    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
+    absl = logging.getLogger("absl")
+    level = absl.level
+    absl.setLevel(logging.ERROR)
+    try:
+        converted = tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert()
+    finally:
+        absl.setLevel(level)
+    path.write_bytes(converted)
 
 
 def _network(predictor: Predictor) -> Any:

@@ -7,7 +7,6 @@ import base64
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -16,6 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlalchemy import select
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -143,10 +143,39 @@ def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
     return who
 
 
+def known_parameters(request: Request) -> None:
+    """Refuse what would be passed over in silence.
+
+    Raises:
+        ProblemError: The query has a parameter that the path does not have.
+    """
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    unknown = sorted({*request.query_params} - known)
+    if unknown:
+        there = ", ".join(sorted(known)) or "none"
+        raise ProblemError(422, f"There is no parameter {unknown[0]!r} here; there are: {there}.")
+
+
+def _storable(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a NUL character stands in no name")
+    return value
+
+
+def _moment(value: object) -> object:
+    """As RFC 3339 writes it, and not the seconds since 1970 that pydantic takes too."""
+    if isinstance(value, str) and "T" not in value.upper():
+        raise ValueError("a moment is written like 2026-11-22T09:00:00Z")
+    return value
+
+
 _At = Annotated[Server, Depends(server_of)]
-_open = APIRouter(tags=["health"])
-_reading = APIRouter(dependencies=[Depends(caller)], responses=described(401, 422, 503))
-_asking = APIRouter(tags=["predictions"])
+_Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+_Text = Annotated[str, AfterValidator(_storable)]
+_known = Depends(known_parameters)
+_open = APIRouter(tags=["health"], dependencies=[_known], responses=described(422))
+_reading = APIRouter(dependencies=[Depends(caller), _known], responses=described(401, 422, 503))
+_asking = APIRouter(tags=["predictions"], dependencies=[_known])
 
 
 @_asking.post(
@@ -245,14 +274,14 @@ def _shown(heatmap: Heatmap, key: str | None, data: bytes | None) -> str | None:
 def predictions(
     server: _At,
     task: Task | None = None,
-    label: Annotated[str | None, Query(description="The predicted one.")] = None,
-    true_label: str | None = None,
-    model_version: str | None = None,
+    label: Annotated[_Text | None, Query(description="The predicted one.")] = None,
+    true_label: _Text | None = None,
+    model_version: _Text | None = None,
     source: Literal["evaluation", "score", "api"] | None = None,
-    caller: str | None = None,
-    scan: Annotated[str | None, Query(description="SHA-256 of its pixels.")] = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    caller: _Text | None = None,
+    scan: Annotated[_Text | None, Query(description="SHA-256 of its pixels.")] = None,
+    since: _Moment | None = None,
+    until: _Moment | None = None,
     unlike: bool | None = None,
     correct: bool | None = None,
     after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
@@ -303,13 +332,11 @@ def models(
     responses=described(404) | {200: {"description": "A picture.", "content": {"image/png": {}}}},
     response_class=Response,
 )
-def heatmap_file(key: str, server: _At) -> Response:
+def heatmap_file(key: _Text, server: _At) -> Response:
     """The overlay of an answer."""
     known = select(Artifact.object_key).where(
         Artifact.object_key == key, Artifact.kind == "heatmap"
     )
-    if "\0" in key:
-        raise ProblemError(404, "There is no such heatmap.")
     with reading(server.settings) as session:
         found = session.scalar(known)
     try:

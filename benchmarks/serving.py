@@ -1,0 +1,161 @@
+"""Answers per second over HTTP, and how long they take, against the usual way to serve a model.
+
+Serves the champion of a home by `tumorml serve`, and the same network by `usual_api.py`; asks both
+by locust (https://locust.io) from this machine, so the clients' own work counts against both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from tumorml.objects import object_store
+from tumorml.results.server import results_store
+from tumorml.results.session import reading
+from tumorml.results.tables import Champion, ModelVersion
+from tumorml.settings import Settings
+
+HERE = Path(__file__).parent
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def process(command: list[str], environment: dict[str, str], url: str, ready: str) -> Iterator[int]:
+    """A server, from when it answers; its pid."""
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            command, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            until = time.monotonic() + 120
+            while True:
+                try:
+                    if httpx.get(url + ready).is_success:
+                        break
+                except httpx.TransportError:
+                    pass
+                if server.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    sys.exit(f"{' '.join(command)} did not start:\n{log.read().decode()[-3000:]}")
+                time.sleep(0.2)
+            yield server.pid
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> dict[str, float]:
+    """Requests per second, median and 99th percentile in milliseconds, errors, sent away."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [
+                sys.executable, "-m", "locust", "-f", str(HERE / "serving_load.py"), "--headless",
+                "--host", url, "-u", str(clients), "-r", str(clients), "-t", f"{seconds}s",
+                "--csv", f"{folder}/load", "--only-summary", "--skip-log",
+            ],
+            env=os.environ | {"IMAGES": str(images), "HEATMAP": heatmap},
+            capture_output=True,
+            check=False,  # locust ends with 1 where a request failed; they are counted
+        )  # fmt: skip
+        with Path(folder, "load_stats.csv").open() as file:
+            rows = {row["Name"]: row for row in csv.DictReader(file)}
+    asked, away = rows["predict"], rows.get("sent away")
+    return {
+        "per second": float(asked["Requests/s"]),
+        "p50": float(asked["50%"]),
+        "p99": float(asked["99%"]),
+        "errors": float(asked["Failure Count"]),
+        "sent away": float(away["Request Count"]) if away else 0.0,
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("home", type=Path, help="a home with a champion of four classes")
+    parser.add_argument("images", type=Path, help="a folder of scans to ask about")
+    parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
+    parser.add_argument("--seconds", type=int, default=15, help="for each number")
+    parser.add_argument("--soak", type=int, default=0, help="then so many requests, by 8 clients")
+    options = parser.parse_args()
+    settings = Settings(home=options.home, api_port=free_port())
+    console = Console(width=140)
+    with results_store(settings):
+        with reading(settings) as session:
+            version = (
+                session.query(ModelVersion)
+                .join(Champion, Champion.model_version_id == ModelVersion.id)
+                .filter(Champion.task == "four_class", Champion.until.is_(None))
+                .one()
+            )
+        model = Path(f"{object_store(settings).local_path(version.object_key)}") / "model.keras"
+        ours = (
+            [sys.executable, "-m", "tumorml.cli", "serve"],
+            {"TUMORML_HOME": str(options.home), "TUMORML_API_PORT": str(settings.api_port)},
+            f"http://127.0.0.1:{settings.api_port}",
+            "/health/ready",
+        )
+        port = free_port()
+        usual = (
+            [sys.executable, "-m", "uvicorn", "usual_api:app", "--port", str(port), "--app-dir",
+             str(HERE), "--log-level", "warning"],
+            {"MODEL": str(model), "LABELS": ",".join(version.labels), "LAYER": "features"},
+            f"http://127.0.0.1:{port}",
+            "/openapi.json",
+        )  # fmt: skip
+        table = Table(
+            "server", "heatmap", "clients", "a second", "p50 ms", "p99 ms", "errors", "sent away",
+            "times usual",
+        )  # fmt: skip
+        usually: dict[tuple[str, int], float] = {}
+        for name, server in (("usual", usual), ("tumorml", ours)):
+            with process(*server) as pid:
+                for heatmap in ("none", "inline"):
+                    load(server[2], options.images, heatmap, 4, 3)
+                    for clients in options.clients:
+                        found = load(server[2], options.images, heatmap, clients, options.seconds)
+                        key = (heatmap, clients)
+                        usually.setdefault(key, found["per second"])
+                        table.add_row(
+                            name, heatmap, str(clients), f"{found['per second']:.1f}",
+                            f"{found['p50']:.0f}", f"{found['p99']:.0f}", f"{found['errors']:.0f}",
+                            f"{found['sent away']:.0f}",
+                            f"{found['per second'] / usually[key]:.1f}",
+                        )  # fmt: skip
+                if name == "tumorml" and options.soak:
+                    soak(console, pid, server[2], options.images, options.soak)
+    console.print(table)
+
+
+def soak(console: Console, pid: int, url: str, images: Path, requests: int) -> None:
+    """Ask very often, and print what memory the server has meanwhile."""
+    done = 0.0
+    while done < requests:
+        found = load(url, images, "none", 8, 30)
+        done += found["per second"] * 30
+        megabytes = psutil.Process(pid).memory_info().rss / 1e6
+        console.print(f"{done:.0f} requests, {found['errors']:.0f} errors: {megabytes:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
