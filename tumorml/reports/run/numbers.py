@@ -35,6 +35,12 @@ METRIC_NAMES = {
 }
 
 
+def measured(numbers: Numbers) -> dict[str, str]:
+    """Of all scans the metrics that have a value, by their names, as ``cell`` writes them."""
+    found = {name: numbers.get((metric, "all")) for metric, name in METRIC_NAMES.items()}
+    return {name: cell(row) for name, row in found.items() if row and row.value is not None}
+
+
 def cell(row: Evaluation | None) -> str:
     """A value, and under it its 95 % interval."""
     if row is None or row.value is None:
