@@ -134,7 +134,7 @@ def test_batches_refusals_and_open_conflicts_are_counted(settings: Settings, ove
             for n in range(3)
         )
     page = words(part(overview(), 'id="intake"', "</html>"))
-    assert "b-1 2 taken in, 0 duplicate, 3 refused of 5 files" in page
+    assert "b-1 2 taken in, 0 duplicates, 3 refused, 0 companions" in page
     assert "It is blank. 3" in page
     assert "1 open:" in page and "glioma, pituitary" in page
 

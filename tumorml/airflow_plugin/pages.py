@@ -68,13 +68,15 @@ def runs(dag_run: Annotated[str, Query()]) -> HTMLResponse:
     """The runs that a DAG run brought about, one for each task, and what is told about them."""
     with reading(get_settings()) as session:
         found = session.execute(
-            select(Run.id, Run.task, Run.state, Verdict.outcome)
+            select(Run, Verdict)
             .outerjoin(Verdict, Verdict.run_id == Run.id)
             .where(Run.trigger == dag_run)
             .order_by(Run.task)
         ).all()
-        files = {run.id: session.scalars(_files_of(run.id)).all() for run in found}
-    return _page("runs.html", dag_run=dag_run, runs=found, files=files, pictures=PICTURES)
+        files = {run.id: session.scalars(_files_of(run.id)).all() for run, _ in found}
+    return _page(
+        "runs.html", dag_run=dag_run, runs=found, files=files, pictures=PICTURES, verdict=verdict
+    )
 
 
 @app.get("/files/{key:path}")
