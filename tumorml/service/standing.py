@@ -8,23 +8,10 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from tumorml.demo import SYNTHETIC_DROP
 from tumorml.results.session import reading
-from tumorml.results.tables import (
-    Artifact,
-    Batch,
-    BatchFile,
-    Champion,
-    Epoch,
-    Evaluation,
-    ModelVersion,
-    Run,
-    Scan,
-    SnapshotScan,
-    Verdict,
-)
+from tumorml.results.tables import Batch, BatchFile, Champion, Epoch, Run, Verdict
 from tumorml.settings import Settings
-
-SYNTHETIC_DROP = "synthetic-first-drop"
 
 
 @dataclass(frozen=True)
@@ -40,27 +27,6 @@ class Standing:
     batches: int
     only_synthetic: bool
     tasks_with_champion: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ChampionCard:
-    """One champion with what the first screen says of it.
-
-    Attributes:
-        task: ``binary`` or ``four_class``.
-        model_version_id: Which model version serves.
-        recipe: Name of the recipe that trained it.
-        synthetic: Whether it has seen nothing but synthetic scans.
-        metrics: On the whole test split: name, value, low, high; None where not computed.
-        heatmaps: Object keys of at most three heatmaps.
-    """
-
-    task: str
-    model_version_id: str
-    recipe: str
-    synthetic: bool
-    metrics: tuple[tuple[str, float | None, float | None, float | None], ...]
-    heatmaps: tuple[str, ...]
 
 
 def read_standing(settings: Settings) -> Standing:
@@ -129,54 +95,6 @@ def verdict_of(settings: Settings, airflow_run_id: str) -> tuple[str, str] | Non
             .limit(1)
         ).first()
         return None if row is None else (row.outcome, row.reason)
-
-
-def champion_cards(settings: Settings) -> list[ChampionCard]:
-    """A card of each champion."""
-    with reading(settings) as session:
-        rows = session.execute(
-            select(Champion.task, ModelVersion.id, ModelVersion.run_id, Run.recipe, Run.snapshot_id)
-            .join(ModelVersion, ModelVersion.id == Champion.model_version_id)
-            .join(Run, Run.id == ModelVersion.run_id)
-            .where(Champion.until.is_(None))
-            .order_by(Champion.task)
-        ).all()
-        cards = []
-        for task, model_version_id, run_id, recipe, snapshot_id in rows:
-            metrics = session.execute(
-                select(Evaluation.metric, Evaluation.value, Evaluation.low, Evaluation.high)
-                .where(
-                    Evaluation.run_id == run_id,
-                    Evaluation.model_version_id == model_version_id,
-                    Evaluation.split == "test",
-                    Evaluation.slice == "all",
-                )
-                .order_by(Evaluation.metric)
-            ).all()
-            heatmaps = session.scalars(
-                select(Artifact.object_key)
-                .where(Artifact.kind == "heatmap", Artifact.run_id == run_id)
-                .order_by(Artifact.object_key)
-                .limit(3)
-            )
-            real_scan = session.scalar(
-                select(SnapshotScan.scan_id)
-                .join(Scan, Scan.id == SnapshotScan.scan_id)
-                .join(Batch, Batch.id == Scan.batch_id)
-                .where(SnapshotScan.snapshot_id == snapshot_id, Batch.drop_name != SYNTHETIC_DROP)
-                .limit(1)
-            )
-            cards.append(
-                ChampionCard(
-                    task=task,
-                    model_version_id=model_version_id,
-                    recipe=recipe,
-                    synthetic=real_scan is None,
-                    metrics=tuple((name, value, low, high) for name, value, low, high in metrics),
-                    heatmaps=tuple(heatmaps),
-                )
-            )
-        return cards
 
 
 def object_path(settings: Settings, object_key: str) -> str:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
 from tumorml.reports.html import render_page
-from tumorml.reports.run import statements, tables
+from tumorml.reports.run import localised, split, statements, tables, verdict
 from tumorml.reports.run.deck import HEADLINES
 from tumorml.reports.run.document import Table
 from tumorml.reports.run.facts import RunFacts
@@ -28,7 +28,14 @@ def model_card(facts: RunFacts) -> str:
         finalize=_escaped,
     )
     return environment.get_template("model_card.md").render(
-        facts=facts, statements=statements, tables=tables, headlines=HEADLINES, table=_table
+        facts=facts,
+        headlines=HEADLINES,
+        localised=localised,
+        split=split,
+        statements=statements,
+        table=_table,
+        tables=tables,
+        verdict=verdict,
     )
 
 

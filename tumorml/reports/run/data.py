@@ -1,25 +1,62 @@
-"""The data of a run: its sides, batches, people, and the ties between groups."""
+"""The data of a run: its sides, leaks, batches, people, and the ties between groups."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.datasets.splits import SIDES
-from tumorml.results.tables import Batch, BatchFile, GroupTie, Run, Scan, SnapshotScan
+from tumorml.labels import LABELS, Task
+from tumorml.results.tables import (
+    Batch,
+    BatchFile,
+    GroupTie,
+    Leak,
+    Run,
+    Scan,
+    Snapshot,
+    SnapshotScan,
+)
+from tumorml.results.tables.training import LEAK_KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class SideOfData:
-    """How much of a snapshot lies on one side of the split."""
+    """How much of a snapshot lies on one side of the split, or has one label there."""
 
-    scans: int
-    groups: int
-    masked: int
+    scans: int = 0
+    groups: int = 0
+    masked: int = 0
+    labels: Mapping[str, SideOfData] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DataOfRun:
+    """What a run learnt from and is judged on.
+
+    Attributes:
+        run: Its row.
+        snapshot: That it saw.
+        sides: By name of the side, empty ones among them.
+        leaks: Test scans by kind of their closest training scan, then by label.
+        ties: Groups that had become one when the run began, by the sides that they stood on.
+    """
+
+    run: Run
+    snapshot: Snapshot
+    sides: Mapping[str, SideOfData]
+    leaks: Mapping[str, Mapping[str, int]]
+    ties: Mapping[str, int]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the task, in the order of their class indices."""
+        return LABELS[Task(self.run.task)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +69,18 @@ class BatchOfData:
     scans: int
 
 
-def read_ties(session: Session, run: Run) -> dict[str, int]:
-    """Groups that had become one when a run began, by the sides that they stood on."""
-    rows = session.execute(
-        select(GroupTie.kept_side, GroupTie.merged_side, func.count())
-        .where(GroupTie.created_at <= run.created_at)
-        .group_by(GroupTie.kept_side, GroupTie.merged_side)
+def read_data(session: Session, run: Run) -> DataOfRun:
+    """The data of a run, judged or not."""
+    leaks: dict[str, dict[str, int]] = {kind: {} for kind in LEAK_KINDS}
+    for leak in session.scalars(select(Leak).where(Leak.run_id == run.id)):
+        leaks[leak.kind][leak.label] = leak.scans
+    return DataOfRun(
+        run=run,
+        snapshot=session.get_one(Snapshot, run.snapshot_id),
+        sides=read_sides(session, run.snapshot_id),
+        leaks=leaks,
+        ties=_read_ties(session, run),
     )
-    ties: Counter[str] = Counter()
-    for kept, merged, count in rows:
-        first, second = sorted((kept, merged), key=SIDES.index)
-        ties[first if first == second else f"{first} and {second}"] += count
-    return dict(ties)
 
 
 def read_sides(session: Session, snapshot_id: str) -> dict[str, SideOfData]:
@@ -51,15 +88,27 @@ def read_sides(session: Session, snapshot_id: str) -> dict[str, SideOfData]:
     rows = session.execute(
         select(
             SnapshotScan.split,
+            SnapshotScan.label,
             func.count(),
             func.count(SnapshotScan.group_id.distinct()),
             func.count().filter(SnapshotScan.masked),
         )
         .where(SnapshotScan.snapshot_id == snapshot_id)
-        .group_by(SnapshotScan.split)
+        .group_by(SnapshotScan.split, func.rollup(SnapshotScan.label))
     )
-    found = {split: SideOfData(*counts) for split, *counts in rows}
-    return {side: found.get(side, SideOfData(0, 0, 0)) for side in SIDES}
+    counted: dict[tuple[str, str | None], SideOfData] = {
+        (split, label): SideOfData(scans, groups, masked)
+        for split, label, scans, groups, masked in rows
+    }
+    return {
+        side: replace(
+            counted.get((side, None), SideOfData()),
+            labels={
+                label: part for (split, label), part in counted.items() if split == side and label
+            },
+        )
+        for side in SIDES
+    }
 
 
 def read_batches(session: Session, snapshot_id: str) -> list[BatchOfData]:
@@ -87,3 +136,17 @@ def read_people(session: Session, snapshot_id: str) -> tuple[int, list[str]]:
         .where(SnapshotScan.snapshot_id == snapshot_id)
     ).one()
     return row[0], sorted(site for site in row[1] or [] if site)
+
+
+def _read_ties(session: Session, run: Run) -> dict[str, int]:
+    """Groups that had become one when a run began, by the sides that they stood on."""
+    rows = session.execute(
+        select(GroupTie.kept_side, GroupTie.merged_side, func.count())
+        .where(GroupTie.created_at <= run.created_at)
+        .group_by(GroupTie.kept_side, GroupTie.merged_side)
+    )
+    ties: Counter[str] = Counter()
+    for kept, merged, count in rows:
+        first, second = sorted((kept, merged), key=SIDES.index)
+        ties[first if first == second else f"{first} and {second}"] += count
+    return dict(ties)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from textwrap import shorten
 
-from tumorml.reports.run import statements, tables
+from tumorml.reports.run import split, statements, tables
 from tumorml.reports.run.document import Picture, Table
 from tumorml.reports.run.facts import RunFacts
 from tumorml.reports.run.figures import RunFigures
+from tumorml.reports.run.localised import heatmap_claim
 from tumorml.reports.run.slides import BODY, WARNING, Box, Slides
+from tumorml.reports.run.verdict import reason
 
 SHOWN_RULES = 10
 SHOWN_HEATMAPS = 6
@@ -45,7 +47,7 @@ def _what_and_why(slides: Slides, facts: RunFacts) -> None:
     slides.add(f"Run {run.id}: {outcome}")
     byline = f"Recipe {run.recipe}, seed {run.seed}; judged {verdict.created_at:%d %B %Y}."
     upper, lower = BODY.rows(2)
-    slides.text([statements.reason(facts), byline], upper)
+    slides.text([reason(facts.verdict, facts.rules), byline], upper)
     slides.table(_on_one_line(tables.metrics_table(facts, HEADLINES[:4])), lower)
     slides.add("Problem")
     slides.text(
@@ -75,10 +77,10 @@ def _what_and_why(slides: Slides, facts: RunFacts) -> None:
 
 def _data(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
     slides.add("Data and split")
-    split, warning = statements.split_statement(facts)
-    lines = [split, statements.held_out_statement(facts)]
+    statement, warning = split.split_statement(facts.data)
+    lines = [statement, split.held_out_statement(facts.data)]
     slides.text(lines, _UPPER, 16, *([WARNING] if warning else []))
-    slides.table(tables.counts_table(facts), _LOWER)
+    slides.table(split.counts_table(facts.data), _LOWER)
     if figures.training:
         slides.add("Training")
         slides.pictures(figures.training, [BODY])
@@ -86,7 +88,7 @@ def _data(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
 
 def _results(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
     slides.add("Verdict")
-    slides.text([statements.reason(facts)], _UPPER, 18)
+    slides.text([reason(facts.verdict, facts.rules)], _UPPER, 18)
     slides.table(_rules(facts), _LOWER, 14)
     slides.add("Results on the test set")
     slides.table(_on_one_line(tables.metrics_table(facts, HEADLINES)))
@@ -108,7 +110,7 @@ def _results(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
 
 
 def _heatmaps(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
-    claim, warning = statements.heatmap_claim(facts)
+    claim, warning = heatmap_claim(facts.challenger.numbers, facts.data.sides)
     slides.add("Heatmaps of the most confident wrong answers")
     slides.text([claim], _UPPER, 16, *([WARNING] if warning else []))
     with_overlay = [answer for answer in facts.errors if answer.overlay][:SHOWN_HEATMAPS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.localisation import BASELINES
 from tumorml.labels import LABELS, Task
 from tumorml.objects import ObjectStore
 from tumorml.reports.run.answers import (
@@ -23,29 +22,23 @@ from tumorml.reports.run.answers import (
 )
 from tumorml.reports.run.data import (
     BatchOfData,
-    SideOfData,
+    DataOfRun,
     read_batches,
+    read_data,
     read_people,
-    read_sides,
-    read_ties,
 )
+from tumorml.reports.run.numbers import Numbers
 from tumorml.reports.run.shown import ShownAnswer, read_shown, right_samples, surest_errors
 from tumorml.results.tables import (
     Epoch,
     Evaluation,
-    Leak,
     ModelVersion,
     Run,
-    Snapshot,
     Verdict,
     VerdictRule,
 )
-from tumorml.results.tables.training import LEAK_KINDS
 
 LOCALISATION = ("pointing_game", "energy_inside", "iou")
-
-Numbers = Mapping[tuple[str, str], Evaluation]
-"""Evaluation rows of one model version on one split, by metric and slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +75,10 @@ class RunFacts:
     """A judged run.
 
     Attributes:
-        run: Its row, and so on for the next four.
+        run: Its row, and so on for the next two.
         contenders: The challenger first, then the champion and the anchor where there are any.
         without_twins: Of a benchmark's model, its numbers on test scans without a twin in training.
-        leaks: Test scans by kind of their closest training scan, then by label.
-        ties: Groups that had become one when the run began, by the sides that they stood on.
-        sides: By name of the side.
+        data: What it learnt from and is judged on.
         batches: The newest first.
         known_patients: Scans of the snapshot whose patient was named.
         sites: Where scans of the snapshot came from, as manifests say.
@@ -98,14 +89,11 @@ class RunFacts:
     run: Run
     verdict: Verdict
     model: ModelVersion
-    snapshot: Snapshot
     rules: Sequence[VerdictRule]
     epochs: Sequence[Epoch]
     contenders: Sequence[Contender]
     without_twins: Numbers
-    leaks: Mapping[str, Mapping[str, int]]
-    ties: Mapping[str, int]
-    sides: Mapping[str, SideOfData]
+    data: DataOfRun
     batches: Sequence[BatchOfData]
     known_patients: int
     sites: Sequence[str]
@@ -115,7 +103,7 @@ class RunFacts:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the task, in the order of their class indices."""
-        return LABELS[Task(self.run.task)]
+        return self.data.labels
 
     @property
     def challenger(self) -> Contender:
@@ -153,20 +141,6 @@ class RunFacts:
         confusion = self.challenger.confusion
         return int(confusion.sum() - np.trace(confusion))
 
-    @property
-    def unbeaten_baselines(self) -> list[str] | None:
-        """The baselines that the heatmaps' pointing game does not beat; None if not measured.
-
-        One is beaten where the lower end of the 95 % interval lies above its value.
-        """
-        numbers = self.challenger.numbers
-        found = numbers.get(("pointing_game", "all"))
-        others = {name: numbers.get((f"pointing_game_{name}", "all")) for name in BASELINES}
-        if found is None or found.low is None or None in others.values():
-            return None
-        low = found.low
-        return [name for name, row in others.items() if row is None or low <= (row.value or 0.0)]
-
 
 def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFacts:
     """Read what is told about a run.
@@ -185,9 +159,6 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
     }
     numbers = _numbers(session, run_id)
     labels = LABELS[Task(run.task)]
-    leaks: dict[str, dict[str, int]] = {kind: {} for kind in LEAK_KINDS}
-    for leak in session.scalars(select(Leak).where(Leak.run_id == run_id)):
-        leaks[leak.kind][leak.label] = leak.scans
     patients, sites = read_people(session, run.snapshot_id)
     of_verdict = select(VerdictRule).where(VerdictRule.verdict_id == verdict.id)
     of_run = select(Epoch).where(Epoch.run_id == run_id)
@@ -195,7 +166,6 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
         run=run,
         verdict=verdict,
         model=session.get_one(ModelVersion, verdict.challenger_id),
-        snapshot=session.get_one(Snapshot, run.snapshot_id),
         rules=session.scalars(of_verdict.order_by(VerdictRule.position)).all(),
         epochs=session.scalars(of_run.order_by(Epoch.epoch)).all(),
         contenders=[
@@ -204,9 +174,7 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
             if model is not None
         ],
         without_twins=numbers.get((verdict.challenger_id, "test_without_twins"), {}),
-        leaks=leaks,
-        ties=read_ties(session, run),
-        sides=read_sides(session, run.snapshot_id),
+        data=read_data(session, run),
         batches=read_batches(session, run.snapshot_id),
         known_patients=patients,
         sites=sites,

@@ -13,13 +13,7 @@ from tumorml.reports.figures import (
 )
 from tumorml.reports.run.document import Picture
 from tumorml.reports.run.facts import Contender, RunFacts
-
-MAP_NAMES = {
-    "": "this model's heatmaps",
-    "_fixed_pixel": "always the same pixel",
-    "_centred_blob": "a blob in the middle",
-}
-"""Whose maps are measured, by the suffix of the metric's name."""
+from tumorml.reports.run.localised import MAP_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +31,7 @@ def draw_run_figures(facts: RunFacts) -> RunFigures:
     """Draw all that the facts have numbers for."""
     figures = RunFigures()
     if facts.kept_epoch is not None:
-        scans = (facts.sides["train"].scans, facts.sides["validation"].scans)
+        scans = (facts.data.sides["train"].scans, facts.data.sides["validation"].scans)
         which = "last epoch" if facts.keeps_last_epoch else "epoch of the lowest validation loss"
         png = curves_figure(facts.epochs, facts.kept_epoch.epoch, scans)
         caption = (

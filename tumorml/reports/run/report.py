@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tumorml.reports.run import statements, tables
+from tumorml.reports.run import split, statements, tables, verdict
 from tumorml.reports.run.document import (
     Block,
     Code,
@@ -16,18 +16,19 @@ from tumorml.reports.run.document import (
 )
 from tumorml.reports.run.facts import RunFacts
 from tumorml.reports.run.figures import RunFigures
+from tumorml.reports.run.localised import heatmap_claim
 from tumorml.reports.run.shown import ShownAnswer
 
 
 def run_report(facts: RunFacts, figures: RunFigures) -> Document:
     """The report."""
-    run, verdict = facts.run, facts.verdict
+    run, judged = facts.run, facts.verdict
     return Document(
         title=f"Run {run.id}",
-        outcome="waiting" if verdict.approval == "waiting" else verdict.outcome,
-        reason=statements.reason(facts),
+        outcome=verdict.outcome(judged),
+        reason=verdict.reason(judged, facts.rules),
         byline=f"{run.task}, recipe {run.recipe}, seed {run.seed}, asked for by {run.trigger}; "
-        f"judged {verdict.created_at:%Y-%m-%d %H:%M} UTC. Not a medical device.",
+        f"judged {judged.created_at:%Y-%m-%d %H:%M} UTC. Not a medical device.",
         sections=[
             Section("Verdict", list(_verdict(facts))),
             Section("Data", list(_data(facts))),
@@ -59,10 +60,10 @@ def run_report(facts: RunFacts, figures: RunFigures) -> Document:
 
 
 def _verdict(facts: RunFacts) -> Iterator[Block]:
-    verdict = facts.verdict
-    if verdict.look is not None:
-        yield Paragraph(f"Look {verdict.look} at test set {verdict.test_set_id}.")
-    if approval := statements.approval_statement(facts):
+    judged = facts.verdict
+    if judged.look is not None:
+        yield Paragraph(f"Look {judged.look} at test set {judged.test_set_id}.")
+    if approval := verdict.approval_statement(judged):
         yield Paragraph(approval)
     if facts.rules:
         yield tables.rules_table(facts)
@@ -73,10 +74,9 @@ def _verdict(facts: RunFacts) -> Iterator[Block]:
 
 
 def _data(facts: RunFacts) -> Iterator[Block]:
-    split, warning = statements.split_statement(facts)
-    yield Paragraph(split, "warning" if warning else "plain")
-    yield Paragraph(f"Snapshot {facts.snapshot.id}. {statements.held_out_statement(facts)}")
-    yield tables.counts_table(facts)
+    yield _said(split.split_statement(facts.data))
+    yield Paragraph(f"Snapshot {facts.run.snapshot_id}. {split.held_out_statement(facts.data)}")
+    yield split.counts_table(facts.data)
     if not facts.batches:
         yield Paragraph("No batch of these scans is recorded.")
         return
@@ -88,22 +88,10 @@ def _data(facts: RunFacts) -> Iterator[Block]:
 
 
 def _leaks(facts: RunFacts) -> Iterator[Block]:
-    if facts.run.given_split:
-        yield Paragraph("Test scans by the closest scan among those that the model learnt from.")
-    elif any(facts.leaks.values()):
-        yield Paragraph(
-            "Every test scan was compared with every scan that the model learnt from; the run "
-            "would have failed on a single twin."
-        )
-    else:
-        yield Paragraph("No comparison of test scans with training scans is recorded.", "warning")
-    if facts.ties:
-        ties = ", ".join(f"{count:,} ({sides})" for sides, count in facts.ties.items())
-        yield Paragraph(
-            f"Groups that became one before this run, by their sides: {ties}; where they stood on "
-            "two, the later side is held out."
-        )
-    yield tables.leaks_table(facts)
+    yield _said(split.leak_statement(facts.data))
+    if ties := split.ties_statement(facts.data):
+        yield Paragraph(ties)
+    yield split.leaks_table(facts.data)
 
 
 def _results(facts: RunFacts) -> Iterator[Block]:
@@ -155,8 +143,12 @@ def _right(facts: RunFacts) -> Iterator[Block]:
 
 
 def _claim(facts: RunFacts) -> Paragraph:
-    claim, warning = statements.heatmap_claim(facts)
-    return Paragraph(claim, "warning" if warning else "plain")
+    return _said(heatmap_claim(facts.challenger.numbers, facts.data.sides))
+
+
+def _said(statement: tuple[str, bool]) -> Paragraph:
+    text, warning = statement
+    return Paragraph(text, "warning" if warning else "plain")
 
 
 def _answers(shown: Sequence[ShownAnswer]) -> Pictures:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from tumorml.datasets.splits import SIDES
 from tumorml.reports.run.facts import RunFacts
-from tumorml.reports.run.figures import MAP_NAMES
+from tumorml.reports.run.localised import heatmap_claim, not_measured, unbeaten_baselines
 
-LONGEST_REASON = 300
 NOT_A_DEVICE = (
     "This is not a medical device. It must not be used to diagnose, to treat, or to decide about "
     "any person."
 )
-GROUPS = (
-    "Scans of one patient, and copies of one picture (re-encoded, resized, turned, mirrored), form "
-    "a group. A group draws one side by a hash, once and for ever, so that no model is judged on "
-    "what it has learnt from."
-)
-
-
-def reason(facts: RunFacts) -> str:
-    """Why the verdict is what it is, in short: the table of rules has the whole."""
-    whole = facts.verdict.reason
-    against = [rule for rule in facts.rules if rule.result != "passed"]
-    if len(whole) <= LONGEST_REASON or not against:
-        return whole
-    first = "; ".join(f"{rule.rule} of {rule.slice}: {rule.explanation}" for rule in against[:2])
-    return f"{len(against)} of {len(facts.rules)} rules did not pass, the first: {first}."
 
 
 def missing(facts: RunFacts) -> list[str]:
@@ -52,8 +35,8 @@ def missing(facts: RunFacts) -> list[str]:
         said.append("No epoch of the training was recorded, so there are no curves of it.")
     if not any(facts.challenger.parts("confidence=")):
         said.append("Reliability was not recorded.")
-    if facts.unbeaten_baselines is None:
-        said.append(_not_measured(facts))
+    if unbeaten_baselines(facts.challenger.numbers) is None:
+        said.append(not_measured(facts.data.sides))
     return said
 
 
@@ -72,82 +55,9 @@ def _missing_without_twins(facts: RunFacts) -> list[str]:
     ]
 
 
-def heatmap_claim(facts: RunFacts) -> tuple[str, bool]:
-    """What the heatmaps are worth, and whether that is a warning."""
-    unbeaten = facts.unbeaten_baselines
-    if unbeaten is None:
-        return (
-            f"{_not_measured(facts)} Do not read a heatmap as the place of a tumour: it shows what "
-            "moved the model.",
-            True,
-        )
-    numbers = facts.challenger.numbers
-    row = numbers["pointing_game", "all"]
-    found = (
-        f"The warmest place of a heatmap lies in the tumour in {100 * (row.value or 0):.0f} % of "
-        f"{row.scans:,} test scans with a mask ({100 * (row.low or 0):.0f} to "
-        f"{100 * (row.high or 0):.0f} %)."
-    )
-    if not unbeaten:
-        return (
-            f"{found} Both baselines that look at no scan are beaten. A heatmap is still no "
-            "outline of a tumour.",
-            False,
-        )
-    names = " and ".join(
-        f"{MAP_NAMES['_' + name]} "
-        f"({100 * (numbers[f'pointing_game_{name}', 'all'].value or 0):.0f} %)"
-        for name in unbeaten
-    )
-    return (
-        f"{found} That does not beat pointing without looking: {names}. Do not read these heatmaps "
-        "as the place of a tumour.",
-        True,
-    )
-
-
-def _not_measured(facts: RunFacts) -> str:
-    masks = ", ".join(f"{facts.sides[side].masked:,} in {side}" for side in SIDES)
-    if all(facts.sides[side].masked for side in ("validation", "test")):
-        why = "no numbers were recorded"
-    else:
-        why = "validation and test each need scans with a tumour mask"
-    return f"How well the heatmaps point at tumours was not measured: {why} (there are {masks})."
-
-
-def split_statement(facts: RunFacts) -> tuple[str, bool]:
-    """How the data were split, and whether that is a warning."""
-    if facts.run.given_split:
-        return (
-            "A benchmark on the split that the data set came with: one patient, and one picture, "
-            "may stand on both sides. This model can never serve.",
-            True,
-        )
-    return GROUPS, False
-
-
-def held_out_statement(facts: RunFacts) -> str:
-    """What was left out of the snapshot."""
-    reasons = [
-        f"{count:,} ({reason.replace('_', ' ')})"
-        for reason, count in facts.snapshot.held_out.items()
-    ]
-    return f"Held out: {', '.join(reasons) or 'none'}."
-
-
-def approval_statement(facts: RunFacts) -> str:
-    """Who was asked, and what they said; empty where nobody was."""
-    verdict = facts.verdict
-    if verdict.approval is None:
-        return ""
-    who = f" by {verdict.approval_by}" if verdict.approval_by else ""
-    why = f", {verdict.approval_why}" if verdict.approval_why else ""
-    return f"A person was asked, because {verdict.approval_reason}: {verdict.approval}{who}{why}."
-
-
 def limits(facts: RunFacts) -> list[str]:
     """What nobody should conclude."""
-    test = facts.sides["test"]
+    test = facts.data.sides["test"]
     said = [
         NOT_A_DEVICE,
         f"The test set holds {test.scans:,} scans of {test.groups:,} groups; what is rarer than "
@@ -155,7 +65,7 @@ def limits(facts: RunFacts) -> list[str]:
         "Single 2-D slices are judged, without volume, history or other sequences. A scan of "
         "another kind gets an answer too.",
     ]
-    scans = sum(side.scans for side in facts.sides.values())
+    scans = sum(side.scans for side in facts.data.sides.values())
     if facts.run.given_split:
         said.append(
             "The split is the data set's own: what it gives is more than new patients would."
@@ -169,7 +79,7 @@ def limits(facts: RunFacts) -> list[str]:
         where = f"from one site, {facts.sites[0]}" if facts.sites else "of sites that are not named"
         said.append(f"The scans are {where}: how the model does elsewhere is unknown.")
     said.append("Age, sex and scanner are not recorded, so fairness across them is not measured.")
-    claim, warning = heatmap_claim(facts)
+    claim, warning = heatmap_claim(facts.challenger.numbers, facts.data.sides)
     return [*said, claim] if warning else said
 
 
@@ -193,9 +103,10 @@ def next_steps(facts: RunFacts) -> list[str]:
     if facts.wrong:
         worst = _worst_label(facts)
         steps.append(f"Have a radiologist look at the wrong answers{worst}.")
-    if facts.unbeaten_baselines is None:
+    unbeaten = unbeaten_baselines(facts.challenger.numbers)
+    if unbeaten is None:
         steps.append("Drop scans with tumour masks, so that the heatmaps can be measured.")
-    elif facts.unbeaten_baselines:
+    elif unbeaten:
         steps.append(
             "Train a recipe with an evidence map on masks: these heatmaps miss the tumours."
         )

@@ -5,65 +5,21 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 
-from tumorml.datasets.splits import SIDES
 from tumorml.evaluation.measures import OF_ALL, OF_LABELS
 from tumorml.evaluation.metrics import OF_SLICES
 from tumorml.reports.run.document import Table
-from tumorml.reports.run.facts import LOCALISATION, Contender, Numbers, RunFacts
-from tumorml.reports.run.figures import MAP_NAMES
-from tumorml.results.tables import Evaluation, Run
+from tumorml.reports.run.facts import LOCALISATION, Contender, RunFacts
+from tumorml.reports.run.localised import MAP_NAMES
+from tumorml.reports.run.numbers import METRIC_NAMES, Numbers, cell
+from tumorml.results.tables import Run
 
 SHOWN_BATCHES = 15
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "precision": "precision",
-    "recall": "recall",
-    "specificity": "specificity",
-    "f1": "F1",
-    "roc_auc": "ROC area",
-    "pr_auc": "PR area",
-    "precision_macro": "precision, macro",
-    "recall_macro": "recall, macro",
-    "specificity_macro": "specificity, macro",
-    "f1_macro": "F1, macro",
-    "roc_auc_macro": "ROC area, macro",
-    "pr_auc_macro": "PR area, macro",
-    "log_loss": "log loss (nats, lower is better)",
-    "brier": "Brier score (0 to 2, lower is better)",
-    "ece": "calibration error (lower is better)",
-    "tumor_sensitivity": "tumour sensitivity",
-    "tumor_specificity": "tumour specificity",
-    "pointing_game": "pointing game",
-    "energy_inside": "energy inside the tumour",
-    "iou": "overlap (IoU)",
-}
-
-
-def cell(row: Evaluation | None) -> str:
-    """A value, and under it its 95 % interval."""
-    if row is None or row.value is None:
-        return "-"
-    if row.low is None or row.high is None:
-        return f"{row.value:.3f}"
-    return f"{row.value:.3f}\n{row.low:.3f} to {row.high:.3f}"
 
 
 def rules_table(facts: RunFacts) -> Table:
     """The rules of the verdict with their numbers."""
     rows = [(rule.result, rule.rule, rule.slice, rule.explanation) for rule in facts.rules]
     return Table(("result", "rule", "slice", "numbers"), rows, words=4)
-
-
-def counts_table(facts: RunFacts) -> Table:
-    """Scans of the snapshot by split and label, with groups and masks."""
-    rows = []
-    for side in SIDES:
-        counts, of_side = facts.snapshot.counts.get(side, {}), facts.sides[side]
-        by_label = [f"{counts.get(label, 0):,}" for label in facts.labels]
-        totals = (sum(counts.values()), of_side.groups, of_side.masked)
-        rows.append((side, *by_label, *(f"{number:,}" for number in totals)))
-    return Table(("split", *facts.labels, "all", "groups", "with a mask"), rows)
 
 
 def batches_table(facts: RunFacts) -> Table:
@@ -73,19 +29,6 @@ def batches_table(facts: RunFacts) -> Table:
         for batch in facts.batches[:SHOWN_BATCHES]
     ]
     return Table(("batch", "drop", "taken in (UTC)", "scans"), rows, words=3)
-
-
-def leaks_table(facts: RunFacts) -> Table:
-    """Test scans by the closest kind of twin in training."""
-    rows = [
-        (
-            kind.replace("_", " "),
-            *(f"{counts.get(label, 0):,}" for label in facts.labels),
-            f"{sum(counts.values()):,}",
-        )
-        for kind, counts in facts.leaks.items()
-    ]
-    return Table(("twin in training", *facts.labels, "all"), rows)
 
 
 def metrics_table(facts: RunFacts, names: Iterable[str] = OF_ALL) -> Table:

@@ -1,0 +1,75 @@
+"""What heatmaps are worth, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tumorml.datasets.splits import SIDES
+from tumorml.reports.run.data import SideOfData
+from tumorml.reports.run.numbers import Numbers
+
+MAP_NAMES = {
+    "": "this model's heatmaps",
+    "_fixed_pixel": "always the same pixel",
+    "_centred_blob": "a blob in the middle",
+}
+"""Whose maps are measured, by the suffix of the metric's name; all but the first are baselines."""
+
+
+def unbeaten_baselines(numbers: Numbers) -> list[str] | None:
+    """The suffixes of baselines that the pointing game does not beat; None if not measured.
+
+    One is beaten where the lower end of the 95 % interval lies above its value.
+    """
+    found, *others = (numbers.get((f"pointing_game{suffix}", "all")) for suffix in MAP_NAMES)
+    if found is None or found.low is None or None in others:
+        return None
+    low = found.low
+    names = list(MAP_NAMES)[1:]
+    return [
+        name
+        for name, row in zip(names, others, strict=True)
+        if row is None or low <= (row.value or 0.0)
+    ]
+
+
+def heatmap_claim(numbers: Numbers, sides: Mapping[str, SideOfData]) -> tuple[str, bool]:
+    """What the heatmaps are worth, and whether that is a warning."""
+    unbeaten = unbeaten_baselines(numbers)
+    if unbeaten is None:
+        return (
+            f"{not_measured(sides)} Do not read a heatmap as the place of a tumour: it shows what "
+            "moved the model.",
+            True,
+        )
+    row = numbers["pointing_game", "all"]
+    found = (
+        f"The warmest place of a heatmap lies in the tumour in {100 * (row.value or 0):.0f} % of "
+        f"{row.scans:,} test scans with a mask ({100 * (row.low or 0):.0f} to "
+        f"{100 * (row.high or 0):.0f} %)."
+    )
+    if not unbeaten:
+        return (
+            f"{found} Both baselines that look at no scan are beaten. A heatmap is still no "
+            "outline of a tumour.",
+            False,
+        )
+    names = " and ".join(
+        f"{MAP_NAMES[name]} ({100 * (numbers[f'pointing_game{name}', 'all'].value or 0):.0f} %)"
+        for name in unbeaten
+    )
+    return (
+        f"{found} That does not beat pointing without looking: {names}. Do not read these heatmaps "
+        "as the place of a tumour.",
+        True,
+    )
+
+
+def not_measured(sides: Mapping[str, SideOfData]) -> str:
+    """Why there are no numbers of the heatmaps."""
+    masks = ", ".join(f"{sides[side].masked:,} in {side}" for side in SIDES)
+    if all(sides[side].masked for side in ("validation", "test")):
+        why = "no numbers were recorded"
+    else:
+        why = "validation and test each need scans with a tumour mask"
+    return f"How well the heatmaps point at tumours was not measured: {why} (there are {masks})."
