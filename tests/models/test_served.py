@@ -20,8 +20,7 @@ RECIPES = {
     "simple-cnn": 32,
     "baseline-cnn": 32,
     "batchnorm-cnn": 30,
-    "efficientnet-lite0": 32,
-    "efficientnet-lite0-evidence": 64,
+    "efficientnet-lite0": 64,
     "efficientnetb0": 32,
 }
 
@@ -65,7 +64,7 @@ def test_a_server_answers_as_the_network(name: str, task: Task, tmp_path: Path) 
 
 
 def test_the_evidence_is_the_heatmap_of_explain(tmp_path: Path) -> None:
-    predictor = predictor_of("efficientnet-lite0-evidence", Task.FOUR_CLASS)
+    predictor = predictor_of("efficientnet-lite0", Task.FOUR_CLASS)
     images = images_of(predictor, 3)
     served: Served = KerasServed(predictor)
     evidence = served.look(images).evidence

@@ -51,7 +51,7 @@ def make_model(
 ) -> Made:
     """A model version of random weights, with all that servers need."""
     changes = {"input_size": SIDE, "weights": "none"}
-    asked = load_recipe(recipe or "efficientnet-lite0-evidence").varied(**changes)
+    asked = load_recipe(recipe or "efficientnet-lite0").varied(**changes)
     labels = LABELS[task]
     predictor = Predictor(
         build_network(asked, len(labels), seed=seed), task, test_time_flip=asked.test_time_flip

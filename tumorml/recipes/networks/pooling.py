@@ -1,4 +1,4 @@
-"""From the last feature map to one vector: the plain mean, or the mean where the evidence lies."""
+"""From the last feature map to one vector: its mean, and its mean where the evidence lies."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def pooled(
 
     With `recipe.evidence` a small decoder (a feature pyramid after Lin et al. 2017,
     arXiv:1612.03144) brings the features back to an eighth of the input's side and makes one map of
-    them, `evidence`; the classified features are the mean of the last feature map weighted by it.
-    What the map leaves dark is not looked at, so the map explains the decision by taking part in
-    it.
+    them, `evidence`; beside the mean of the last feature map its mean weighted by that map is
+    classified. So the map explains the decision by taking part in it. (By the weighted mean alone
+    the decision lacks what surrounds a tumour, and was right less often.)
 
     Args:
         inputs: of the network.
@@ -35,7 +35,7 @@ def pooled(
         recipe: its `evidence` counts.
 
     Returns:
-        float32 `[n, channels]`, of the layer `pool`.
+        float32 `[n, channels]`, or with `recipe.evidence` `[n, 2 * channels]`, of the layer `pool`.
     """
     if recipe.evidence is None:
         return keras.layers.GlobalAveragePooling2D(name="pool")(features)
@@ -59,8 +59,9 @@ def pooled(
     seen = keras.layers.Multiply(dtype="float32", name="evidence_seen")([features, weights])
     total = keras.layers.GlobalAveragePooling2D(dtype="float32", name="evidence_total")(weights)
     mean = keras.layers.GlobalAveragePooling2D(dtype="float32", name="evidence_mean")(seen)
-    share = keras.ops.divide(mean, total + keras.config.epsilon())
-    return keras.layers.Identity(dtype="float32", name="pool")(share)
+    there = keras.ops.divide(mean, total + keras.config.epsilon())
+    everywhere = keras.layers.GlobalAveragePooling2D(dtype="float32", name="mean")(features)
+    return keras.layers.Concatenate(dtype="float32", name="pool")([everywhere, there])
 
 
 def _lateral(x: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
