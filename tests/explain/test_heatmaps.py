@@ -85,7 +85,7 @@ def test_the_order_and_size_of_batches_do_not_matter(blob_finder: Predictor) -> 
 
 def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> None:
     """For a linear head behind average pooling, Grad-CAM is CAM (Selvaraju et al., section 3.1)."""
-    recipe = load_recipe("efficientnet-lite0").model_copy(update={"input_size": 64})
+    recipe = load_recipe("efficientnet-lite0").varied(input_size=64, evidence=None)
     model = build_network(recipe, 4, seed=1, weights=find_weights(recipe))
     predictor = Predictor(model, Task.FOUR_CLASS)
     images = blobs(4, 64, seed=7)[0].images

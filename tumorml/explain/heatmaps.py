@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tumorml.models.predictor import Predictor
 
 
-EVIDENCE_MEANING = "evidence map: the answer was taken from where it is warm"
+EVIDENCE_MEANING = "evidence map: the answer rests on what is warm, beside the whole scan"
 """What a warm place of an evidence map is."""
 
 Method = Literal["layer-cam", "grad-cam"]
@@ -55,7 +55,7 @@ class _Explainer(NamedTuple):
     point: Callable[[Any, np.ndarray], tf.Tensor]
 
 
-_compiled: WeakKeyDictionary[Predictor, dict[tuple[Method, str | None], _Explainer]] = (
+_compiled: WeakKeyDictionary[Predictor, dict[tuple[Method | None, str | None], _Explainer]] = (
     WeakKeyDictionary()
 )
 
@@ -65,7 +65,7 @@ def explain(
     images: np.ndarray,
     class_index: np.ndarray | None = None,
     *,
-    method: Method = "layer-cam",
+    method: Method | None = None,
     layer: str | None = None,
     batch_size: int = 16,
 ) -> Explained:
@@ -73,8 +73,8 @@ def explain(
 
     With an evidence map the network runs once, as it does without a map. Otherwise what lies behind
     `layer` runs once more, forward and backward. Where the predictor answers for a scan and its
-    mirror image, the map is of both. Where the network has a layer `evidence`, that map is the
-    answer, whatever the class: what is classified was pooled by it.
+    mirror image, the map is of both. Where the network has a layer `evidence`, its map it is,
+    whatever the class: what lies there was classified, beside the whole scan.
 
     Args:
         predictor: its model has an evidence map, or a layer whose side is an eighth of the input's,
@@ -82,9 +82,9 @@ def explain(
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
         class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
             In a binary model class 0 is explained by the negated logit.
-        method: where there is no evidence map.
-        layer: whose maps are weighed; None: that one. An earlier one has a finer map, of less that
-            was understood.
+        method: None: the evidence map or, where there is none, LayerCAM.
+        layer: whose maps `method` weighs; None: that one. An earlier one has a finer map, of less
+            that was understood.
         batch_size: scans at a time.
 
     Raises:
@@ -136,13 +136,16 @@ def _has_evidence(model: keras.Model) -> bool:
     return EVIDENCE in {layer.name for layer in model.layers}
 
 
-def _compile(predictor: Predictor, method: Method, layer: str | None) -> _Explainer:
+def _compile(predictor: Predictor, method: Method | None, layer: str | None) -> _Explainer:
     import tensorflow as tf
 
     # The cache would hold the predictor for ever if what it holds referred to it.
     model, side, flip = predictor.model, predictor.input_size, predictor.test_time_flip
-    has_evidence = _has_evidence(model)
-    see, places = _evidence_of(model) if has_evidence else _cam_of(model, method, layer)
+    has_evidence = method is None and _has_evidence(model)
+    if has_evidence:
+        see, places = _evidence_of(model)
+    else:
+        see, places = _cam_of(model, method or "layer-cam", layer)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[tf.TensorSpec([None, side, side], tf.uint8)]

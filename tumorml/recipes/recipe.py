@@ -68,7 +68,7 @@ class Regularization(_Part):
 
 
 class Evidence(_Part):
-    """A map of where the network looks: what is classified is pooled by it."""
+    """A map of where the tumour is: what lies there is classified beside the whole scan."""
 
     units: PositiveInt = Field(96, description="Channels of the decoder that makes the map.")
     mask_weight: NonNegativeFloat = Field(
