@@ -169,7 +169,10 @@ def test_every_packaged_network_has_a_map_at_its_size_and_at_an_odd_one(
 ) -> None:
     recipe = load_recipe(name)
     recipe = recipe.varied(
-        weights="none", batch_normalization="adapt", input_size=recipe.input_size // 2 + change
+        weights="none",
+        batch_normalization="adapt",
+        evidence=None,
+        input_size=recipe.input_size // 2 + change,
     )
     predictor = Predictor(build_network(recipe, 4, seed=1), Task.FOUR_CLASS)
     images = blobs(2, recipe.input_size, seed=7)[0].images
