@@ -82,7 +82,10 @@ def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None
     images = np.random.default_rng(1).integers(0, 256, (scans, size, size), dtype=np.uint8)
 
     def ours(images: np.ndarray) -> None:
-        explain(predictor, images, method="grad-cam", layer="features", batch_size=BATCH)
+        if recipe.evidence is not None:
+            explain(predictor, images, batch_size=BATCH)
+        else:
+            explain(predictor, images, method="grad-cam", layer="features", batch_size=BATCH)
 
     ways: dict[str, tuple[Callable[[np.ndarray], object], int]] = {
         "answers": (predictor.predict, scans),

@@ -3,7 +3,7 @@
 Takes a set with a manifest and masks (a folder or zip), trains on all patient folds but one and
 tests on that one, each in turn (column ``fold``; without it, on either half of the patients). Masks
 of training scans are kept for the shares of ``--masked``, those of test scans always. Beside them
-the same recipe without an evidence map. Each fold and share has a home of its own under ``--home``,
+the same recipe without an evidence map, which is what is built where there is no mask. Each fold and share has a home of its own under ``--home``,
 with heatmaps; the same command goes on where it was stopped.
 """
 
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("set", type=Path, help="a folder or zip with manifest.csv")
     parser.add_argument("--home", type=Path, default=Path("var/benchmark-pointing"))
     parser.add_argument("--recipe", default=Settings().default_recipe)
-    parser.add_argument("--masked", nargs="+", type=float, default=[1.0, 0.2, 0.0])
+    parser.add_argument("--masked", nargs="+", type=float, default=[1.0, 0.2])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s")
