@@ -44,6 +44,7 @@ RESULTS = text("""
       join model_version m on m.run_id = r.id
       join evaluation e on e.run_id = r.id and e.model_version_id = m.id
      where e.split = 'test' and e.slice = 'all' and e.metric = any(:metrics)
+     order by r.created_at
 """)
 
 
