@@ -3,8 +3,9 @@
 Takes a set with a manifest and masks (a folder or zip), trains on all patient folds but one and
 tests on that one, each in turn (column ``fold``; without it, on either half of the patients). Masks
 of training scans are kept for the shares of ``--masked``, those of test scans always. Beside them
-the same recipe without an evidence map, which is what is built where there is no mask. Each fold and share has a home of its own under ``--home``,
-with heatmaps; the same command goes on where it was stopped.
+the same recipe without an evidence map, which is what is built where there is no mask. Each fold
+and share has a home of its own under ``--home``, with heatmaps; the same command goes on where it
+was stopped.
 """
 
 from __future__ import annotations
