@@ -1,4 +1,4 @@
-"""Champions of random weights, stored and on record as a training leaves them."""
+"""Champions that know ImageNet alone, stored and on record as a training leaves them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tumorml.models.predictor import Predictor
 from tumorml.models.store import put_model
 from tumorml.objects import object_store
 from tumorml.recipes.networks import build_network
+from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe
 from tumorml.results.session import writing
 from tumorml.results.tables import Champion, Snapshot
@@ -46,17 +47,13 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     ]
 
 
-def make_model(
-    folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS, recipe: str | None = None
-) -> Made:
-    """A model version of random weights, with all that servers need."""
-    changes = {"input_size": SIDE, "weights": "none"}
-    asked = load_recipe(recipe or "efficientnet-lite0").varied(**changes)
+def make_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> Made:
+    """A model version that has learnt nothing of scans, with all that servers need."""
+    asked = load_recipe("efficientnet-lite0").varied(input_size=SIDE)
     labels = LABELS[task]
-    predictor = Predictor(
-        build_network(asked, len(labels), seed=seed), task, test_time_flip=asked.test_time_flip
-    )
     train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (12, 2)))
+    network = build_network(asked, len(labels), seed=seed, weights=find_weights(asked))
+    predictor = Predictor(network, task, test_time_flip=asked.test_time_flip)
     files = write_for_servers(predictor, train, validation, folder)
     golden = pictures(1, seed=9)[0]
     answered = predictor.predict(fit_to_square(golden, SIDE)[None])[0]

@@ -48,6 +48,7 @@ def test_an_answer_is_the_models_and_a_row(
     told = response.json()
     assert (told["task"], told["model_version"]) == ("four_class", champion)
     expected = made.predictor.predict(np.stack([fit_to_square(one, SIDE) for one in asked]))
+    assert np.ptp(expected, axis=0).max() > 0.01
     rows = {row["scan"]: row for row in history(settings)}
     assert len(rows) == 5
     for pixels, probabilities, answer in zip(asked, expected, told["answers"], strict=True):
