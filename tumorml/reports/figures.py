@@ -94,7 +94,7 @@ def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: st
     """
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
-    figure = Figure(figsize=(5.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(5.0, 3.7), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
@@ -121,7 +121,7 @@ def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title:
         areas: What the legend says of each.
         title: Whose.
     """
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    figure = Figure(figsize=(9, 3.7), layout="constrained")
     figure.suptitle(title, fontsize=10)
     roc, precision_recall = figure.subplots(1, 2)
     roc.plot([0, 1], [0, 1], color="0.6", linestyle=":")
@@ -204,7 +204,7 @@ def _corner(curves: Sequence[LabelCurves]) -> float:
         )
         for curve in curves
     )
-    return next((side for side in (0.05, 0.1, 0.2, 0.4) if 2 * bend <= side), 1.0)
+    return next((side for side in (0.05, 0.1, 0.2) if 2 * bend <= side), 1.0)
 
 
 def _enlarged(axes: Axes, left: float, side: float) -> list[Axes]:
@@ -219,7 +219,8 @@ def _enlarged(axes: Axes, left: float, side: float) -> list[Axes]:
         ylim=(1 - side - margin, 1 + margin),
     )
     inset.tick_params(labelsize=7)
-    axes.indicate_inset_zoom(inset, edgecolor="0.3")
+    inset.set_title("the framed corner", fontsize=7)
+    axes.indicate_inset((left, 1 - side, side, side), edgecolor="0.3")
     return [inset]
 
 

@@ -47,7 +47,7 @@ def _what_and_why(slides: Slides, facts: RunFacts) -> None:
     slides.add(f"Run {run.id}: {outcome}")
     byline = f"Recipe {run.recipe}, seed {run.seed}; judged {verdict.created_at:%d %B %Y}."
     upper, lower = BODY.rows(2)
-    slides.text([statements.headline(facts), reason(facts.verdict, facts.rules), byline], upper)
+    slides.text([statements.headline(facts), byline], upper)
     slides.table(tables.metrics_table(facts, HEADLINES[:4]).on_one_line(), lower)
     slides.add("Problem")
     slides.text(

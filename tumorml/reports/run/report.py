@@ -35,12 +35,13 @@ def run_report(facts: RunFacts, figures: RunFigures) -> Document:
         headline=statements.headline(facts),
         reason=verdict.reason(judged, facts.rules),
         byline=f"{run.task}, recipe {run.recipe}, seed {run.seed}, asked for by {run.trigger}; "
-        f"judged {judged.created_at:%Y-%m-%d %H:%M} UTC. Not a medical device.",
+        f"judged {judged.created_at:%Y-%m-%d %H:%M} UTC.",
         sections=[
             Section("Limits", list(_limits(facts))),
             Section("Verdict", list(_verdict(facts))),
             Section("Data", list(_data(facts))),
             Section("Leaks", list(_leaks(facts))),
+            Section("Who was compared", [tables.contenders_table(facts)]),
             Section("Training", list(_pictures(figures.training, 1, "No epoch was recorded."))),
             Section("Test results", list(_results(facts))),
             Section(
@@ -87,7 +88,7 @@ def _verdict(facts: RunFacts) -> Iterator[Block]:
     yield Paragraph(verdict.approval_statement(judged))
     if facts.rules:
         yield tables.rules_table(facts)
-        yield Paragraph(verdict.rules_explained(judged, facts.rules), "quiet")
+        yield Paragraph("\n".join(verdict.rules_explained(judged, facts.rules)), "quiet")
     else:
         yield Paragraph("No rule was recorded with this verdict.")
     for sentence in statements.missing(facts):
@@ -117,7 +118,6 @@ def _leaks(facts: RunFacts) -> Iterator[Block]:
 
 
 def _results(facts: RunFacts) -> Iterator[Block]:
-    yield tables.contenders_table(facts)
     yield Paragraph(
         "In brackets, or below: 95 % intervals from a bootstrap over groups. Macro means are over "
         "the labels that have test scans."

@@ -111,13 +111,14 @@ def _missing_without_twins(facts: RunFacts) -> list[str]:
 def limits(facts: RunFacts) -> list[str]:
     """What nobody should conclude."""
     test = facts.data.sides["test"]
-    where = f" (one site, {facts.sites[0]})" if len(facts.sites) == 1 else ""
-    where = where or ("" if facts.sites else " (sites that are not named)")
+    where = ", from sites that are not named"
+    if facts.sites:
+        where = f", from one site, {facts.sites[0]}" if len(facts.sites) == 1 else ""
     said = [
         NOT_A_DEVICE,
         f"There is no test on outside data: the {test.scans:,} test scans ({test.groups:,} groups) "
-        f"came with the others{where}. How the model does elsewhere is unknown, and what is rare "
-        "cannot be seen in so many.",
+        f"came in with the others{where}. How the model does elsewhere is unknown, and what is "
+        "rare may not be among them.",
     ]
     if facts.run.given_split:
         said.append(

@@ -49,7 +49,7 @@ def approval_statement(verdict: Verdict) -> str:
     return f"A person was asked, because {verdict.approval_reason}: {verdict.approval}{who}{why}."
 
 
-def rules_explained(verdict: Verdict, rules: Sequence[VerdictRule]) -> str:
+def rules_explained(verdict: Verdict, rules: Sequence[VerdictRule]) -> list[str]:
     """What the rules of a verdict mean, and how they share one chance of error."""
     named = {rule.rule for rule in rules}
     said = [text for names, text in EXPLAINED.items() if named.intersection(names)]
@@ -65,4 +65,4 @@ def rules_explained(verdict: Verdict, rules: Sequence[VerdictRule]) -> str:
             f"a model wins that is no better: each look has {chance:.3g}, each of its "
             f"{len(gains)} rules of gain {chance / len(gains):.3g}."
         )
-    return " ".join(said)
+    return said
