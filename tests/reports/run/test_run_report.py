@@ -23,6 +23,7 @@ from tumorml.labels import NO_TUMOR
 from tumorml.objects import object_store
 from tumorml.reports.run.slides import LEAST_POINTS, text_height
 from tumorml.reports.run_report import KINDS, write_run_report
+from tumorml.results import tables
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import (
     Artifact,
@@ -32,7 +33,6 @@ from tumorml.results.tables import (
     Prediction,
     Run,
     SnapshotScan,
-    TestSet,
     Verdict,
     VerdictRule,
 )
@@ -198,7 +198,9 @@ def test_the_chance_of_error_of_a_look_is_told_from_the_whole_to_the_rule(
 ) -> None:
     judged_run(settings, make_answers(1, 60), make_answers(2, 60))
     with writing(settings) as session:
-        session.add(TestSet(id="t-1", task="four_class", version=1, snapshot_id="s", groups=60))
+        session.add(
+            tables.TestSet(id="t-1", task="four_class", version=1, snapshot_id="s", groups=60)
+        )
         session.flush()
         verdict = session.get_one(Verdict, "v")
         verdict.test_set_id, verdict.look, verdict.look_alpha = "t-1", 3, 0.002

@@ -41,7 +41,11 @@ def headline(facts: RunFacts) -> str:
     elif outcome == "promoted":
         said = f"{new} is to serve {place}"
     elif outcome == "kept":
-        said = f"{new} does not replace {old} in serving {task}" if old else f"{new} does not serve"
+        said = (
+            f"{new} does not replace {old} in serving {task}"
+            if old
+            else f"{new} does not serve {task}"
+        )
     elif outcome == "insufficient":
         said = f"too little is known to let {new} serve {place}"
     else:
@@ -128,7 +132,7 @@ def limits(facts: RunFacts) -> list[str]:
         said.append(
             f"The patient is named for {known:,} of {facts.scans:,} scans. Of the others only "
             "copies are kept together: slices of one patient can stand in training and in test, "
-            "which flatters every number here."
+            "which would flatter every number here."
         )
     if unknown := [name for name in ("age", "sex", "scanner") if name not in facts.recorded]:
         said.append(
