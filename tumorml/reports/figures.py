@@ -211,7 +211,7 @@ def _enlarged(axes: Axes, left: float, side: float) -> list[Axes]:
     """A view into the upper corner that begins at ``left``; none of the whole square."""
     if side == 1:
         return []
-    place = (0.43 if left == 0 else 0.13, 0.1, 0.53, 0.53)
+    place = (0.43 if left == 0 else 0.18, 0.1, 0.53, 0.53)
     margin = 0.03 * side
     inset = axes.inset_axes(
         place,
@@ -219,6 +219,7 @@ def _enlarged(axes: Axes, left: float, side: float) -> list[Axes]:
         ylim=(1 - side - margin, 1 + margin),
     )
     inset.tick_params(labelsize=7)
+    axes.grid(visible=False)
     inset.set_title("the framed corner", fontsize=7)
     axes.indicate_inset((left, 1 - side, side, side), edgecolor="0.3")
     return [inset]
