@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from tumorml.results.tables import Verdict, VerdictRule
 
 LONGEST_REASON = 300
+GAINS = (
+    "One rule of gain is enough to win. Macro F1 is the mean of the labels' F1, which misses and "
+    "false alarms lower alike; McNemar's test counts the groups that were won and lost. All bounds "
+    "are one-sided."
+)
 EXPLAINED = {
     ("f1_floor", "recall_floor", "calibration_ceiling"): "A floor or a ceiling is what any model "
     "must reach by itself: it stops broken models and says nothing of good ones.",
@@ -55,7 +60,7 @@ def rules_explained(verdict: Verdict, rules: Sequence[VerdictRule]) -> list[str]
     said = [text for names, text in EXPLAINED.items() if named.intersection(names)]
     gains = [rule for rule in rules if rule.rule.startswith("gain_")]
     if gains:
-        said.insert(0, "One rule of gain is enough to win. Bounds are one-sided.")
+        said.insert(0, GAINS)
     budget = next((rule.threshold for rule in rules if rule.rule == "look_budget"), None)
     if verdict.look is not None and verdict.look_alpha is not None and budget and gains:
         chance = verdict.look_alpha
