@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorml.explain.overlay import overlay_png
+from tumorml.explain.overlay import overlay_png, without_words
 
 
 def picture(pixels: np.ndarray, heatmap: np.ndarray, label: str | None = "tumor") -> np.ndarray:
@@ -37,6 +37,21 @@ def test_colour_lies_where_the_heatmap_is_hot_and_only_over_the_right_hand_scan(
     assert left.max() == 0
     assert right[168:216, 40:88].min() > 40
     assert right[:128].max() == 0
+
+
+def test_without_its_words_the_pictures_stay_as_they_are() -> None:
+    pixels = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
+    whole = overlay_png(
+        pixels,
+        np.zeros((64, 64), np.float32),
+        label="tumor",
+        prediction="tumor",
+        probability=0.9,
+        meaning="warm",
+    )
+    cut = np.asarray(Image.open(io.BytesIO(without_words(whole))))
+    assert cut.shape == (272, 580, 3)
+    assert (cut == np.asarray(Image.open(io.BytesIO(whole)))[:272]).all()
 
 
 def test_a_wrong_prediction_is_captioned_in_another_colour() -> None:

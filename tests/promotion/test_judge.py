@@ -350,7 +350,7 @@ def test_a_winner_with_another_input_size_waits_for_a_person(
 ) -> None:
     judged(store, evaluated("old", 0.4))
     verdict_id = judge_run(store, evaluated("wider", 0.0, {"m-old": 0.4}, input_size=64))
-    with pytest.raises(TumorMLError, match=r"waits for a person.*input size from 32 to 64"):
+    with pytest.raises(TumorMLError, match=r"waits for a person.*input size 32 -> 64"):
         promote(store, verdict_id, who="test")
     assert champions(store) == {TASK: "m-old"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,7 +77,26 @@ def test_an_equal_challenger_shows_no_gain_and_loses_nothing(policy: Policy) -> 
         "gain_mcnemar",
     }
     outcome, reason = outcome_of(results, first=False)
-    assert outcome == "kept" and "macro F1 0.8900 to 0.8900" in reason
+    assert outcome == "kept" and "macro F1 0.8900 -> 0.8900" in reason
+
+
+def test_a_change_is_told_with_its_bound_and_how_sure_that_is(policy: Policy) -> None:
+    results = apply_rules(contest(0.05, 0.15), policy)
+    for row in results:
+        if row.confidence is None:
+            continue
+        assert row.low is not None and row.high is not None
+        told = re.search(
+            r"a change of (\S+), at (\w+) (\S+) with (\S+) % confidence", row.explanation
+        )
+        assert told is not None
+        bound = row.low if told[2] == "least" else row.high
+        assert float(told[1]) == pytest.approx(row.difference, abs=0.00005)
+        assert float(told[3]) == pytest.approx(bound, abs=0.00005)
+        assert float(told[4]) == pytest.approx(100 * row.confidence)
+    gains = [row for row in results if row.rule.startswith("gain_")]
+    alpha = policy.looks.alpha / policy.looks.budget / len(gains)
+    assert {row.confidence for row in gains} == {1 - alpha}
 
 
 def test_one_kind_of_evidence_is_enough_and_the_reason_names_it(policy: Policy) -> None:

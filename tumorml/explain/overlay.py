@@ -83,6 +83,15 @@ def overlay_png(
     return file.getvalue()
 
 
+def without_words(overlay: bytes) -> bytes:
+    """An overlay without the lines under its pictures, for where they are told beside it."""
+    with Image.open(io.BytesIO(overlay)) as image:
+        cut = image.crop((0, 0, image.width, _SIDE + 2 * _MARGIN))
+    file = io.BytesIO()
+    cut.save(file, "PNG", compress_level=6)
+    return file.getvalue()
+
+
 @cache
 def _colour_bar() -> Image.Image:
     levels = np.linspace(255, 0, _SIDE).round().astype(np.uint8)

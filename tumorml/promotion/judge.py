@@ -109,7 +109,7 @@ def _why_a_person(session: Session, contenders: Contenders, policy: Policy) -> s
     new = session.get_one(ModelVersion, contenders.challenger)
     old = session.get_one(ModelVersion, contenders.champion)
     changed = [
-        f"{called} from {getattr(old, column)} to {getattr(new, column)}"
+        f"{called} {getattr(old, column)} -> {getattr(new, column)}"
         for column, called in (
             ("labels", "classes"),
             ("input_size", "input size"),

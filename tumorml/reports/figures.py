@@ -12,9 +12,12 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from tumorml.evaluation.measures import CONFIDENCE_BINS
+from tumorml.labels import NO_TUMOR
 from tumorml.reports.run.answers import LabelCurves
 from tumorml.results.tables import Epoch, Evaluation
 
@@ -85,45 +88,57 @@ def curves_figure(epochs: Sequence[Epoch], kept: int, scans: tuple[int, int]) ->
 
 @_drawn
 def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> Figure:
-    """Counts of scans [true, predicted], shaded by the share of each true label."""
+    """Counts of scans [true, predicted], shaded by the share of each true label.
+
+    Missed tumours, that is tumours that were called ``no_tumor``, are outlined.
+    """
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
-    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    figure = Figure(figsize=(5.0, 3.7), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         colour = "black" if shares[row, column] > 0.5 else "white"
-        axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
+        text = f"{count:,}\n{100 * shares[row, column]:.1f} %"
+        axes.text(column, row, text, ha="center", va="center", color=colour)
+        if labels[column] == NO_TUMOR != labels[row]:
+            place = (column - 0.46, row - 0.46)
+            axes.add_patch(Rectangle(place, 0.92, 0.92, fill=False, edgecolor=VERMILION, lw=2))
     named = [f"{label} (n={n:,})" for label, n in zip(labels, totals, strict=True)]
     axes.set_xticks(range(len(labels)), labels, rotation=20, ha="right")
     axes.set_yticks(range(len(labels)), named)
     axes.set(xlabel="predicted label", ylabel="true label", title=title)
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true label's scans")
     return figure
 
 
 @_drawn
 def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title: str) -> Figure:
-    """ROC and precision-recall curves of each label against all others.
+    """ROC and precision-recall curves of each label against all others, their corners enlarged.
 
     Args:
         curves: Of the labels.
         areas: What the legend says of each.
         title: Whose.
     """
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 3.7), layout="constrained")
     figure.suptitle(title, fontsize=10)
     roc, precision_recall = figure.subplots(1, 2)
     roc.plot([0, 1], [0, 1], color="0.6", linestyle=":")
+    side = _corner(curves)
+    rocs = [roc, *_enlarged(roc, 0, side)]
+    precision_recalls = [precision_recall, *_enlarged(precision_recall, 1 - side, side)]
     for curve, area, (colour, dashes) in zip(curves, areas, LINES, strict=False):
         text = f"{curve.label}, {curve.scans:,} scans\n{area}"
         style = {"color": colour, "linestyle": dashes}
-        roc.plot(curve.false_positive_rate, curve.true_positive_rate, label=text, **style)
-        precision_recall.plot(curve.recall, curve.precision, drawstyle="steps-post", **style)
+        for axes in rocs:
+            axes.plot(curve.false_positive_rate, curve.true_positive_rate, label=text, **style)
+        for axes in precision_recalls:
+            axes.plot(curve.recall, curve.precision, drawstyle="steps-post", **style)
     _unit_square(roc, "false positive rate (1 - specificity)", "true positive rate (recall)")
     _unit_square(precision_recall, "recall", "precision")
-    figure.legend(loc="outside lower center", ncols=len(curves), fontsize=8)
+    handles, names = roc.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(curves), fontsize=8)
     return figure
 
 
@@ -135,23 +150,27 @@ def reliability_figure(bins: Sequence[tuple[float, Evaluation]], title: str) -> 
         bins: Mean confidence of each bin, and its accuracy as it was evaluated; at least one.
         title: Whose.
     """
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as sure as right")
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle=":")
     sure = np.array([confidence for confidence, _ in bins])
     right, low, high = (
         np.array([getattr(row, name) for _, row in bins], dtype=float)
         for name in ("value", "low", "high")
     )
-    axes.errorbar(
-        sure, right, np.abs([right - low, high - right]), fmt="none", ecolor="0.5", capsize=2
-    )
+    errors = np.abs([right - low, high - right])
+    axes.errorbar(sure, right, errors, fmt="o", markersize=3.5, color=BLUE, capsize=2)
+    axes.set(xlim=(-0.01, 1.02), ylim=(-0.02, 1.04), ylabel="share of scans right", title=title)
     scans = np.array([row.scans for _, row in bins])
-    text = f"a bin, its area by its scans\n({scans.sum():,} in all)"
-    axes.scatter(sure, right, 12 + 150 * scans / scans.max(), BLUE, label=text)
-    _unit_square(axes, "confidence: probability of the likeliest label", "share of scans right")
-    axes.set_title(title)
-    axes.legend(loc="upper left", fontsize=8)
+    middles = (np.ceil(sure * CONFIDENCE_BINS).clip(1) - 0.5) / CONFIDENCE_BINS
+    counts.bar(middles, scans, 0.9 / CONFIDENCE_BINS, color="0.7")
+    for middle, count in zip(middles, scans, strict=True):
+        counts.text(middle, count, f"{count:,}", ha="center", va="bottom", fontsize=7)
+    counts.set_yscale("log")
+    counts.set_ylim(0.5, 8 * scans.max())
+    counts.set_yticks([])
+    counts.minorticks_off()
+    counts.set(ylabel="scans", xlabel="confidence: probability of the likeliest label")
     return figure
 
 
@@ -174,6 +193,36 @@ def localisation_figure(rows: Sequence[tuple[str, Evaluation]], title: str) -> F
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.08), xlabel=f"share of {rows[0][1].scans:,} scans with a mask", title=title)
     return figure
+
+
+def _corner(curves: Sequence[LabelCurves]) -> float:
+    """The side of the corner that holds the bends of all curves; 1 where that is no small one."""
+    bend = max(
+        max(
+            np.maximum(curve.false_positive_rate, 1 - curve.true_positive_rate).min(),
+            1 - np.minimum(curve.precision, curve.recall).max(),
+        )
+        for curve in curves
+    )
+    return next((side for side in (0.05, 0.1, 0.2) if 2 * bend <= side), 1.0)
+
+
+def _enlarged(axes: Axes, left: float, side: float) -> list[Axes]:
+    """A view into the upper corner that begins at ``left``; none of the whole square."""
+    if side == 1:
+        return []
+    place = (0.43 if left == 0 else 0.18, 0.1, 0.53, 0.53)
+    margin = 0.03 * side
+    inset = axes.inset_axes(
+        place,
+        xlim=(left - margin, left + side + margin),
+        ylim=(1 - side - margin, 1 + margin),
+    )
+    inset.tick_params(labelsize=7)
+    axes.grid(visible=False)
+    inset.set_title("the framed corner", fontsize=7)
+    axes.indicate_inset((left, 1 - side, side, side), edgecolor="0.3")
+    return [inset]
 
 
 def _unit_square(axes: Axes, across: str, upwards: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,15 +15,27 @@ from sqlalchemy import select
 
 from tests.evaluation.made_answers import FOUR, by_scikit_learn, make_answers
 from tests.promotion.made_verdicts import winner
-from tests.reports.run.made_reports import CHALLENGER, RUN, judged_run, of_label
+from tests.reports.run.made_reports import CHALLENGER, CHAMPION, RUN, judged_run, of_label
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import OF_LABELS
+from tumorml.labels import NO_TUMOR
 from tumorml.objects import object_store
 from tumorml.reports.run.slides import LEAST_POINTS, text_height
 from tumorml.reports.run_report import KINDS, write_run_report
+from tumorml.results import tables
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Artifact, Prediction, Run
+from tumorml.results.tables import (
+    Artifact,
+    BatchFile,
+    Evaluation,
+    ModelVersion,
+    Prediction,
+    Run,
+    SnapshotScan,
+    Verdict,
+    VerdictRule,
+)
 from tumorml.settings import Settings
 
 NAMES = ("precision", "recall", "specificity", "F1", "ROC area", "PR area")
@@ -66,11 +79,9 @@ def pages(pdf: bytes) -> int:
     return max(int(one or other) for one, other in found)
 
 
-def answers_in_rows(settings: Settings) -> Answers:
+def answers_in_rows(settings: Settings, model: str = CHALLENGER) -> Answers:
     with reading(settings) as session:
-        rows = session.scalars(
-            select(Prediction).where(Prediction.model_version_id == CHALLENGER)
-        ).all()
+        rows = session.scalars(select(Prediction).where(Prediction.model_version_id == model)).all()
     return Answers(
         [row.scan_id for row in rows],
         FOUR,
@@ -90,6 +101,13 @@ def labels_in_page(page: str) -> dict[str, list[str]]:
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
 
 
+def rows_of(page: str) -> dict[str, list[str]]:
+    """The cells of the page's tables, by the first of each row."""
+    tables = Tables()
+    tables.feed(page)
+    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in tables.rows if row}
+
+
 def test_every_file_is_written_and_recorded_and_written_again(settings: Settings) -> None:
     answers = make_answers(1, 200)
     judged_run(settings, answers, make_answers(2, 200), pointing=(0.8, 0.7, 0.9))
@@ -105,6 +123,101 @@ def test_every_file_is_written_and_recorded_and_written_again(settings: Settings
     assert "There was no champion" not in page
     assert "Both baselines that look at no scan are beaten" in page
     assert pages(read(settings, "report.pdf")) >= 4
+
+
+def test_every_file_begins_with_who_serves_and_the_numbers_in_the_rows(settings: Settings) -> None:
+    judged_run(settings, make_answers(1, 200), make_answers(2, 200))
+    write_run_report(settings, RUN)
+    macro, missed = [], []
+    for model in (CHAMPION, CHALLENGER):
+        answers = answers_in_rows(settings, model)
+        none = FOUR.index(NO_TUMOR)
+        missed.append(((answers.predicted == none) & (answers.truth != none)).sum())
+        with reading(settings) as session:
+            of_model = Evaluation.metric == "f1_macro", Evaluation.model_version_id == model
+            macro.append(session.scalars(select(Evaluation.value).where(*of_model)).one())
+    tumors = (answers.truth != none).sum()
+    told = (
+        f"{CHALLENGER} (made up) does not replace {CHAMPION} (made up) in serving four_class; "
+        f"macro F1 {macro[0]:.3f} -> {macro[1]:.3f}; "
+        f"tumours called no_tumor {missed[0]} -> {missed[1]} of {tumors}."
+    )
+    assert told in unescape(page_of(settings))
+    assert told in unescape(read(settings, "model-card.html").decode())
+    first = Presentation(io.BytesIO(read(settings, "deck.pptx"))).slides[0]
+    assert any(shape.has_text_frame and told in shape.text_frame.text for shape in first.shapes)
+
+
+def test_who_was_compared_is_told_with_what_each_learnt_from(settings: Settings) -> None:
+    judged_run(settings, make_answers(1, 80), make_answers(2, 80))
+    with writing(settings) as session:
+        session.get_one(ModelVersion, CHAMPION).parameters = 79_748
+        for scan in session.scalars(select(SnapshotScan).limit(3)):
+            scan.split = "train"
+        session.flush()
+        group = session.scalars(
+            select(SnapshotScan.group_id).where(SnapshotScan.split == "train").limit(1)
+        ).one()
+        tied = session.scalars(select(SnapshotScan).where(SnapshotScan.split == "test")).first()
+        assert tied is not None
+        tied.group_id = group
+    write_run_report(settings, RUN)
+    rows = rows_of(page_of(settings))
+    assert rows["parameters"] == ["1", "79,748"]
+    assert rows["scans trained on"] == ["3", "3"]
+    assert rows["today's test scans that it learnt from, by scan or group"] == ["1", "1"]
+
+
+def test_what_manifests_record_of_the_scans_is_told_and_what_they_do_not(
+    settings: Settings,
+) -> None:
+    judged_run(settings, make_answers(1, 60))
+    with writing(settings) as session:
+        scans = session.scalars(select(SnapshotScan.scan_id)).all()
+        for number, scan in enumerate(scans):
+            session.add(
+                BatchFile(
+                    batch_id="b",
+                    path=str(number),
+                    outcome="taken_in",
+                    scan_id=scan,
+                    patient_id="p" if number < 5 else None,
+                    attributes={"plane": "axial"} if number < 7 else None,
+                )
+            )
+    write_run_report(settings, RUN)
+    for name in ("report.html", "model-card.html"):
+        text = read(settings, name).decode()
+        assert "Of 60 scans manifests record: plane of 7, patient of 5." in text
+        assert "Not recorded: study, site, acquisition date, age, sex, scanner, sequence." in text
+        assert "The patient is named for 5 of 60 scans." in text
+
+
+def test_the_chance_of_error_of_a_look_is_told_from_the_whole_to_the_rule(
+    settings: Settings,
+) -> None:
+    judged_run(settings, make_answers(1, 60), make_answers(2, 60))
+    with writing(settings) as session:
+        session.add(
+            tables.TestSet(id="t-1", task="four_class", version=1, snapshot_id="s", groups=60)
+        )
+        session.flush()
+        verdict = session.get_one(Verdict, "v")
+        verdict.test_set_id, verdict.look, verdict.look_alpha = "t-1", 3, 0.002
+        common = {"verdict_id": "v", "slice": "all", "result": "passed", "explanation": ""}
+        for position, (rule, threshold) in enumerate(
+            (("gain_f1_macro", 0.0), ("gain_mcnemar", 0.0), ("look_budget", 25.0)), start=9
+        ):
+            session.add(
+                VerdictRule(
+                    rule=rule, position=position, threshold=threshold, scans=1, groups=1, **common
+                )
+            )
+    write_run_report(settings, RUN)
+    page = page_of(settings)
+    assert "look 3 of 25 at t-1. All of them share one chance of 0.05" in page
+    assert "each look has 0.002, each of its 2 rules of gain 0.001." in page
+    assert "No person was asked" in page
 
 
 def test_the_table_of_labels_says_what_scikit_learn_finds_in_the_rows(settings: Settings) -> None:
@@ -189,9 +302,8 @@ def test_heatmaps_that_do_not_find_tumours_are_shown_with_that_sentence(
     judged_run(settings, make_answers(6, 80), pointing=pointing)
     write_run_report(settings, RUN)
     page = page_of(settings)
-    wrong = page[page.index(">Wrong answers</h2>") : page.index(">Right answers</h2>")]
-    assert said in wrong
-    assert wrong.index(said) < wrong.index("<img")
+    assert page.count(said) == 1
+    assert page.index(said) < page.index("<img")
     assert said in read(settings, "model-card.html").decode()
 
 
@@ -210,17 +322,25 @@ def test_a_benchmark_is_shown_beside_what_it_reaches_without_twins(settings: Set
     assert shown == pytest.approx([right.mean(), right[clean].mean()], abs=0.00051)
 
 
-def test_the_wrong_answers_shown_are_the_most_confident(settings: Settings) -> None:
+def test_missed_tumours_are_shown_first_and_then_the_most_confident_wrong_answers(
+    settings: Settings,
+) -> None:
     judged_run(settings, make_answers(7, 200), heatmaps=False)
     write_run_report(settings, RUN)
     answers = answers_in_rows(settings)
     wrong = answers.predicted != answers.truth
     confident = answers.probabilities[np.arange(200), answers.predicted][wrong]
-    shown = re.findall(r"<figcaption>true \w+, predicted \w+ ([\d.]+);", page_of(settings))
-    assert [float(value) for value in shown] == pytest.approx(
-        np.sort(confident)[::-1][: len(shown)], abs=0.0051
-    )
-    assert f"{wrong.sum()} of 200 test answers are wrong" in page_of(settings)
+    none = FOUR.index(NO_TUMOR)
+    missed = (answers.predicted == none)[wrong]
+    ranked = [*np.sort(confident[missed])[::-1], *np.sort(confident[~missed])[::-1]]
+    page = page_of(settings)
+    shown = re.findall(r"<figcaption>(MISSED TUMOUR: )?true \w+, predicted \w+ ([\d.]+);", page)
+    assert [float(value) for _, value in shown] == pytest.approx(ranked[: len(shown)], abs=0.0051)
+    assert [bool(flag) for flag, _ in shown] == [
+        place < missed.sum() for place in range(len(shown))
+    ]
+    tumors = (answers.truth != none).sum()
+    assert f"{wrong.sum()} of 200 test answers are wrong, and {missed.sum()} of {tumors}" in page
 
 
 def test_a_heatmap_that_is_gone_leaves_a_place_that_says_so(settings: Settings) -> None:
@@ -237,6 +357,31 @@ def test_what_a_drop_is_called_cannot_become_markup(settings: Settings) -> None:
         text = read(settings, name).decode()
         assert "<b>first" not in text
         assert "&lt;b&gt;first | drop" in text
+
+
+def test_parts_that_the_policy_asks_for_and_that_are_missing_are_named(settings: Settings) -> None:
+    judged_run(settings, make_answers(1, 60))
+    with writing(settings) as session:
+        policy = '[slices]\nby = ["site", "size"]\nmin_scans = 50\n'
+        session.get_one(Verdict, "v").policy_text = policy
+    write_run_report(settings, RUN)
+    page = page_of(settings)
+    assert "asks for parts by site, size, of at least 50 scans" in page
+    assert "There is none by site, size" in page
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [("", False), ("dropout = 0.2", True), ("[augmentation]\nmixup = 0.2", True)],
+)
+def test_why_validation_can_beat_training_is_told_where_it_can(
+    settings: Settings, recipe: str, told: bool
+) -> None:
+    judged_run(settings, make_answers(1, 60))
+    with writing(settings) as session:
+        session.get_one(Run, RUN).recipe_text = recipe
+    write_run_report(settings, RUN)
+    assert ("so it can look better" in page_of(settings)) == told
 
 
 def test_a_hundred_thousand_answers_are_told_in_bounded_time(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from tumorml.evaluation.answers import Answers
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest
 from tumorml.promotion.paired import Change, changes_of
-from tumorml.promotion.rules.result import RuleResult, passed_if, rule_about
+from tumorml.promotion.rules.result import RuleResult, passed_if, rule_about, told_change
 
 BOOTSTRAPPED = {"f1_macro": ("macro F1", 1), "log_loss": ("log-loss", -1)}
 """Evidence by name: what people call it, and which way is better."""
@@ -34,14 +34,13 @@ def _gain(contest: Contest, name: str, change: Change, alpha: float) -> RuleResu
     called, better = BOOTSTRAPPED[name]
     low, high = change.low(1 - alpha), change.high(1 - alpha)
     won = low > 0 if better > 0 else high < 0
-    bound = f"lower bound {low:+.4f}" if better > 0 else f"upper bound {high:+.4f}"
     return rule_about(
         change,
         rule=f"gain_{name}",
         where="all",
         result=passed_if(won),
-        explanation=f"{called} {change.old:.4f} to {change.new:.4f}, a change of "
-        f"{change.difference:+.4f} with {bound}; it must be {'above' if better > 0 else 'below'} 0",
+        explanation=f"{told_change(called, change, 1 - alpha, upper=better < 0)}; that bound must "
+        f"be {'above' if better > 0 else 'below'} 0",
         size=contest.size(),
         threshold=0.0,
         confidence=1 - alpha,
@@ -70,8 +69,8 @@ def _mcnemar(contest: Contest, champion: Answers, policy: Policy, alpha: float) 
         where="all",
         result=passed_if(chance <= alpha and low > 0),
         explanation=f"{won} groups won, {lost} lost: p = {chance:.2g} by McNemar's exact test, it "
-        f"must be at most {alpha:.2g}; accuracy {change.old:.4f} to {change.new:.4f} with lower "
-        f"bound {low:+.4f} of its change; it must be above 0",
+        f"must be at most {alpha:.3g}; {told_change('accuracy', change, 1 - alpha)}; that bound "
+        "must be above 0",
         size=contest.size(),
         threshold=0.0,
         confidence=1 - alpha,

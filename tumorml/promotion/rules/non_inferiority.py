@@ -10,7 +10,13 @@ from tumorml.labels import NO_TUMOR
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest
 from tumorml.promotion.paired import Change, change_of_share, changes_of
-from tumorml.promotion.rules.result import Result, RuleResult, passed_if, rule_about
+from tumorml.promotion.rules.result import (
+    Result,
+    RuleResult,
+    passed_if,
+    rule_about,
+    told_change,
+)
 
 
 def recall_non_inferiority(contest: Contest, champion: Answers, policy: Policy) -> list[RuleResult]:
@@ -67,9 +73,8 @@ def calibration_non_inferiority(contest: Contest, champion: Answers, policy: Pol
         rule="calibration_non_inferiority",
         where="all",
         result=passed_if(high <= margin),
-        explanation=f"expected calibration error {change.old:.4f} to {change.new:.4f}, a change of "
-        f"{100 * change.difference:+.2f} points with upper bound {100 * high:+.2f}; it may not be "
-        f"above {100 * margin:+.2f}",
+        explanation=told_change("expected calibration error", change, confidence, upper=True)
+        + f"; that bound may not be above {margin:+.4f}",
         size=contest.size(),
         threshold=margin,
         confidence=confidence,
@@ -97,9 +102,8 @@ def anchor_non_inferiority(contest: Contest, policy: Policy) -> RuleResult:
         rule="anchor_non_inferiority",
         where="all",
         result=passed_if(low >= -margin),
-        explanation=f"macro F1 {change.old:.4f} of the anchor to "
-        f"{change.new:.4f}, a change of {100 * change.difference:+.2f} points with lower bound "
-        f"{100 * low:+.2f}; it may not be below {-100 * margin:+.2f}",
+        explanation=told_change("against the anchor: macro F1", change, confidence)
+        + f"; that bound may not be below {-margin:+.4f}",
         size=contest.size(),
         threshold=-margin,
         confidence=confidence,
@@ -135,10 +139,8 @@ def _share_kept(
         rule=rule,
         where=where,
         result=result,
-        explanation=f"{called} {change.old:.4f} to {change.new:.4f}, a change of "
-        f"{100 * change.difference:+.2f} points with lower bound "
-        f"{100 * change.low(confidence):+.2f}; it may not be below {-100 * margin:+.2f}"
-        + (too_few if result == "insufficient" else ""),
+        explanation=f"{told_change(called, change, confidence)}; that bound may not be below "
+        f"{-margin:+.4f}" + (too_few if result == "insufficient" else ""),
         size=size,
         threshold=-margin,
         confidence=confidence,

@@ -63,6 +63,19 @@ def rule_about(
     )
 
 
+def told_change(called: str, change: Change, confidence: float, *, upper: bool = False) -> str:
+    """A change in words, with its one-sided lower or upper bound; shares, not points."""
+    bound = (
+        f"at most {change.high(confidence):+.4f}"
+        if upper
+        else f"at least {change.low(confidence):+.4f}"
+    )
+    return (
+        f"{called} {change.old:.4f} -> {change.new:.4f}, a change of {change.difference:+.4f}, "
+        f"{bound} with {100 * confidence:.6g} % confidence"
+    )
+
+
 def passed_if(condition: bool) -> Result:
     """``passed`` or ``failed``."""
     return "passed" if condition else "failed"

@@ -10,7 +10,7 @@ from tumorml.evaluation.answers import Answers
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest
 from tumorml.promotion.paired import change_of_share
-from tumorml.promotion.rules.result import RuleResult, passed_if, rule_about
+from tumorml.promotion.rules.result import RuleResult, passed_if, rule_about, told_change
 
 
 def slices_not_worse(contest: Contest, champion: Answers, policy: Policy) -> list[RuleResult]:
@@ -36,9 +36,8 @@ def slices_not_worse(contest: Contest, champion: Answers, policy: Policy) -> lis
                 rule="slice_not_worse",
                 where=name,
                 result=passed_if(change.difference >= -margin or high >= 0),
-                explanation=f"accuracy {change.old:.4f} to {change.new:.4f}, a change of "
-                f"{100 * change.difference:+.2f} points with upper bound {100 * high:+.2f}; worse "
-                f"means below {-100 * margin:+.2f}, the upper bound below 0",
+                explanation=f"{told_change('accuracy', change, confidence, upper=True)}; worse "
+                f"means a change below {-margin:+.4f} and that bound below 0",
                 size=(scans, groups),
                 threshold=-margin,
                 confidence=confidence,

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import case, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from tumorml.datasets.splits import SIDES
 from tumorml.labels import LABELS, Task
@@ -23,6 +23,14 @@ from tumorml.results.tables import (
     SnapshotScan,
 )
 from tumorml.results.tables.training import LEAK_KINDS
+
+_COLUMNS = {
+    "patient": BatchFile.patient_id,
+    "study": BatchFile.study_id,
+    "site": BatchFile.site,
+    "acquisition date": BatchFile.acquired_at,
+}
+"""What a manifest can say in columns of their own, by what people call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +132,62 @@ def read_batches(session: Session, snapshot_id: str) -> list[BatchOfData]:
     return [BatchOfData(*row) for row in rows]
 
 
-def read_people(session: Session, snapshot_id: str) -> tuple[int, list[str]]:
-    """How many scans have a named patient, and the sites that are named."""
-    row = session.execute(
-        select(
-            func.count(SnapshotScan.scan_id.distinct()).filter(BatchFile.patient_id.is_not(None)),
-            func.array_agg(BatchFile.site.distinct()).filter(BatchFile.site.is_not(None)),
-        )
-        .select_from(SnapshotScan)
+def read_recorded(session: Session, snapshot_id: str) -> dict[str, int]:
+    """For how many scans of a snapshot manifests say what: by what, the most frequent first."""
+    of_snapshot = (
+        select(SnapshotScan.scan_id)
         .join(BatchFile, BatchFile.scan_id == SnapshotScan.scan_id)
         .where(SnapshotScan.snapshot_id == snapshot_id)
+    )
+    row = session.execute(
+        of_snapshot.with_only_columns(
+            *(
+                func.count(SnapshotScan.scan_id.distinct()).filter(column.is_not(None))
+                for column in _COLUMNS.values()
+            )
+        )
     ).one()
-    return row[0], sorted(site for site in row[1] or [] if site)
+    is_object = func.jsonb_typeof(BatchFile.attributes) == "object"
+    pair = (
+        func.jsonb_each_text(case((is_object, BatchFile.attributes)))
+        .table_valued("key", "value")
+        .render_derived()
+    )
+    further = session.execute(
+        of_snapshot.with_only_columns(pair.c.key, func.count(SnapshotScan.scan_id.distinct()))
+        .join(pair, pair.c.value != "")
+        .group_by(pair.c.key)
+    )
+    counts = Counter(dict(zip(_COLUMNS, row, strict=True)))
+    counts.update({name: scans for name, scans in further if name not in _COLUMNS})
+    return {name: count for name, count in counts.most_common() if count}
+
+
+def read_sites(session: Session, snapshot_id: str) -> list[str]:
+    """The sites that manifests name for scans of a snapshot."""
+    rows = session.scalars(
+        select(BatchFile.site)
+        .distinct()
+        .join(SnapshotScan, BatchFile.scan_id == SnapshotScan.scan_id)
+        .where(SnapshotScan.snapshot_id == snapshot_id)
+    )
+    return sorted(site for site in rows if site)
+
+
+def read_learnt(session: Session, snapshot_id: str, of_training: str) -> int:
+    """Test scans of a snapshot that another one has, or has the group of, outside its test side."""
+    other = aliased(SnapshotScan)
+    trained = select(other).where(other.snapshot_id == of_training, other.split != "test")
+    return session.scalars(
+        select(func.count()).where(
+            SnapshotScan.snapshot_id == snapshot_id,
+            SnapshotScan.split == "test",
+            or_(
+                SnapshotScan.scan_id.in_(trained.with_only_columns(other.scan_id)),
+                SnapshotScan.group_id.in_(trained.with_only_columns(other.group_id)),
+            ),
+        )
+    ).one()
 
 
 def _read_ties(session: Session, run: Run) -> dict[str, int]:

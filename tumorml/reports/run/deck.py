@@ -47,8 +47,8 @@ def _what_and_why(slides: Slides, facts: RunFacts) -> None:
     slides.add(f"Run {run.id}: {outcome}")
     byline = f"Recipe {run.recipe}, seed {run.seed}; judged {verdict.created_at:%d %B %Y}."
     upper, lower = BODY.rows(2)
-    slides.text([reason(facts.verdict, facts.rules), byline], upper)
-    slides.table(_on_one_line(tables.metrics_table(facts, HEADLINES[:4])), lower)
+    slides.text([statements.headline(facts), byline], upper)
+    slides.table(tables.metrics_table(facts, HEADLINES[:4]).on_one_line(), lower)
     slides.add("Problem")
     slides.text(
         [
@@ -91,7 +91,7 @@ def _results(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
     slides.text([reason(facts.verdict, facts.rules)], _UPPER, 18)
     slides.table(_rules(facts), _LOWER, 14)
     slides.add("Results on the test set")
-    slides.table(_on_one_line(tables.metrics_table(facts, HEADLINES)))
+    slides.table(tables.metrics_table(facts, HEADLINES).on_one_line())
     slides.add("Results by label")
     table = tables.labels_table(facts, facts.challenger)
     slides.text([f"{table.title}, each label against all others, with 95 % intervals"], _UPPER, 16)
@@ -111,7 +111,7 @@ def _results(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
 
 def _heatmaps(slides: Slides, facts: RunFacts, figures: RunFigures) -> None:
     claim, warning = heatmap_claim(facts.challenger.numbers, facts.data.sides)
-    slides.add("Heatmaps of the most confident wrong answers")
+    slides.add("Heatmaps of wrong answers, missed tumours first")
     slides.text([claim], _UPPER, 16, *([WARNING] if warning else []))
     with_overlay = [answer for answer in facts.errors if answer.overlay][:SHOWN_HEATMAPS]
     if with_overlay:
@@ -143,14 +143,3 @@ def _rules(facts: RunFacts) -> Table:
         passed = sum(rule.result == "passed" for rule in more)
         rows.append(("", f"and {len(more)} more", f"{passed} of them passed"))
     return Table(("result", "rule", "numbers"), rows, words=3)
-
-
-def _on_one_line(table: Table) -> Table:
-    rows = [
-        [
-            f"{value} ({interval})" if interval else value
-            for value, _, interval in (text.partition("\n") for text in row)
-        ]
-        for row in table.rows
-    ]
-    return Table(table.headings, rows, table.words, table.title)

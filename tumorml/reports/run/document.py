@@ -6,13 +6,13 @@ All texts are plain: what shows them escapes them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Sentences; a ``warning`` stands out, a ``quiet`` one steps back."""
+    """Sentences; a ``warning`` stands out, a ``quiet`` one steps back; several lines are a list."""
 
     kind: ClassVar = "paragraph"
     text: str
@@ -35,6 +35,17 @@ class Table:
     rows: Sequence[Sequence[str]]
     words: int = 1
     title: str = ""
+
+    def on_one_line(self) -> Table:
+        """The same with each interval beside its number, not under it."""
+        rows = [
+            [
+                f"{value} ({small})" if small else value
+                for value, _, small in (text.partition("\n") for text in row)
+            ]
+            for row in self.rows
+        ]
+        return replace(self, rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,8 @@ class Document:
 
     Attributes:
         title: Of the whole.
-        outcome: The word that counts most, and
+        outcome: The word that counts most,
+        headline: what that means, and
         reason: why.
         byline: Of what it is about.
         sections: In order.
@@ -88,6 +100,7 @@ class Document:
 
     title: str
     outcome: str
+    headline: str
     reason: str
     byline: str
     sections: Sequence[Section]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
-from tumorml.labels import LABELS, Task
+from tumorml.labels import LABELS, NO_TUMOR, Task
 from tumorml.objects import ObjectStore
 from tumorml.reports.run.answers import (
     LabelCurves,
@@ -25,7 +26,10 @@ from tumorml.reports.run.data import (
     DataOfRun,
     read_batches,
     read_data,
-    read_people,
+    read_learnt,
+    read_recorded,
+    read_sides,
+    read_sites,
 )
 from tumorml.reports.run.numbers import Numbers
 from tumorml.reports.run.shown import ShownAnswer, read_shown, right_samples, surest_errors
@@ -48,16 +52,37 @@ class Contender:
     Attributes:
         role: ``challenger``, ``champion`` or ``anchor``.
         model: Its model version.
+        version: The row of that, and
+        run: of the run that left it.
+        trained: How many scans it was trained on.
+        learnt: How many of today's test scans, or of their groups, were on its own training or
+            validation side.
         numbers: On the test scans.
         confusion: int64 [true, predicted], counts of test scans; all 0 where it answered nothing.
         curves: Of each label that can be told from others.
     """
 
     role: str
-    model: str
+    version: ModelVersion
+    run: Run
+    trained: int
+    learnt: int
     numbers: Numbers
     confusion: NDArray[np.int64]
     curves: tuple[LabelCurves, ...]
+
+    @property
+    def model(self) -> str:
+        """The id of its model version."""
+        return self.version.id
+
+    @property
+    def missed_tumors(self) -> tuple[int, int]:
+        """Test scans of a tumour that it called ``no_tumor``, and how many tumours there are."""
+        labels = LABELS[Task(self.run.task)]
+        rows = [index for index, label in enumerate(labels) if label != NO_TUMOR]
+        of_tumors = self.confusion[rows]
+        return int(of_tumors[:, labels.index(NO_TUMOR)].sum()), int(of_tumors.sum())
 
     def parts(self, prefix: str) -> list[str]:
         """The slices whose names begin so, in order."""
@@ -80,9 +105,9 @@ class RunFacts:
         without_twins: Of a benchmark's model, its numbers on test scans without a twin in training.
         data: What it learnt from and is judged on.
         batches: The newest first.
-        known_patients: Scans of the snapshot whose patient was named.
+        recorded: For how many scans of the snapshot manifests say what, by what.
         sites: Where scans of the snapshot came from, as manifests say.
-        errors: The most confident wrong answers of the challenger, first one of each group.
+        errors: Wrong answers of the challenger: missed tumours first, then the surest.
         right: Some right ones of each label.
     """
 
@@ -95,7 +120,7 @@ class RunFacts:
     without_twins: Numbers
     data: DataOfRun
     batches: Sequence[BatchOfData]
-    known_patients: int
+    recorded: Mapping[str, int]
     sites: Sequence[str]
     errors: Sequence[ShownAnswer]
     right: Sequence[ShownAnswer]
@@ -116,9 +141,24 @@ class RunFacts:
         return next((one for one in self.contenders if one.role == "champion"), None)
 
     @property
+    def scans(self) -> int:
+        """Of the snapshot."""
+        return sum(side.scans for side in self.data.sides.values())
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe's file."""
+        return tomllib.loads(self.run.recipe_text)
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """The policy's file."""
+        return tomllib.loads(self.verdict.policy_text)
+
+    @property
     def keeps_last_epoch(self) -> bool:
         """Whether the recipe keeps the last weights, not those of the lowest validation loss."""
-        return tomllib.loads(self.run.recipe_text).get("kept_epoch") == "last"
+        return self.recipe.get("kept_epoch") == "last"
 
     @property
     def kept_epoch(self) -> Epoch | None:
@@ -159,7 +199,6 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
     }
     numbers = _numbers(session, run_id)
     labels = LABELS[Task(run.task)]
-    patients, sites = read_people(session, run.snapshot_id)
     of_verdict = select(VerdictRule).where(VerdictRule.verdict_id == verdict.id)
     of_run = select(Epoch).where(Epoch.run_id == run_id)
     return RunFacts(
@@ -169,16 +208,19 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
         rules=session.scalars(of_verdict.order_by(VerdictRule.position)).all(),
         epochs=session.scalars(of_run.order_by(Epoch.epoch)).all(),
         contenders=[
-            _contender(session, run_id, role, model, numbers.get((model, "test"), {}), labels)
+            _contender(session, run, role, model, numbers.get((model, "test"), {}))
             for role, model in roles.items()
             if model is not None
         ],
         without_twins=numbers.get((verdict.challenger_id, "test_without_twins"), {}),
         data=read_data(session, run),
         batches=read_batches(session, run.snapshot_id),
-        known_patients=patients,
-        sites=sites,
-        errors=read_shown(session, store, surest_errors(run, verdict.challenger_id)),
+        recorded=read_recorded(session, run.snapshot_id),
+        sites=read_sites(session, run.snapshot_id),
+        errors=sorted(
+            read_shown(session, store, surest_errors(run, verdict.challenger_id)),
+            key=lambda answer: (not answer.missed, -answer.probability),
+        ),
         right=read_shown(session, store, right_samples(run_id, verdict.challenger_id, len(labels))),
     )
 
@@ -192,8 +234,17 @@ def _numbers(
     return found
 
 
-def _contender(
-    session: Session, run_id: str, role: str, model: str, numbers: Numbers, labels: Sequence[str]
-) -> Contender:
-    answers = read_answers(session, run_id, model, labels)
-    return Contender(role, model, numbers, confusion_counts(answers), label_curves(answers))
+def _contender(session: Session, run: Run, role: str, model: str, numbers: Numbers) -> Contender:
+    version = session.get_one(ModelVersion, model)
+    own = session.get_one(Run, version.run_id)
+    answers = read_answers(session, run.id, model, LABELS[Task(run.task)])
+    return Contender(
+        role=role,
+        version=version,
+        run=own,
+        trained=read_sides(session, own.snapshot_id)["train"].scans,
+        learnt=read_learnt(session, run.snapshot_id, own.snapshot_id),
+        numbers=numbers,
+        confusion=confusion_counts(answers),
+        curves=label_curves(answers),
+    )

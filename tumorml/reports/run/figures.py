@@ -14,6 +14,7 @@ from tumorml.reports.figures import (
 from tumorml.reports.run.document import Picture
 from tumorml.reports.run.facts import Contender, RunFacts
 from tumorml.reports.run.localised import MAP_NAMES
+from tumorml.reports.run.statements import training_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def draw_run_figures(facts: RunFacts) -> RunFigures:
         png = curves_figure(facts.epochs, facts.kept_epoch.epoch, scans)
         caption = (
             "Loss and accuracy by epoch; dotted lines part the phases, and the black line marks "
-            f"the {which}, whose weights were kept."
+            f"the {which}, whose weights were kept." + training_statement(facts)
         )
         figures.training.append(Picture(png, caption))
     for contender in facts.contenders:
@@ -58,14 +59,17 @@ def _draw_contender(figures: RunFigures, contender: Contender, labels: tuple[str
     title = f"{contender.role} {contender.model}"
     if contender.confusion.any():
         png = confusion_figure(contender.confusion, labels, title)
-        caption = f"Confusion matrix of the {contender.role}: test scans by true and predicted."
+        caption = (
+            f"Confusion matrix of the {contender.role}: test scans by true and predicted label, "
+            "and their share of the true one. Outlined: missed tumours."
+        )
         figures.confusion.append(Picture(png, caption))
     if contender.curves:
         areas = [_areas(contender, curve.label) for curve in contender.curves]
         png = threshold_figure(contender.curves, areas, title)
         caption = (
             f"ROC curves (left) and precision-recall curves (right) of the {contender.role}, each "
-            "label against all others."
+            "label against all others; where curves hug the corner, it is enlarged."
         )
         figures.thresholds.append(Picture(png, caption))
     bins = [
@@ -76,8 +80,8 @@ def _draw_contender(figures: RunFigures, contender: Contender, labels: tuple[str
     if bins:
         png = reliability_figure(bins, title)
         caption = (
-            f"Reliability of the {contender.role} on test scans, with 95 % Wilson intervals; "
-            "below the dotted line it is surer than right."
+            f"Reliability of the {contender.role} on test scans, with 95 % Wilson intervals; below "
+            "the dotted line it is surer than right. Beneath: scans of each bin, on a log scale."
         )
         figures.reliability.append(Picture(png, caption))
 

@@ -29,7 +29,8 @@ def pdf_document(document: Document) -> bytes:
         folder = Path(name)
         (folder / "document.typ").write_bytes(template)
         fields = {
-            name: getattr(document, name) for name in ("title", "outcome", "reason", "byline")
+            name: getattr(document, name)
+            for name in ("title", "outcome", "headline", "reason", "byline")
         }
         sections = [
             {"title": section.title, "blocks": [_plain(block, folder) for block in section.blocks]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tumorml.explain.overlay import without_words
 from tumorml.reports.run import split, statements, tables, verdict
 from tumorml.reports.run.document import (
     Block,
@@ -19,6 +20,11 @@ from tumorml.reports.run.figures import RunFigures
 from tumorml.reports.run.localised import heatmap_claim
 from tumorml.reports.run.shown import ShownAnswer
 
+_HEATMAP = (
+    "Left the scan, right the same under its heatmap: bright is what moved the model most, which "
+    "need not be a tumour."
+)
+
 
 def run_report(facts: RunFacts, figures: RunFigures) -> Document:
     """The report."""
@@ -26,13 +32,16 @@ def run_report(facts: RunFacts, figures: RunFigures) -> Document:
     return Document(
         title=f"Run {run.id}",
         outcome=verdict.outcome(judged),
+        headline=statements.headline(facts),
         reason=verdict.reason(judged, facts.rules),
         byline=f"{run.task}, recipe {run.recipe}, seed {run.seed}, asked for by {run.trigger}; "
-        f"judged {judged.created_at:%Y-%m-%d %H:%M} UTC. Not a medical device.",
+        f"judged {judged.created_at:%Y-%m-%d %H:%M} UTC.",
         sections=[
+            Section("Limits", list(_limits(facts))),
             Section("Verdict", list(_verdict(facts))),
             Section("Data", list(_data(facts))),
             Section("Leaks", list(_leaks(facts))),
+            Section("Who was compared", [tables.contenders_table(facts)]),
             Section("Training", list(_pictures(figures.training, 1, "No epoch was recorded."))),
             Section("Test results", list(_results(facts))),
             Section(
@@ -53,20 +62,33 @@ def run_report(facts: RunFacts, figures: RunFigures) -> Document:
             Section("Slices", list(_slices(facts))),
             Section("Wrong answers", list(_errors(facts))),
             Section("Right answers", list(_right(facts))),
-            Section("Localisation", list(_localisation(facts, figures))),
-            Section("Provenance", list(_provenance(facts))),
+            *_localisation(facts, figures),
+            Section("Provenance", [tables.provenance_table(facts)]),
+            Section(
+                "Appendix",
+                [
+                    Code("Policy", facts.verdict.policy_text),
+                    Code("Recipe", facts.run.recipe_text),
+                ],
+            ),
         ],
+    )
+
+
+def _limits(facts: RunFacts) -> Iterator[Block]:
+    yield Paragraph("\n".join(statements.limits(facts)), "warning")
+    yield Paragraph(
+        f"Intended use: {statements.INTENDED_USE} The model card, beside this report, has more.",
+        "quiet",
     )
 
 
 def _verdict(facts: RunFacts) -> Iterator[Block]:
     judged = facts.verdict
-    if judged.look is not None:
-        yield Paragraph(f"Look {judged.look} at test set {judged.test_set_id}.")
-    if approval := verdict.approval_statement(judged):
-        yield Paragraph(approval)
+    yield Paragraph(verdict.approval_statement(judged))
     if facts.rules:
         yield tables.rules_table(facts)
+        yield Paragraph("\n".join(verdict.rules_explained(judged, facts.rules)), "quiet")
     else:
         yield Paragraph("No rule was recorded with this verdict.")
     for sentence in statements.missing(facts):
@@ -77,6 +99,7 @@ def _data(facts: RunFacts) -> Iterator[Block]:
     yield _said(split.split_statement(facts.data))
     yield Paragraph(f"Snapshot {facts.run.snapshot_id}. {split.held_out_statement(facts.data)}")
     yield split.counts_table(facts.data)
+    yield Paragraph(f"{statements.LABELLING} {statements.recorded(facts)}")
     if not facts.batches:
         yield Paragraph("No batch of these scans is recorded.")
         return
@@ -96,8 +119,8 @@ def _leaks(facts: RunFacts) -> Iterator[Block]:
 
 def _results(facts: RunFacts) -> Iterator[Block]:
     yield Paragraph(
-        "With 95 % intervals from a bootstrap over groups. Macro means are over the labels that "
-        "have test scans."
+        "In brackets, or below: 95 % intervals from a bootstrap over groups. Macro means are over "
+        "the labels that have test scans."
         + (
             " Other slices of a training patient can remain among the scans without twins where "
             "the set names no patients."
@@ -106,7 +129,7 @@ def _results(facts: RunFacts) -> Iterator[Block]:
         ),
         "quiet",
     )
-    yield tables.metrics_table(facts)
+    yield tables.metrics_table(facts).on_one_line()
     for contender in facts.contenders:
         yield tables.labels_table(facts, contender)
     if facts.run.given_split:
@@ -114,6 +137,8 @@ def _results(facts: RunFacts) -> Iterator[Block]:
 
 
 def _slices(facts: RunFacts) -> Iterator[Block]:
+    if asked := statements.slices_statement(facts):
+        yield Paragraph(asked, "quiet")
     sliced = [contender for contender in facts.contenders if contender.slices]
     if not sliced:
         yield Paragraph("No part of the test set by itself holds enough scans to be judged.")
@@ -126,10 +151,15 @@ def _errors(facts: RunFacts) -> Iterator[Block]:
     if not facts.errors:
         yield Paragraph(f"None of {total:,} test answers is wrong.")
         return
-    yield _claim(facts)
+    missed, tumors = facts.challenger.missed_tumors
+    shown = len(facts.errors)
+    which = "all are shown"
+    if shown < facts.wrong:
+        which = f"{shown:,} are shown, of each group one before any other"
     yield Paragraph(
-        f"{facts.wrong:,} of {total:,} test answers are wrong; these are the {len(facts.errors):,} "
-        "that the challenger was surest of, first one of each group."
+        f"{facts.wrong:,} of {total:,} test answers are wrong, and {missed:,} of {tumors:,} "
+        f"tumours were missed, that is called no_tumor; {which}. Missed tumours stand first, then "
+        f"what the challenger was surest of. {_HEATMAP}"
     )
     yield _answers(facts.errors)
 
@@ -138,12 +168,11 @@ def _right(facts: RunFacts) -> Iterator[Block]:
     if not facts.right:
         yield Paragraph("No heatmap of a right answer was made.")
         return
-    yield _claim(facts)
+    yield Paragraph(
+        "The first of each label in the order of scan ids, not picked by what they show. "
+        + _HEATMAP
+    )
     yield _answers(facts.right)
-
-
-def _claim(facts: RunFacts) -> Paragraph:
-    return _said(heatmap_claim(facts.challenger.numbers, facts.data.sides))
 
 
 def _said(statement: tuple[str, bool]) -> Paragraph:
@@ -155,35 +184,35 @@ def _answers(shown: Sequence[ShownAnswer]) -> Pictures:
     return Pictures(
         [
             Picture(
-                answer.overlay,
-                f"true {answer.true_label}, predicted {answer.label} {answer.probability:.2f}; "
-                f"scan {answer.scan_id[:12]}",
+                answer.overlay and without_words(answer.overlay),
+                f"{'MISSED TUMOUR: ' if answer.missed else ''}true {answer.true_label}, predicted "
+                f"{answer.label} {answer.probability:.2f}; scan {answer.scan_id[:12]}",
             )
             for answer in shown
         ],
-        columns=3,
+        columns=2,
     )
 
 
-def _localisation(facts: RunFacts, figures: RunFigures) -> Iterator[Block]:
-    yield _claim(facts)
+def _localisation(facts: RunFacts, figures: RunFigures) -> Iterator[Section]:
     if ("pointing_game", "all") not in facts.challenger.numbers:
         return
-    yield Paragraph(
-        "On test scans with a mask. Pointing game: the share of scans whose warmest place lies in "
-        "the tumour. Energy inside: the mean share of a map's warmth in the tumour. Overlap: of "
-        "the tumour with the map, cut where validation is met best. The pixel is the one that is "
-        "most often tumour in training and validation.",
-        "quiet",
+    claim, warning = heatmap_claim(facts.challenger.numbers, facts.data.sides)
+    yield Section(
+        "Localisation",
+        [
+            *([] if warning else [Paragraph(claim)]),
+            Paragraph(
+                "On test scans with a mask. Pointing game: the share of scans whose warmest place "
+                "lies in the tumour. Energy inside: the mean share of a map's warmth in the "
+                "tumour. Overlap: of the tumour with the map, cut where validation is met best. "
+                "The pixel is the one that is most often tumour in training and validation.",
+                "quiet",
+            ),
+            tables.localisation_table(facts),
+            *_pictures(figures.localisation, 1, ""),
+        ],
     )
-    yield tables.localisation_table(facts)
-    yield from _pictures(figures.localisation, 1, "")
-
-
-def _provenance(facts: RunFacts) -> Iterator[Block]:
-    yield tables.provenance_table(facts)
-    yield Code("Policy", facts.verdict.policy_text)
-    yield Code("Recipe", facts.run.recipe_text)
 
 
 def _pictures(pictures: Sequence[Picture], columns: int, otherwise: str) -> Iterator[Block]:

@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import MissingObjectError
+from tumorml.labels import NO_TUMOR
 from tumorml.objects import ObjectStore
 from tumorml.results.tables import Prediction, Run, SnapshotScan
 
@@ -25,6 +26,11 @@ class ShownAnswer:
     probability: float
     overlay: bytes | None
 
+    @property
+    def missed(self) -> bool:
+        """Whether a tumour was called ``no_tumor``."""
+        return self.label == NO_TUMOR and self.true_label not in (None, NO_TUMOR)
+
 
 _Answers = Select[str, str | None, str, float, str | None]
 _COLUMNS = (
@@ -37,7 +43,10 @@ _COLUMNS = (
 
 
 def surest_errors(run: Run, model: str) -> _Answers:
-    """The surest wrong answers: first the surest of each group, whose scans are often alike."""
+    """Missed tumours, then the surest wrong answers: one of each group before any second one.
+
+    The scans of a group are often alike.
+    """
     group = func.coalesce(SnapshotScan.group_id, Prediction.scan_id)
     surest = (Prediction.probability.desc(), Prediction.scan_id)
     in_snapshot = and_(
@@ -53,7 +62,11 @@ def surest_errors(run: Run, model: str) -> _Answers:
             Prediction.model_version_id == model,
             Prediction.label != Prediction.true_label,
         )
-        .order_by(func.row_number().over(partition_by=group, order_by=surest), *surest)
+        .order_by(
+            Prediction.label != NO_TUMOR,
+            func.row_number().over(partition_by=group, order_by=surest),
+            *surest,
+        )
         .limit(SHOWN_ERRORS)
     )
 

@@ -25,12 +25,13 @@ def split_statement(data: DataOfRun) -> tuple[str, bool]:
 
 
 def held_out_statement(data: DataOfRun) -> str:
-    """What was left out of the snapshot."""
+    """What is in the snapshot, and what was left out of it."""
+    scans = sum(side.scans for side in data.sides.values())
     reasons = [
         f"{count:,} ({reason.replace('_', ' ')})"
         for reason, count in data.snapshot.held_out.items()
     ]
-    return f"Held out: {', '.join(reasons) or 'none'}."
+    return f"The splits hold {scans:,} scans; held out besides: {', '.join(reasons) or 'none'}."
 
 
 def leak_statement(data: DataOfRun) -> tuple[str, bool]:

@@ -2,13 +2,72 @@
 
 from __future__ import annotations
 
-from tumorml.reports.run.facts import RunFacts
-from tumorml.reports.run.localised import heatmap_claim, not_measured, unbeaten_baselines
+from tumorml.reports.run.facts import Contender, RunFacts
+from tumorml.reports.run.localised import heatmap_claim, unbeaten_baselines
 
 NOT_A_DEVICE = (
     "This is not a medical device. It must not be used to diagnose, to treat, or to decide about "
     "any person."
 )
+INTENDED_USE = (
+    "Research on the classification of brain tumours in MRI, and comparison of models that were "
+    "trained again."
+)
+LABELLING = (
+    "Labels are those that the drops gave, by folder or manifest; a picture with two labels is "
+    "held out until a person decides. How they were found (pathology, reading) is not recorded."
+)
+WORTH_RECORDING = (
+    "patient",
+    "study",
+    "site",
+    "acquisition date",
+    "age",
+    "sex",
+    "scanner",
+    "sequence",
+    "plane",
+)
+"""What should be known of scans, and is said to be missing where no manifest has it."""
+
+
+def headline(facts: RunFacts) -> str:
+    """Who serves now, who does not, and by what numbers, in one sentence."""
+    task, outcome = facts.run.task, facts.verdict.outcome
+    new, old = _named(facts.challenger), facts.champion and _named(facts.champion)
+    place = f"{task} in place of {old}" if old else f"{task}, which nobody served before"
+    if facts.verdict.approval == "waiting":
+        said = f"{new} is to serve {place}, if a person agrees"
+    elif outcome == "promoted":
+        said = f"{new} is to serve {place}"
+    elif outcome == "kept":
+        said = (
+            f"{new} does not replace {old} in serving {task}"
+            if old
+            else f"{new} does not serve {task}"
+        )
+    elif outcome == "insufficient":
+        said = f"too little is known to let {new} serve {place}"
+    else:
+        said = f"{new} may not serve {place}"
+    return "; ".join([said, *_compared(facts)]) + "."
+
+
+def _named(contender: Contender) -> str:
+    return f"{contender.model} ({contender.run.recipe})"
+
+
+def _compared(facts: RunFacts) -> list[str]:
+    """The headline's numbers, from the champion's to the challenger's."""
+    ranked = [one for one in (facts.champion, facts.challenger) if one and one.confusion.any()]
+    if not ranked:
+        return []
+    macro = [one.numbers.get(("f1_macro", "all")) for one in ranked]
+    f1 = [f"{row.value:.3f}" for row in macro if row and row.value is not None]
+    said = [f"macro F1 {' -> '.join(f1)}"] if len(f1) == len(ranked) else []
+    missed = " -> ".join(f"{one.missed_tumors[0]:,}" for one in ranked)
+    said.append(f"tumours called no_tumor {missed} of {ranked[-1].missed_tumors[1]:,}")
+    return said
 
 
 def missing(facts: RunFacts) -> list[str]:
@@ -35,8 +94,6 @@ def missing(facts: RunFacts) -> list[str]:
         said.append("No epoch of the training was recorded, so there are no curves of it.")
     if not any(facts.challenger.parts("confidence=")):
         said.append("Reliability was not recorded.")
-    if unbeaten_baselines(facts.challenger.numbers) is None:
-        said.append(not_measured(facts.data.sides))
     return said
 
 
@@ -58,29 +115,92 @@ def _missing_without_twins(facts: RunFacts) -> list[str]:
 def limits(facts: RunFacts) -> list[str]:
     """What nobody should conclude."""
     test = facts.data.sides["test"]
+    where = ", from sites that are not named"
+    if facts.sites:
+        where = f", from one site, {facts.sites[0]}" if len(facts.sites) == 1 else ""
     said = [
         NOT_A_DEVICE,
-        f"The test set holds {test.scans:,} scans of {test.groups:,} groups; what is rarer than "
-        "that allows cannot be seen in it.",
-        "Single 2-D slices are judged, without volume, history or other sequences. A scan of "
-        "another kind gets an answer too.",
+        f"There is no test on outside data: the {test.scans:,} test scans ({test.groups:,} groups) "
+        f"came in with the others{where}. How the model does elsewhere is unknown, and what is "
+        "rare may not be among them.",
     ]
-    scans = sum(side.scans for side in facts.data.sides.values())
     if facts.run.given_split:
         said.append(
             "The split is the data set's own: what it gives is more than new patients would."
         )
-    elif facts.known_patients < scans:
+    elif (known := facts.recorded.get("patient", 0)) < facts.scans:
         said.append(
-            f"The patient is named for {facts.known_patients:,} of {scans:,} scans. Of the others "
-            "only copies are kept together: two slices of one patient can stand on two sides."
+            f"The patient is named for {known:,} of {facts.scans:,} scans. Of the others only "
+            "copies are kept together: slices of one patient can stand in training and in test, "
+            "which would flatter every number here."
         )
-    if len(facts.sites) < 2:
-        where = f"from one site, {facts.sites[0]}" if facts.sites else "of sites that are not named"
-        said.append(f"The scans are {where}: how the model does elsewhere is unknown.")
-    said.append("Age, sex and scanner are not recorded, so fairness across them is not measured.")
+    if unknown := [name for name in ("age", "sex", "scanner") if name not in facts.recorded]:
+        said.append(
+            f"Not recorded: {', '.join(unknown)}. Whether the model serves all alike is not known."
+        )
+    said.append(
+        "Single 2-D slices are judged, without volume, history or other sequences. A scan of "
+        "another kind gets an answer too."
+    )
+    said.append(
+        "This is one training with one seed; another gives other numbers."
+        + (
+            " The champion is what served before, not the best of other methods."
+            if facts.champion
+            else ""
+        )
+    )
     claim, warning = heatmap_claim(facts.challenger.numbers, facts.data.sides)
     return [*said, claim] if warning else said
+
+
+def recorded(facts: RunFacts) -> str:
+    """What the drops say of the scans beside labels, and what they do not."""
+    known = ", ".join(f"{name} of {scans:,}" for name, scans in facts.recorded.items())
+    unknown = [name for name in WORTH_RECORDING if name not in facts.recorded]
+    said = f"Of {facts.scans:,} scans manifests record: {known or 'nothing'}."
+    return f"{said} Not recorded: {', '.join(unknown)}." if unknown else said
+
+
+def training_statement(facts: RunFacts) -> str:
+    """Why validation can look better than training; empty where it cannot."""
+    varied = facts.recipe.get("augmentation", {})
+    handicaps = [
+        text
+        for text, there in (
+            (
+                "as they were varied",
+                any(v for k, v in varied.items() if k not in ("share", "mixup")),
+            ),
+            ("blended in pairs", varied.get("mixup")),
+            ("with dropout", facts.recipe.get("dropout")),
+        )
+        if there
+    ]
+    if not handicaps:
+        return ""
+    return (
+        f" Training is counted while the network learns, on scans {', '.join(handicaps)}; "
+        "validation after each epoch, on scans as they are: so it can look better."
+    )
+
+
+def slices_statement(facts: RunFacts) -> str:
+    """Which parts of the test set were asked for, and of which there are numbers."""
+    asked = facts.policy.get("slices", {})
+    if not asked:
+        return ""
+    shown = {name.partition("=")[0] for name in facts.challenger.slices}
+    absent = [name for name in asked["by"] if name.casefold() not in shown]
+    said = (
+        f"The policy asks for parts by {', '.join(asked['by'])}, of at least "
+        f"{asked['min_scans']} scans and less than all."
+    )
+    if absent:
+        said += f" There is none by {', '.join(absent)}: not recorded, too small, or all scans."
+    if "size" in shown:
+        said += " Size is the longer side of the picture, in pixels."
+    return said
 
 
 def next_steps(facts: RunFacts) -> list[str]:

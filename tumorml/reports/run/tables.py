@@ -28,7 +28,40 @@ def batches_table(facts: RunFacts) -> Table:
         (batch.id, batch.drop_name, f"{batch.claimed_at:%Y-%m-%d %H:%M}", f"{batch.scans:,}")
         for batch in facts.batches[:SHOWN_BATCHES]
     ]
-    return Table(("batch", "drop", "taken in (UTC)", "scans"), rows, words=3)
+    return Table(("batch", "drop", "taken in (UTC)", "scans in the splits"), rows, words=3)
+
+
+def contenders_table(facts: RunFacts) -> Table:
+    """Who was compared, and what each was trained on."""
+    columns = [
+        (
+            f"{one.role}\n{one.model}",
+            one.run.recipe,
+            f"{one.version.parameters:,}",
+            _first_weights(one.run).partition(",")[0].partition(";")[0],
+            f"{one.run.training_started_at:%Y-%m-%d %H:%M}"
+            if one.run.training_started_at
+            else "not recorded",
+            str(one.run.seed),
+            one.run.snapshot_id,
+            f"{one.trained:,}",
+            f"{one.learnt:,}",
+        )
+        for one in facts.contenders
+    ]
+    names = (
+        "who",
+        "recipe",
+        "parameters",
+        "first weights",
+        "trained (UTC)",
+        "seed",
+        "snapshot",
+        "scans trained on",
+        "today's test scans that it learnt from, by scan or group",
+    )
+    headings, *rows = zip(names, *columns, strict=True)
+    return Table(headings, rows)
 
 
 def metrics_table(facts: RunFacts, names: Iterable[str] = OF_ALL) -> Table:
@@ -62,11 +95,11 @@ def labels_without_twins_table(facts: RunFacts) -> Table:
 
 def _first_weights(run: Run) -> str:
     if run.warm_start_id is not None:
-        return f"went on from those of {run.warm_start_id}"
+        return f"those of {run.warm_start_id}"
     if run.weights_sha256 is not None:
-        return f"began from a file of SHA-256 {run.weights_sha256}"
+        return f"pretrained, from a file of SHA-256 {run.weights_sha256}"
     asked = tomllib.loads(run.recipe_text).get("weights", "none")
-    return "began at random" if asked == "none" else f"{asked}; the file's SHA-256 is not recorded"
+    return "random" if asked == "none" else f"{asked}; the file's SHA-256 is not recorded"
 
 
 def _labels_table(facts: RunFacts, numbers: Numbers, title: str) -> Table:
@@ -131,7 +164,7 @@ def provenance_table(facts: RunFacts) -> Table:
             f"{model.preprocessing or 'preprocessing not recorded'}",
         ),
         ("calibration", ", ".join(calibration) or "none"),
-        ("weights", _first_weights(run)),
+        ("first weights", _first_weights(run)),
         ("recipe", f"{run.recipe}, epochs planned: {run.epochs}, digest {run.recipe_digest}"),
         ("seed", str(run.seed)),
         ("snapshot", run.snapshot_id),
