@@ -69,7 +69,7 @@ def test_the_evidence_is_the_heatmap_of_explain(tmp_path: Path) -> None:
     served: Served = KerasServed(predictor)
     evidence = served.look(images).evidence
     assert evidence is not None
-    assert evidence.shape == (3, 8, 8)
+    assert evidence.shape == (3, 16, 16)
     side = predictor.input_size
     for small, expected in zip(evidence, explain(predictor, images).maps, strict=True):
         np.testing.assert_allclose(heatmap_of(small, side), expected, atol=1e-5)

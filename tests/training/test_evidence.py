@@ -157,7 +157,7 @@ def test_the_network_is_chosen_by_what_it_calls_and_where_it_points(
     logits = both["logits"][:, 0]
     targets = np.where(data.labels == 1, 0.975, 0.025)  # smoothed by 0.05
     called = np.mean(np.logaddexp(0, logits) - targets * logits)
-    fields = inside.reshape(32, 8, 8, 8, 8).mean(axis=(2, 4), dtype=np.float32)[..., None]
+    fields = inside.reshape(32, 16, 4, 16, 4).mean(axis=(2, 4), dtype=np.float32)[..., None]
     pointed = np.mean(evidence_loss(fields, both["evidence"]))
     assert called + pointed == pytest.approx(best.validation_loss, rel=1e-3)
 

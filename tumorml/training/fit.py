@@ -19,7 +19,7 @@ import tensorflow as tf  # noqa: TID253
 from tumorml.errors import BrokenTrainingError, TooLittleMemoryError, TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.memory import peak_memory_bytes
-from tumorml.recipes.networks import build_network
+from tumorml.recipes.networks import EVIDENCE_STRIDE, build_network
 from tumorml.recipes.networks.copy_layers import load_keras
 from tumorml.recipes.recipe import Phase, Recipe
 from tumorml.training.batches import steps_per_epoch, training_batches, validation_batches
@@ -293,7 +293,7 @@ def _trained_evidence(
     if validation.masks is None or train.masks is None or not len(train.masks.pixels):
         logger.info("%s: no training scan has a mask for the evidence map", recipe.name)
         return None
-    return recipe.input_size // 8
+    return recipe.input_size // EVIDENCE_STRIDE
 
 
 def _strategy() -> tf.distribute.Strategy:

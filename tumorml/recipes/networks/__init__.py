@@ -22,10 +22,11 @@ NETWORKS: dict[str, str] = {
 }
 """A recipe's `network` and the module that builds it, imported only then."""
 
-
 EVIDENCE = "evidence"
-"""The layer, where there is one, that gives float32 `[n, S/8, S/8, 1]` in 0..1: where the decision
+"""The layer, where there is one, that gives float32 `[n, S/4, S/4, 1]` in 0..1: where the decision
 is taken from."""
+EVIDENCE_STRIDE = 4
+"""Input pixels to a place of that map. At 8, small tumours had too few places."""
 
 
 def build_network(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import keras  # noqa: TID253
 
-from tumorml.recipes.networks import EVIDENCE
+from tumorml.recipes.networks import EVIDENCE, EVIDENCE_STRIDE
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
@@ -24,7 +24,7 @@ def pooled(
     """The last feature map, averaged over the picture.
 
     With `recipe.evidence` a small decoder (a feature pyramid after Lin et al. 2017,
-    arXiv:1612.03144) brings the features back to an eighth of the input's side and makes one map of
+    arXiv:1612.03144) brings the features back to a quarter of the input's side and makes one map of
     them, `evidence`; beside the mean of the last feature map its mean weighted by that map is
     classified. So the map explains the decision by taking part in it. (By the weighted mean alone
     the decision lacks what surrounds a tumour, and was right less often.)
@@ -41,7 +41,7 @@ def pooled(
         return keras.layers.GlobalAveragePooling2D(name="pool")(features)
     side = recipe.input_size
     x = _lateral(features, recipe.evidence.units, "evidence_32")
-    for stride in (16, 8):
+    for stride in (16, 8, EVIDENCE_STRIDE):
         tap = _last_at(inputs, features, side // stride)
         x = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"evidence_up_{stride}")(x)
         lateral = _lateral(tap, recipe.evidence.units, f"evidence_{stride}")
@@ -55,7 +55,10 @@ def pooled(
     evidence = keras.layers.Conv2D(
         1, 1, activation="sigmoid", bias_initializer=_MOSTLY_DARK, dtype="float32", name=EVIDENCE
     )(x)
-    weights = keras.layers.AveragePooling2D(4, dtype="float32", name="evidence_weights")(evidence)
+    cell = 32 // EVIDENCE_STRIDE
+    weights = keras.layers.AveragePooling2D(cell, dtype="float32", name="evidence_weights")(
+        evidence
+    )
     seen = keras.layers.Multiply(dtype="float32", name="evidence_seen")([features, weights])
     total = keras.layers.GlobalAveragePooling2D(dtype="float32", name="evidence_total")(weights)
     mean = keras.layers.GlobalAveragePooling2D(dtype="float32", name="evidence_mean")(seen)
