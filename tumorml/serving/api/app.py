@@ -209,7 +209,7 @@ def _tell(
         explained(settings, one, upload.scan.pixels) if heatmap is not Heatmap.NONE else None
         for one, upload in zip(answers, uploads, strict=True)
     ]
-    overlays = [one and one.overlay for one in explanations]
+    overlays = [None if one is None else one.overlay for one in explanations]
     keys = write_down(settings, who.name, answers, overlays)
     live = answers[0].live
     return Prediction(
