@@ -11,6 +11,11 @@ from tumorml.serving.ui.widgets import told
 from tumorml.settings import Settings, get_settings
 
 NOTICE = "Research software; not a medical device."
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="7.5" '
+    'fill="#0072B2"/><circle cx="10" cy="6.5" r="2.5" fill="#fff"/></svg>'
+)
+# Title, symbol and content of each, by its path.
 PAGES = {
     "read": ("Read a scan", "stethoscope", read.page),
     "champion": ("Champion", "trophy", champion.page),
@@ -18,7 +23,6 @@ PAGES = {
     "drop": ("Drop a batch", "upload", drop.page),
     "review": ("Review", "rate_review", review.page),
 }
-"""Title, symbol and content of each, by its path."""
 
 
 def show(name: str, settings: Settings) -> None:
@@ -32,7 +36,7 @@ def show(name: str, settings: Settings) -> None:
 
 def main() -> None:
     """Show the page that the address names."""
-    st.set_page_config(page_title="tumorml", page_icon=":material/neurology:", layout="wide")
+    st.set_page_config(page_title="tumorml", page_icon=ICON, layout="wide")
     settings = get_settings()
     pages = [
         st.Page(

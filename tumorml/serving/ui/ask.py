@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -61,11 +62,13 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
             timeout=SECONDS,
             trust_env=False,
         )
-        told = response.json()
-    except (httpx.TransportError, ValueError) as error:
+    except httpx.TransportError as error:
         raise TumorMLError(
             f"The API does not answer at {address}: start it with `tumorml up` or `tumorml serve`."
         ) from error
+    if response.is_server_error and response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+        raise TumorMLError(f"The API at {address} failed; its log says why.")
+    told = response.json()
     if response.is_success:
         return dict(told)
     refused = "".join(f"\n\n{one['file']}: {one['reason']}" for one in told.get("files", ()))

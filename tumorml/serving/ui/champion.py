@@ -48,11 +48,11 @@ def page(settings: Settings) -> None:
     if not serving:
         st.info("No champion serves yet.", icon=":material/hourglass_empty:")
     for champion in serving:
-        st.header(named(champion["task"]), anchor=False)
+        st.header(named(champion["task"]).capitalize(), anchor=False)
         record(settings, champion)
         verdicts(settings, champion["task"])
     for task in sorted(set(tasks) - {row["task"] for row in serving}):
-        st.header(named(task), anchor=False)
+        st.header(named(task).capitalize(), anchor=False)
         verdicts(settings, task)
 
 
@@ -75,7 +75,7 @@ def record(settings: Settings, champion: Row) -> None:
                     delta_color="off",
                     delta_arrow="off",
                     border=True,
-                    width=190,
+                    width=150,
                 )
     scans = {number["scans"] for number in champion["metrics"].values()}
     if scans:
@@ -125,4 +125,7 @@ def verdicts(settings: Settings, task: str) -> None:
     by_name = {f"{at(row['created_at'])}, {row['outcome']}": row for row in found}
     chosen = by_name[st.selectbox("Rules of the verdict of", by_name, key=f"verdict-{task}")]
     st.caption(chosen["reason"])
-    table(rows_of(settings, RULES, verdict=chosen["id"]))
+    rules = rows_of(settings, RULES, verdict=chosen["id"])
+    passed = sum(rule["result"] == "passed" for rule in rules)
+    with st.expander(f"{len(rules)} rules, {passed} of them passed"):
+        st.table(rules, hide_index=True)

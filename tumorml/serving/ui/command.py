@@ -23,15 +23,16 @@ def ui_command(settings: Settings) -> list[str]:
         "server.fileWatcherType": "none",
         "server.enableXsrfProtection": "true",
         "server.enableCORS": "true",
-        # A page of another site must not act in the name of a browser on this machine.
-        "server.allowedHosts": "127.0.0.1,localhost",
         "server.maxUploadSize": max(1, settings.api_max_bytes // _MEGABYTE),
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "theme.primaryColor": "#0072B2",
+        "theme.paddingTop": "2rem",
     }
     return [
         *(sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("app.py"))),
         *(f"--{name}={value}" for name, value in options.items()),
+        # A page of another site must not act in the name of a browser on this machine.
+        *(f"--server.allowedHosts={host}" for host in ("127.0.0.1", "localhost")),
     ]

@@ -59,8 +59,8 @@ def page(settings: Settings) -> None:
             patient_id=patient,
             site=site,
         )
-        st.session_state["drop"] = name, row["moment"]
-    if "drop" in st.session_state:
+        st.session_state["last_drop"] = name, row["moment"]
+    if "last_drop" in st.session_state:
         st.fragment(became, run_every=POLL_SECONDS if _awaited(settings) else None)(settings)
 
 
@@ -123,7 +123,7 @@ def drop_files(
 def became(settings: Settings) -> None:
     """What became of the last drop."""
     with told():
-        name, since = st.session_state["drop"]
+        name, since = st.session_state["last_drop"]
         found = rows_of(settings, BATCHES, name=name, since=since)
         if not found:
             inbox = {drop.name for drop in waiting_drops(settings)}
@@ -153,6 +153,6 @@ def became(settings: Settings) -> None:
 
 
 def _awaited(settings: Settings) -> bool:
-    name, since = st.session_state["drop"]
+    name, since = st.session_state["last_drop"]
     found = rows_of(settings, BATCHES, name=name, since=since)
     return not found or found[0]["state"] == "waiting"

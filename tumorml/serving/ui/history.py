@@ -10,15 +10,15 @@ import streamlit as st
 from tumorml.labels import LABELS, Task
 from tumorml.serving.api.history import predictions
 from tumorml.serving.ui.store import Row, rows_of
-from tumorml.serving.ui.widgets import at, named, percent, scan_picture, stored_picture
+from tumorml.serving.ui.widgets import at, named, percent, readable, scan_picture, stored_picture
 from tumorml.settings import Settings
 
 MOST = 5000
 """Rows that are shown, and taken away, at once."""
 SOURCES = ("evaluation", "score", "api")
 COLUMNS = (
-    "created_at", "task", "scan", "predicted_label", "probability", "true_label", "correct",
-    "unlike", "source", "caller", "model_version", "file", "batch",
+    "created_at", "predicted_label", "probability", "true_label", "correct", "unlike", "source",
+    "caller", "task", "model_version", "file", "batch", "scan",
 )  # fmt: skip
 
 
@@ -34,8 +34,9 @@ def page(settings: Settings) -> None:
     else:
         st.warning(f"These are the newest {MOST:,} only, here and in the CSV: narrow the filters.")
     chosen = st.dataframe(
-        rows,
+        readable(rows),
         column_order=COLUMNS,
+        column_config={"scan": st.column_config.TextColumn(width="small")},
         hide_index=True,
         key="rows",
         on_select="rerun",
@@ -89,7 +90,7 @@ def filters(settings: Settings) -> dict[str, Any]:
 
 def _one(title: str, options: list[str]) -> str | None:
     return st.selectbox(
-        title, options, index=None, placeholder="any", format_func=named, key=title, width=180
+        title, options, index=None, placeholder="any", format_func=named, key=title, width=170
     )
 
 

@@ -18,6 +18,8 @@ from tumorml.serving.ui.widgets import named, percent, scan_picture
 from tumorml.settings import Settings
 
 SAMPLES = 6
+THUMBNAIL = 108
+"""In pixels: six in a row on a desk, three on a phone."""
 UPLOAD, STORED = "Upload", "A test scan"
 SAMPLE = """
     select scan_id as scan, true_label from prediction
@@ -93,7 +95,7 @@ def stored(settings: Settings, task: str) -> list[Read]:
         st.info("The champion's evaluation has no test scans here.")
     with st.container(horizontal=True):
         for row in st.session_state[key]:
-            with st.container(width=140):
+            with st.container(width=THUMBNAIL):
                 scan_picture(settings, row["scan"], named(row["true_label"]))
                 if st.button("Read", key=f"read-{row['scan']}", width="stretch"):
                     st.session_state["read"] = ask_stored(
@@ -150,7 +152,7 @@ def show(settings: Settings, read: Read) -> None:
         st.subheader("Most similar training scans", anchor=False)
         with st.container(horizontal=True):
             for near in answer["similar"]:
-                with st.container(width=140):
+                with st.container(width=THUMBNAIL):
                     caption = f"{named(near['label'])}, {near['similarity']:.2f}"
                     scan_picture(settings, near["scan"], caption)
 
@@ -177,7 +179,8 @@ def verdict(read: Read) -> None:
     """The label with its numbers."""
     answer, binary = read.answer, read.answer["binary"]
     label = named(answer["label"])
-    st.metric(named(read.task), label, f"{percent(answer['probability'])}, calibrated", "off")
+    sure = f"{percent(answer['probability'])}, calibrated"
+    st.metric(named(read.task), label, sure, delta_color="off", delta_arrow="off")
     if read.true_label is not None:
         right = read.true_label == answer["label"]
         st.badge(
@@ -208,11 +211,12 @@ def probability_chart(probabilities: dict[str, float]) -> alt.LayerChart | alt.F
         {"label": named(label), "probability": value, "text": percent(value)}
         for label, value in probabilities.items()
     ]
-    chart = alt.Chart(alt.InlineData(values=values), height=alt.Step(34)).encode(
+    order = sorted(probabilities, key=lambda label: -probabilities[label])
+    chart = alt.Chart(alt.InlineData(values=values), height=34 * len(values) + 50).encode(
         x=alt.X("probability:Q", title="calibrated probability")
         .scale(domain=[0, 1.15])
         .axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
-        y=alt.Y("label:N", sort="-x", title=None),
+        y=alt.Y("label:N", sort=list(map(named, order)), title=None),
     )
     bars = chart.mark_bar(color="#0072B2")
     return alt.layer(bars, chart.mark_text(align="left", dx=4).encode(text="text:N"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 import streamlit as st
 
 from tumorml.datasets.labelling import settle_label
@@ -73,7 +75,8 @@ def conflict(settings: Settings, row: Row) -> None:
         files = (row["file"], row["other_file"])
         said = labels if row["other_scan"] else [" or ".join(map(named, labels))]
         for scan, file, label in zip(scans, files, said, strict=False):
-            scan_picture(settings, scan, f"{named(label)} ({file})", width=220)
+            place = "/".join(PurePosixPath(file).parts[-2:])
+            scan_picture(settings, scan, f"{named(label)}: {place}", width=150)
     with right, st.form(f"settle-{'-'.join(scans)}", border=False):
         st.markdown(f"**{row['conflict'].capitalize()}**")
         others = [name for task in Task for name in LABELS[task]]

@@ -6,18 +6,23 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 from sqlalchemy.exc import DBAPIError
 
+from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
+from tumorml.scans.decode import decode
 from tumorml.scans.names import scan_key
 from tumorml.serving.ui.store import Row, object_of
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_SIDE = 256
 Width = int | Literal["stretch", "content"]
 
 
@@ -38,24 +43,39 @@ def told() -> Iterator[None]:
 
 
 def scan_picture(settings: Settings, scan: str, caption: str, width: Width = "stretch") -> None:
-    """A scan of the store with a line below it."""
-    stored_picture(settings, scan_key(scan), caption, alt=f"MRI scan: {caption}", width=width)
+    """A scan of the store, on a black square, with a line below it."""
+    data = object_of(settings, scan_key(scan))
+    square = None if data is None else fit_to_square(decode(data).pixels, _SIDE)
+    _picture(square, caption, alt=f"MRI scan: {caption}", width=width)
 
 
 def stored_picture(
     settings: Settings, key: str, caption: str, *, alt: str, width: Width = "stretch"
 ) -> None:
     """A picture of the object store with a line below it; where it is gone, only that line."""
-    data = object_of(settings, key)
-    if data is None:
+    _picture(object_of(settings, key), caption, alt=alt, width=width)
+
+
+def _picture(
+    picture: bytes | NDArray[np.uint8] | None, caption: str, *, alt: str, width: Width
+) -> None:
+    if picture is None:
         st.caption(f"(no picture here) {caption}")
     else:
-        st.image(data, caption, width=width, alt=alt)
+        st.image(picture, caption, width=width, alt=alt)
 
 
 def table(rows: Sequence[Row]) -> None:
     """Rows as a table."""
-    st.dataframe(list(rows), hide_index=True, width="stretch")
+    st.dataframe(readable(rows), hide_index=True, width="stretch")
+
+
+def readable(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows with moments as people read them."""
+    return [
+        {name: at(value) if isinstance(value, datetime) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def named(label: str) -> str:
