@@ -213,7 +213,7 @@ def test_days_go_to_the_end_of_the_last_and_a_csv_has_every_column() -> None:
 def test_a_drop_lies_in_the_inbox_and_becomes_a_batch(settings: Settings) -> None:
     page = opened("drop", settings)
     files = [image("a.png", 1), image("a.png", 2), ("b.png", b"no scan", "image/png")]
-    page.file_uploader(key="dropped").set_value(files)
+    page.file_uploader(key="dropped-0").set_value(files)
     page.selectbox[0].select("glioma")
     page.text_input[0].set_value("p-17")
     page.text_input[1].set_value("Mainz")

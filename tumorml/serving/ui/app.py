@@ -29,7 +29,8 @@ def show(name: str, settings: Settings) -> None:
     """One page; what a user can put right is told in a sentence."""
     title, _, page = PAGES[name]
     st.title(title, anchor=False)
-    st.caption(f":material/info: {NOTICE}")
+    with st.bottom:  # in sight however far one scrolls
+        st.caption(f":material/info: {NOTICE}")
     with told():
         page(settings)
 

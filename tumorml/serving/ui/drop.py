@@ -14,14 +14,15 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.scans.drops import put_drop, waiting_drops
 from tumorml.scans.names import archive_suffix, unique
-from tumorml.serving.ui.store import rows_of
+from tumorml.serving.ui.store import Row, rows_of
 from tumorml.serving.ui.widgets import named, table, told
 from tumorml.settings import Settings
 
 NO_LABEL, AS_PACKED = "not labelled", "as the archive's folders or manifest say"
-BATCHES = """
+FINISHED = """
     select * from batch_summary
-     where drop_name = :name and claimed_at >= :since order by claimed_at desc limit 1
+     where drop_name = :name and claimed_at >= :since and state <> 'waiting'
+     order by claimed_at desc limit 1
 """
 REFUSED = """
     select path as file, reason from batch_file
@@ -32,9 +33,10 @@ POLL_SECONDS = 2.0
 
 def page(settings: Settings) -> None:
     """A form, and the batch that came of it."""
-    with st.form("drop", clear_on_submit=True, border=True):
+    number = st.session_state.setdefault("drops", 0)  # a form that did its work makes room
+    with st.form(f"drop-{number}"):
         files = st.file_uploader(
-            "Images, or one zip or tar", accept_multiple_files=True, key="dropped"
+            "Images, or one zip or tar", accept_multiple_files=True, key=f"dropped-{number}"
         )
         labels = list(dict.fromkeys(label for task in Task for label in LABELS[task]))
         label = st.selectbox("Label", [NO_LABEL, AS_PACKED, *labels], format_func=named)
@@ -60,8 +62,11 @@ def page(settings: Settings) -> None:
             site=site,
         )
         st.session_state["last_drop"] = name, row["moment"]
+        st.session_state["drops"] += 1
+        st.rerun()
     if "last_drop" in st.session_state:
-        st.fragment(became, run_every=POLL_SECONDS if _awaited(settings) else None)(settings)
+        awaited = _batch(settings) is None
+        st.fragment(became, run_every=POLL_SECONDS if awaited else None)(settings, awaited)
 
 
 def drop_files(
@@ -120,12 +125,12 @@ def drop_files(
         return put_drop(settings, folder, name)
 
 
-def became(settings: Settings) -> None:
-    """What became of the last drop."""
+def became(settings: Settings, awaited: bool) -> None:
+    """What became of the last drop; once it is known, it is asked for no more."""
     with told():
-        name, since = st.session_state["last_drop"]
-        found = rows_of(settings, BATCHES, name=name, since=since)
-        if not found:
+        name, _ = st.session_state["last_drop"]
+        batch = _batch(settings)
+        if batch is None:
             inbox = {drop.name for drop in waiting_drops(settings)}
             where = "waits in the inbox" if name in inbox else "is being taken in"
             st.info(
@@ -135,10 +140,8 @@ def became(settings: Settings) -> None:
             )
             st.button("Look again", icon=":material/refresh:")
             return
-        (batch,) = found
-        if batch["state"] == "waiting":
-            st.info(f"`{name}` is being taken in.", icon=":material/hourglass_top:")
-            return
+        if awaited:
+            st.rerun()
         kind = st.success if batch["state"] == "ingested" else st.error
         kind(f"`{name}` became the batch `{batch['batch']}`: {batch['state']}.")
         if batch["reason"]:
@@ -152,7 +155,7 @@ def became(settings: Settings) -> None:
             table(refused)
 
 
-def _awaited(settings: Settings) -> bool:
+def _batch(settings: Settings) -> Row | None:
+    """That of the last drop, once it is taken in."""
     name, since = st.session_state["last_drop"]
-    found = rows_of(settings, BATCHES, name=name, since=since)
-    return not found or found[0]["state"] == "waiting"
+    return next(iter(rows_of(settings, FINISHED, name=name, since=since)), None)

@@ -44,7 +44,7 @@ def page(settings: Settings) -> None:
         placeholder="",
     )
     st.download_button(
-        "Download as CSV",
+        "Download with all columns",
         csv_of(rows),
         "predictions.csv",
         "text/csv",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 
 import altair as alt
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
 
 from tumorml.errors import TumorMLError
 from tumorml.explain.overlay import MOST_OPAQUE, blend
@@ -161,18 +166,29 @@ def show(settings: Settings, read: Read) -> None:
 def picture(read: Read) -> None:
     """The scan beside the scan under its map, which a slider lays on."""
     plain, under = st.columns(2)
-    plain.image(read.pixels, "scan", width="stretch", alt="MRI scan")
+    plain.image(inline_png(read.pixels), "scan", width="stretch", alt="MRI scan")
     share = st.slider(
         "Opacity of the heatmap", 0, 100, round(100 * MOST_OPAQUE), format="%d %%", key="opacity"
     )
     meaning = read.answer["heatmap_meaning"]
     under.image(
-        blend(read.pixels, read.heat, share / 100),
+        inline_png(blend(read.pixels, read.heat, share / 100)),
         "scan under the heatmap",
         width="stretch",
         alt=f"The scan under its heatmap; {meaning}",
     )
     st.caption(f"{meaning}. It is no outline of a lesion, and not a finding.")
+
+
+def inline_png(pixels: NDArray[np.uint8]) -> str:
+    """A picture as a URL that holds it, so that a slider takes none away that is still asked for.
+
+    Args:
+        pixels: uint8 [h, w] or [h, w, 3].
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def verdict(read: Read) -> None:

@@ -62,7 +62,7 @@ def _picture(
     if picture is None:
         st.caption(f"(no picture here) {caption}")
     else:
-        st.image(picture, caption, width=width, alt=alt)
+        st.image(picture, caption, width=width, output_format="PNG", alt=alt)
 
 
 def table(rows: Sequence[Row]) -> None:
