@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,9 @@ def running_api(settings: Settings) -> Iterator[Settings]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     thread.start()
     try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
         yield settings.model_copy(update={"api_port": socket.getsockname()[1]})
     finally:
         server.should_exit = True

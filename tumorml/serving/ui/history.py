@@ -114,7 +114,7 @@ def details(settings: Settings, row: Row) -> None:
     """One answer: its scan, or its heatmap where it has one."""
     said = f"{named(row['predicted_label'])} {percent(row['probability'])}, {at(row['created_at'])}"
     if row["heatmap_key"]:
-        stored_picture(settings, row["heatmap_key"], said, alt="Scan and heatmap", width=580)
+        stored_picture(settings, row["heatmap_key"], said, alt="Scan and heatmap")
     else:
         scan_picture(settings, row["scan"], said, width=256)
     st.caption(f"Scan `{row['scan']}`")

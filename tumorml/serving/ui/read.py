@@ -25,6 +25,7 @@ from tumorml.settings import Settings
 SAMPLES = 6
 THUMBNAIL = 108
 """In pixels: six in a row on a desk, three on a phone."""
+KNOWN = {True: "yes", False: "no", None: "not known"}
 UPLOAD, STORED = "Upload", "A test scan"
 SAMPLE = """
     select scan_id as scan, true_label from prediction
@@ -131,7 +132,7 @@ def summary(reads: Sequence[Read]) -> list[dict[str, object]]:
             "file": one.answer["file"],
             "label": named(one.answer["label"]),
             "probability": percent(one.answer["probability"]),
-            "unlike training": one.answer["unlike_training"],
+            "unlike training": KNOWN[one.answer["unlike_training"]],
         }
         for one in reads
     ]

@@ -139,6 +139,6 @@ def surely_wrong(settings: Settings, task: str) -> None:
             f"{named(row['true_label'])}; scan {row['scan'][:16]}"
         )
         if row["heatmap_key"]:
-            stored_picture(settings, row["heatmap_key"], said, alt="Scan and heatmap", width=580)
+            stored_picture(settings, row["heatmap_key"], said, alt="Scan and heatmap")
         else:
             scan_picture(settings, row["scan"], said, width=256)

@@ -49,11 +49,9 @@ def scan_picture(settings: Settings, scan: str, caption: str, width: Width = "st
     _picture(square, caption, alt=f"MRI scan: {caption}", width=width)
 
 
-def stored_picture(
-    settings: Settings, key: str, caption: str, *, alt: str, width: Width = "stretch"
-) -> None:
+def stored_picture(settings: Settings, key: str, caption: str, *, alt: str) -> None:
     """A picture of the object store with a line below it; where it is gone, only that line."""
-    _picture(object_of(settings, key), caption, alt=alt, width=width)
+    _picture(object_of(settings, key), caption, alt=alt, width="content")
 
 
 def _picture(
