@@ -271,10 +271,12 @@ def serve() -> None:
 @app.command()
 def ui() -> None:
     """Show the page for people; predictions need the API (`tumorml serve`, `tumorml up`)."""
+    import signal
     import subprocess
 
     from tumorml.serving.ui.command import ui_command
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the page first
     with _results_store() as settings, suppress(KeyboardInterrupt):
         console.print(f"the page is at http://127.0.0.1:{settings.ui_port}; Ctrl-C stops it")
         ended = subprocess.run(ui_command(settings), check=False).returncode

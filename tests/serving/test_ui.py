@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
@@ -29,6 +30,7 @@ from tumorml.scans.names import scan_key
 from tumorml.serving.ui.command import ui_command
 from tumorml.serving.ui.drop import AS_PACKED, NO_LABEL, drop_files
 from tumorml.serving.ui.history import between, csv_of
+from tumorml.serving.ui.widgets import plain
 from tumorml.settings import Settings
 
 
@@ -113,11 +115,24 @@ def test_an_uploaded_scan_is_read_and_its_map_lies_under_a_slider(
     assert len(rows(api, "select * from prediction_history")) == 1
 
 
+def test_a_scan_unlike_the_training_data_is_warned_of(api: Settings) -> None:
+    ramp = np.tile(np.arange(0, 240, 2, dtype=np.uint8), (120, 1))
+    page = opened("read", api)
+    page.file_uploader(key="images").set_value([("ramp.png", encode_png(ramp), "image/png")]).run()
+    (row,) = rows(api, "select * from prediction_history")
+    assert row["unlike"]
+    assert "unlike the training data" in page.warning[0].value
+
+
+def test_names_are_no_markdown() -> None:
+    assert plain("![a](b)_ü") == r"\!\[a\]\(b\)\_ü"
+
+
 def test_several_scans_are_read_and_what_cannot_be_is_named(api: Settings) -> None:
     page = opened("read", api)
     files = [image("a.png", 1), ("notes.txt", b"no scan", "text/plain"), image("b.png", 2)]
     page.file_uploader(key="images").set_value(files).run()
-    assert [error.value.split(":")[0] for error in page.error] == ["notes.txt"]
+    assert [error.value.split(":")[0] for error in page.error] == [plain("notes.txt")]
     assert list(page.dataframe[0].value["file"]) == ["a.png", "b.png"]
     page.selectbox[0].select_index(1).run()
     scans = {row["scan"] for row in rows(api, "select scan from prediction_history")}

@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -52,7 +51,13 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
     Raises:
         TumorMLError: The API does not answer, or refuses; the message says why.
     """
-    address = f"http://{settings.api_host}:{settings.api_port}"
+    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+    address = f"http://{host}:{settings.api_port}"
+    if sum(len(data) for _, data in files) > settings.api_max_bytes:
+        raise TumorMLError(
+            f"These images have more than {settings.api_max_bytes:,} bytes together: read fewer at "
+            "once."
+        )
     try:
         response = httpx.post(
             f"{address}/predict",
@@ -66,8 +71,11 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
         raise TumorMLError(
             f"The API does not answer at {address}: start it with `tumorml up` or `tumorml serve`."
         ) from error
-    if response.is_server_error and response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
-        raise TumorMLError(f"The API at {address} failed; its log says why.")
+    if "json" not in response.headers.get("content-type", ""):
+        raise TumorMLError(
+            f"What answers at {address} failed ({response.status_code}) or is not the API; its log "
+            "says why."
+        )
     told = response.json()
     if response.is_success:
         return dict(told)

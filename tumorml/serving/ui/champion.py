@@ -10,7 +10,7 @@ import streamlit as st
 from tumorml.objects import object_store
 from tumorml.serving.api.history import champions
 from tumorml.serving.ui.store import Row, rows_of
-from tumorml.serving.ui.widgets import at, named, table
+from tumorml.serving.ui.widgets import at, named, plain, table
 from tumorml.settings import Settings
 
 REPORTS = """
@@ -61,9 +61,9 @@ def record(settings: Settings, champion: Row) -> None:
     pinned = ", **pinned**" if champion["pinned"] else ""
     st.markdown(
         f"`{champion['model_version']}` of the recipe `{champion['recipe']}` serves since "
-        f"{at(champion['since'])}{pinned}: {champion['change']} by {champion['who']}"
+        f"{at(champion['since'])}{pinned}: {champion['change']} by {plain(champion['who'])}"
     )
-    st.caption(champion["why"])
+    st.caption(plain(champion["why"]))
     with st.container(horizontal=True):
         for name, words in METRIC_NAMES.items():
             number = champion["metrics"].get(name)
@@ -124,7 +124,7 @@ def verdicts(settings: Settings, task: str) -> None:
     table([{name: row[name] for name in row if name != "id"} for row in found])
     by_name = {f"{at(row['created_at'])}, {row['outcome']}": row for row in found}
     chosen = by_name[st.selectbox("Rules of the verdict of", by_name, key=f"verdict-{task}")]
-    st.caption(chosen["reason"])
+    st.caption(plain(chosen["reason"]))
     rules = rows_of(settings, RULES, verdict=chosen["id"])
     passed = sum(rule["result"] == "passed" for rule in rules)
     with st.expander(f"{len(rules)} rules, {passed} of them passed"):

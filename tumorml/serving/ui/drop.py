@@ -15,7 +15,7 @@ from tumorml.labels import LABELS, Task
 from tumorml.scans.drops import put_drop, waiting_drops
 from tumorml.scans.names import archive_suffix, unique
 from tumorml.serving.ui.store import Row, rows_of
-from tumorml.serving.ui.widgets import named, table, told
+from tumorml.serving.ui.widgets import named, plain, table, told
 from tumorml.settings import Settings
 
 NO_LABEL, AS_PACKED = "not labelled", "as the archive's folders or manifest say"
@@ -145,7 +145,7 @@ def became(settings: Settings, awaited: bool) -> None:
         kind = st.success if batch["state"] == "ingested" else st.error
         kind(f"`{name}` became the batch `{batch['batch']}`: {batch['state']}.")
         if batch["reason"]:
-            st.markdown(batch["reason"])
+            st.markdown(plain(batch["reason"]))
         with st.container(horizontal=True):
             for column in ("files", "taken_in", "duplicates", "refused"):
                 st.metric(named(column), batch[column], border=True, width=130)

@@ -19,7 +19,7 @@ from tumorml.scans.names import scan_key
 from tumorml.serving.api.uploads import read_image
 from tumorml.serving.ui.ask import Read, ask
 from tumorml.serving.ui.store import latest_evaluation, object_of, rows_of
-from tumorml.serving.ui.widgets import named, percent, scan_picture
+from tumorml.serving.ui.widgets import named, percent, plain, scan_picture
 from tumorml.settings import Settings
 
 SAMPLES = 6
@@ -80,13 +80,16 @@ def uploaded(settings: Settings, task: str) -> list[Read]:
         try:
             readable.append((file, read_image(settings, file.getvalue()).pixels))
         except TumorMLError as error:
-            st.error(f"{file.name}: {error}", icon=":material/block:")
+            st.error(f"{plain(file.name)}: {error}", icon=":material/block:")
     new = [pair for pair in readable if (task, pair[0].file_id) not in known]
     if new:
         with st.spinner("Reading ..."):
             said = ask(settings, [(file.name, file.getvalue()) for file, _ in new], task)
         for (file, pixels), answer in zip(new, said["answers"], strict=True):
             known[task, file.file_id] = Read(said["task"], said["model_version"], answer, pixels)
+    ids = {file.file_id for file, _ in readable}
+    for key in [key for key in known if key[1] not in ids]:
+        del known[key]
     return [known[task, file.file_id] for file, _ in readable]
 
 

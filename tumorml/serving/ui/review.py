@@ -10,7 +10,7 @@ from tumorml.datasets.labelling import settle_label
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.serving.ui.store import Row, latest_evaluation, rows_of
-from tumorml.serving.ui.widgets import named, percent, scan_picture, stored_picture
+from tumorml.serving.ui.widgets import named, percent, plain, scan_picture, stored_picture
 from tumorml.settings import Settings
 
 SHOWN = 10
@@ -76,7 +76,7 @@ def conflict(settings: Settings, row: Row) -> None:
         said = labels if row["other_scan"] else [" or ".join(map(named, labels))]
         for scan, file, label in zip(scans, files, said, strict=False):
             place = "/".join(PurePosixPath(file).parts[-2:])
-            scan_picture(settings, scan, f"{named(label)}: {place}", width=150)
+            scan_picture(settings, scan, f"{named(label)}: {plain(place)}", width=150)
     with right, st.form(f"settle-{'-'.join(scans)}", border=False):
         st.markdown(f"**{row['conflict'].capitalize()}**")
         others = [name for task in Task for name in LABELS[task]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -74,6 +76,11 @@ def readable(rows: Sequence[Row]) -> list[dict[str, Any]]:
         {name: at(value) if isinstance(value, datetime) else value for name, value in row.items()}
         for row in rows
     ]
+
+
+def plain(words: str) -> str:
+    """Words of somebody's, such as the name of a file, that are not to be read as Markdown."""
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", words)
 
 
 def named(label: str) -> str:
