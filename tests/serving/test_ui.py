@@ -281,7 +281,7 @@ def test_files_that_do_not_go_with_the_label_are_not_dropped(
 def test_a_conflict_is_settled_with_a_reason(settings: Settings) -> None:
     add_batch(settings, "b-1", [Dropped("x", "glioma"), Dropped("x", "pituitary")])
     page = opened("review", settings)
-    assert "1 conflicts" in words(page)
+    assert "Conflicts: **1**" in words(page)
     page.button[0].click().run()
     assert "Say what it shows" in words(page)
     page.radio[0].set_value("pituitary")

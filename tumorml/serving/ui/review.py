@@ -59,7 +59,7 @@ def conflicts(settings: Settings) -> None:
         st.info("No labels contradict.", icon=":material/check:")
         return
     st.markdown(
-        f"{rows[0]['in_all']:,} conflicts; these scans are held out until somebody settles them."
+        f"Conflicts: **{rows[0]['in_all']:,}**. Their scans are held out until they are settled."
     )
     for row in rows:
         with st.container(border=True):
