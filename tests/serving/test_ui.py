@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
-from tests.rows import Dropped, add_batch, scan_of
+from tests.rows import Dropped, add_batch, scan_of, verdict_row
 from tests.serving.made_champions import Made, crown, pictures
 from tests.serving.running_api import running_api
 from tumorml.errors import TumorMLError
@@ -295,6 +295,31 @@ def test_a_conflict_is_settled_with_a_reason(settings: Settings) -> None:
     (decision,) = rows(settings, "select * from label_decision")
     assert (decision["scan_id"], decision["label"]) == (scan_of("x"), "pituitary")
     assert (decision["reason"], decision["who"]) == ("pathology report", "Dr Example")
+
+
+def test_disagreements_of_champion_and_challenger_are_shown(
+    settings: Settings, champion: str, made_later: Made
+) -> None:
+    later = crown(settings, made_later)
+    (scan,) = evaluate(settings, later, [("glioma", "glioma", 0.98)])
+    with writing(settings) as session:
+        run = f"r-{later}"
+        session.add(
+            verdict_row("v", run, "four_class", later, champion_id=champion, outcome="kept")
+        )
+        session.add(
+            Prediction(
+                run_id=run, model_version_id=champion, scan_id=scan, source="evaluation",
+                task="four_class", label="no_tumor", true_label="glioma", probability=0.7,
+                probabilities={}, created_at=datetime.now(UTC),
+            )
+        )  # fmt: skip
+    page = opened("review", settings)
+    page.segmented_control(key="list").set_value("Disagreements").run()
+    (picture,) = page.get("image")
+    assert picture.captions == ["known to be glioma"]
+    assert ":material/close: champion: **no tumor** 70.0 %" in words(page)
+    assert ":material/check: challenger: **glioma** 98.0 %" in words(page)
 
 
 def test_surely_wrong_answers_are_shown_with_their_scans(settings: Settings, champion: str) -> None:
