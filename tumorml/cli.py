@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -266,6 +266,25 @@ def serve() -> None:
             "Ctrl-C stops it"
         )
         start(settings)
+
+
+@app.command()
+def ui() -> None:
+    """Show the page for people; predictions need the API (`tumorml serve`, `tumorml up`)."""
+    import signal
+    import subprocess
+
+    from tumorml.serving.ui.command import ui_command
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the page first
+    with _results_store() as settings, suppress(KeyboardInterrupt):
+        console.print(f"the page is at http://127.0.0.1:{settings.ui_port}; Ctrl-C stops it")
+        ended = subprocess.run(ui_command(settings), check=False).returncode
+        if ended:
+            raise TumorMLError(
+                f"The page ended with code {ended}; if the port {settings.ui_port} is taken, set "
+                "TUMORML_UI_PORT."
+            )
 
 
 key = typer.Typer(help="Who may ask the API.", no_args_is_help=True)

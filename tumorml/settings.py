@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     )
     api_batch: PositiveInt = Field(16, description="Most scans that are answered at once.")
 
+    ui_port: PositiveInt = Field(8082, description="Port of the page for people, on 127.0.0.1.")
+    ui_api_key: str = Field("", description="Key by which that page asks the API, where keys are.")
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:

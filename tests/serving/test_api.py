@@ -93,6 +93,23 @@ def test_a_heatmap_comes_inline_or_by_link(client: TestClient, settings: Setting
     assert client.get("/heatmaps/scans/../../secret.png").status_code == 404
 
 
+def test_a_bare_map_lies_over_the_scan_and_says_what_is_warm(
+    client: TestClient, settings: Settings
+) -> None:
+    (pixels,) = pictures(1)
+    answer = client.post("/predict?heatmap=map", files=files(pixels)).json()["answers"][0]
+    kind, _, data = answer["heatmap"].partition(",")
+    assert kind == "data:image/png;base64"
+    bare = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert (bare.mode, bare.size) == ("L", pixels.shape[::-1])
+    assert answer["heatmap_meaning"].startswith("evidence map")
+    (row,) = history(settings)
+    assert client.get(f"/heatmaps/{row['heatmap_key']}").status_code == 200
+    schema = client.get("/openapi.json").json()["components"]["schemas"]
+    assert "map" in schema["Heatmap"]["enum"]
+    assert "heatmap_meaning" in schema["Answered"]["properties"]
+
+
 DICOM = b"\0" * 128 + b"DICM" + b"\0" * 64
 GOOD = encode_png(pictures(1)[0])
 

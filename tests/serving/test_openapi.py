@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
-from tests.serving.running import running
+from tests.serving.running_api import running_api
 from tumorml.serving.api.app import create_app
 from tumorml.serving.api.keys import add_key
 from tumorml.settings import Settings
@@ -18,8 +18,8 @@ from tumorml.settings import Settings
 
 @pytest.fixture
 def address(settings: Settings, champion: str) -> Iterator[str]:
-    with running(settings) as address:
-        yield address
+    with running_api(settings) as found:
+        yield f"http://127.0.0.1:{found.api_port}"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 
 from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures
-from tests.serving.running import running
+from tests.serving.running_api import running_api
 from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
 from tumorml.scans.decode import encode_png
@@ -39,7 +39,8 @@ def test_a_promotion_and_a_rollback_fail_no_request(
             assert time.monotonic() < until, f"{model} did not answer within 5 s"
             time.sleep(0.02)
 
-    with running(settings) as address:
+    with running_api(settings) as found:
+        address = f"http://127.0.0.1:{found.api_port}"
         callers = [threading.Thread(target=ask, args=(address, n)) for n in range(len(scans))]
         for caller in callers:
             caller.start()

@@ -16,7 +16,8 @@ _MARGIN = 8
 _BAR_WIDTH = 12
 _BAR_LABEL_WIDTH = 24
 _LINE_HEIGHT = 18
-_MOST_OPAQUE = 0.65
+MOST_OPAQUE = 0.65
+"""Of the scan, where a map is warmest."""
 _COLOURS = "inferno"
 _WRONG_INK = (176, 0, 32)
 
@@ -32,9 +33,6 @@ def overlay_png(
 ) -> bytes:
     """The scan, the scan under its heatmap, a colour scale, and what was true and predicted.
 
-    The colour map is matplotlib's inferno, which is perceptually uniform; the colder a place, the
-    more of the scan shows through.
-
     Args:
         pixels: uint8 `[h, w]`: the original scan.
         heatmap: float32 in 0..1, `[h, w]` over the scan, or `[S, S]` over its square input.
@@ -49,10 +47,9 @@ def overlay_png(
     height, width = pixels.shape
     if heatmap.shape != pixels.shape:
         heatmap = from_square(heatmap, height, width)
-    grey = fit_to_square(pixels, _SIDE).astype(np.float32)[..., None]
-    heat = fit_to_square((np.clip(heatmap, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8), _SIDE)
-    opacity = heat[..., None] / 255.0 * _MOST_OPAQUE
-    blended = grey * (1.0 - opacity) + colours(_COLOURS)[heat] * opacity
+    grey = fit_to_square(pixels, _SIDE)
+    heat = fit_to_square(to_grey(heatmap), _SIDE)
+    blended = blend(grey, heat, MOST_OPAQUE)
 
     bar_left = 3 * _MARGIN + 2 * _SIDE
     canvas = Image.new(
@@ -63,8 +60,8 @@ def overlay_png(
         ),
         "white",
     )
-    canvas.paste(Image.fromarray(np.repeat(grey, 3, axis=2).astype(np.uint8)), (_MARGIN, _MARGIN))
-    canvas.paste(Image.fromarray(blended.astype(np.uint8)), (2 * _MARGIN + _SIDE, _MARGIN))
+    canvas.paste(Image.fromarray(grey).convert("RGB"), (_MARGIN, _MARGIN))
+    canvas.paste(Image.fromarray(blended), (2 * _MARGIN + _SIDE, _MARGIN))
     canvas.paste(_colour_bar(), (bar_left, _MARGIN))
 
     draw = ImageDraw.Draw(canvas)
@@ -90,6 +87,29 @@ def without_words(overlay: bytes) -> bytes:
     file = io.BytesIO()
     cut.save(file, "PNG", compress_level=6)
     return file.getvalue()
+
+
+def to_grey(heatmap: np.ndarray) -> np.ndarray:
+    """A map in 0..1 as uint8 of the same shape."""
+    return np.asarray((np.clip(heatmap, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
+
+
+def blend(pixels: np.ndarray, heat: np.ndarray, opacity: float) -> np.ndarray:
+    """A scan under its map in colours; the colder a place, the more of the scan shows through.
+
+    The colour map is matplotlib's inferno, which is perceptually uniform.
+
+    Args:
+        pixels: uint8 `[h, w]`.
+        heat: uint8 `[h, w]`, 255 where it is warmest.
+        opacity: of the colours where it is warmest, in 0..1.
+
+    Returns:
+        uint8 `[h, w, 3]`.
+    """
+    opaque = heat[..., None] / 255.0 * opacity
+    blended = pixels[..., None] * (1.0 - opaque) + colours(_COLOURS)[heat] * opaque
+    return np.asarray(blended.astype(np.uint8))
 
 
 @cache

@@ -88,6 +88,21 @@ class Answer:
         return 1.0 - self.probabilities[NO_TUMOR]
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Which places spoke for an answer.
+
+    Attributes:
+        map: float32 [h, w] in 0..1, over the scan.
+        meaning: What a warm place is.
+        overlay: The scan under the map, as a PNG.
+    """
+
+    map: NDArray[np.float32]
+    meaning: str
+    overlay: bytes
+
+
 def batches(settings: Settings) -> Batches[Question, Answer]:
     """What answers questions, by `answer`."""
     return Batches(
@@ -148,8 +163,8 @@ def _answer(questions: Sequence[Question], live: Live, confidence: float) -> lis
     ]
 
 
-def overlay(settings: Settings, answer: Answer, pixels: NDArray[np.uint8]) -> bytes:
-    """The scan under the heatmap of its answer, as a PNG.
+def explained(settings: Settings, answer: Answer, pixels: NDArray[np.uint8]) -> Explanation:
+    """Which places of a scan spoke for its answer.
 
     Args:
         settings: Where the model version lies.
@@ -169,14 +184,16 @@ def overlay(settings: Settings, answer: Answer, pixels: NDArray[np.uint8]) -> by
         classes = np.array([predictor.labels.index(answer.label)])
         heatmap = heatmaps(predictor, image[None], classes)[0]
         warm = meaning(predictor, answer.label)
-    return overlay_png(
+    over = from_square(heatmap, *pixels.shape)
+    overlay = overlay_png(
         pixels,
-        from_square(heatmap, *pixels.shape),
+        over,
         label=None,
         prediction=answer.label,
         probability=answer.probability,
         meaning=warm,
     )
+    return Explanation(over, warm, overlay)
 
 
 @lru_cache(maxsize=2)

@@ -20,11 +20,20 @@ from sqlalchemy import select
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from tumorml.errors import MissingObjectError
+from tumorml.explain.overlay import to_grey
 from tumorml.labels import NO_TUMOR, Task
 from tumorml.objects import object_store
 from tumorml.results.session import reading
 from tumorml.results.tables import Artifact
-from tumorml.serving.answering import Answer, Question, batches, overlay, write_down
+from tumorml.scans.decode import encode_png
+from tumorml.serving.answering import (
+    Answer,
+    Explanation,
+    Question,
+    batches,
+    explained,
+    write_down,
+)
 from tumorml.serving.api import history
 from tumorml.serving.api.keys import Caller, caller_of, is_loopback, known_keys
 from tumorml.serving.api.metrics import Measured, Metrics
@@ -225,10 +234,11 @@ def _tell(
     heatmap: Heatmap,
 ) -> Prediction:
     """Write the answers down, then put them into words."""
-    overlays = [
-        overlay(settings, one, upload.scan.pixels) if heatmap is not Heatmap.NONE else None
+    explanations = [
+        explained(settings, one, upload.scan.pixels) if heatmap is not Heatmap.NONE else None
         for one, upload in zip(answers, uploads, strict=True)
     ]
+    overlays = [None if one is None else one.overlay for one in explanations]
     keys = write_down(settings, who.name, answers, overlays)
     live = answers[0].live
     return Prediction(
@@ -255,19 +265,21 @@ def _tell(
                     for scan, label, similarity in one.similar
                 ],
                 warnings=list(upload.scan.warnings),
-                heatmap=_shown(heatmap, key, data),
+                heatmap=_shown(heatmap, key, why),
+                heatmap_meaning=why and why.meaning,
             )
-            for upload, one, key, data in zip(uploads, answers, keys, overlays, strict=True)
+            for upload, one, key, why in zip(uploads, answers, keys, explanations, strict=True)
         ],
     )
 
 
-def _shown(heatmap: Heatmap, key: str | None, data: bytes | None) -> str | None:
-    if data is None:
+def _shown(heatmap: Heatmap, key: str | None, why: Explanation | None) -> str | None:
+    if why is None:
         return None
-    if heatmap is Heatmap.INLINE:
-        return f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return f"/heatmaps/{key}"
+    if heatmap is Heatmap.LINK:
+        return f"/heatmaps/{key}"
+    data = why.overlay if heatmap is Heatmap.INLINE else encode_png(to_grey(why.map))
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 @_reading.get("/predictions", tags=["predictions"])

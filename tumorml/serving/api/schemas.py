@@ -13,11 +13,16 @@ MODEL = "m-c055ca9d5e8c"
 
 
 class Heatmap(StrEnum):
-    """Whether the answer comes with a heatmap, and how."""
+    """Whether the answer comes with a heatmap, and how.
+
+    The path of the scan under its heatmap, that picture itself, or the bare map over the scan:
+    a greyscale PNG of the scan's size, 255 where it is warmest.
+    """
 
     NONE = "none"
     LINK = "link"
     INLINE = "inline"
+    MAP = "map"
 
 
 class _Schema(BaseModel):
@@ -68,6 +73,10 @@ class Answered(_Schema):
     heatmap: str | None = Field(
         description="A path, or a `data:` URL; null where none was asked for.",
         examples=["/heatmaps/answers/2026-11-22/m-c055ca9d5e8c/5b1e.png"],
+    )
+    heatmap_meaning: str | None = Field(
+        description="What a warm place is; never the outline of a lesion.",
+        examples=["evidence map: the answer was taken from where it is warm"],
     )
 
 

@@ -89,15 +89,22 @@ async def read_uploads(request: Request, settings: Settings, side: int) -> list[
     return await run_in_threadpool(_decoded, settings, data, side)
 
 
+def read_image(settings: Settings, content: bytes) -> DecodedScan:
+    """One image file, within the limits.
+
+    Raises:
+        TumorMLError: It cannot be read; the message is a sentence for whoever sent it.
+    """
+    if len(content) > settings.max_file_bytes:
+        raise TumorMLError(f"It has more than {settings.max_file_bytes:,} bytes.")
+    return decode(content, max_pixels=settings.max_scan_pixels, min_side=settings.min_scan_side)
+
+
 def _decoded(settings: Settings, data: list[tuple[str, bytes]], side: int) -> list[Upload]:
     uploads, refused = [], []
     for file, content in data:
         try:
-            if len(content) > settings.max_file_bytes:
-                raise TumorMLError(f"It has more than {settings.max_file_bytes:,} bytes.")
-            scan = decode(
-                content, max_pixels=settings.max_scan_pixels, min_side=settings.min_scan_side
-            )
+            scan = read_image(settings, content)
         except TumorMLError as error:
             refused.append(RefusedFile(file=file, reason=str(error)))
             continue

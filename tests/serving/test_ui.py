@@ -1,0 +1,348 @@
+"""What people see on the page, and what comes of what they do there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+from streamlit.testing.v1 import AppTest
+
+from tests.rows import Dropped, add_batch, scan_of, verdict_row
+from tests.serving.made_champions import Made, crown, pictures
+from tests.serving.running_api import running_api
+from tumorml.errors import TumorMLError
+from tumorml.objects import object_store
+from tumorml.results.artifacts import record_artifacts
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Evaluation, Prediction
+from tumorml.scans.claim import claim_drops
+from tumorml.scans.decode import encode_png, scan_id
+from tumorml.scans.drops import waiting_drops
+from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.names import scan_key
+from tumorml.serving.ui.command import ui_command
+from tumorml.serving.ui.drop import AS_PACKED, NO_LABEL, drop_files
+from tumorml.serving.ui.history import between, csv_of
+from tumorml.serving.ui.widgets import plain
+from tumorml.settings import Settings
+
+
+def script(name, settings):  # its text is run by itself
+    from tumorml.serving.ui.app import show
+
+    show(name, settings)
+
+
+def opened(name: str, settings: Settings) -> AppTest:
+    page = AppTest.from_function(script, args=(name, settings), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def words(page: AppTest) -> str:
+    """All that is written on it."""
+    kinds = ("markdown", "caption", "info", "warning", "error", "success")
+    return "\n".join(element.value for kind in kinds for element in page.get(kind))
+
+
+@pytest.fixture
+def api(settings: Settings, champion: str) -> Iterator[Settings]:
+    """Settings by which the page finds a running API."""
+    with running_api(settings) as found:
+        yield found
+
+
+def image(name: str, seed: int) -> tuple[str, bytes, str]:
+    return name, encode_png(pictures(1, seed)[0]), "image/png"
+
+
+def evaluate(settings: Settings, model: str, answers: list[tuple[str, str, float]]) -> list[str]:
+    """Let a champion have answered test scans: true label, label, probability; the scans' ids."""
+    scans = []
+    with writing(settings) as session:
+        session.execute(text("select ensure_prediction_partition(now())"))
+        names = {"run_id": f"r-{model}", "model_version_id": model}
+        for metric in ("accuracy", "f1_macro"):
+            session.add(
+                Evaluation(
+                    **names, split="test", metric=metric, slice="all", value=0.91, low=0.87,
+                    high=0.94, scans=len(answers),
+                )
+            )  # fmt: skip
+        for n, (true_label, label, probability) in enumerate(answers):
+            pixels = pictures(1, seed=50 + n)[0]
+            scans.append(scan_id(pixels))
+            object_store(settings).write(scan_key(scans[-1]), encode_png(pixels))
+            session.add(
+                Prediction(
+                    **names, scan_id=scans[-1], source="evaluation", task="four_class",
+                    label=label, true_label=true_label, probability=probability,
+                    probabilities={label: probability}, created_at=datetime.now(UTC),
+                )
+            )  # fmt: skip
+    return scans
+
+
+def rows(settings: Settings, query: str) -> list[Any]:
+    with reading(settings) as session:
+        return list(session.execute(text(query)).mappings())
+
+
+def test_an_uploaded_scan_is_read_and_its_map_lies_under_a_slider(
+    api: Settings, champion: str
+) -> None:
+    page = opened("read", api)
+    page.file_uploader(key="images").set_value([image("a.png", 1)]).run()
+    assert not page.exception
+    (row,) = rows(api, "select * from prediction_history")
+    assert page.metric[0].value == row["predicted_label"].replace("_", " ")
+    assert champion in words(page)
+    assert "Possible labels, 95%" in words(page)
+    assert "no outline of a lesion" in words(page)
+    assert page.subheader[-1].value == "Most similar training scans"
+    plain, under = (element.value[0] for element in page.get("image")[:2])
+    page.slider(key="opacity").set_value(0).run()
+    changed = [element.value[0] for element in page.get("image")[:2]]
+    assert changed[0] == plain
+    assert changed[1] != under
+    assert len(rows(api, "select * from prediction_history")) == 1
+
+
+def test_a_scan_unlike_the_training_data_is_warned_of(api: Settings) -> None:
+    ramp = np.tile(np.arange(0, 240, 2, dtype=np.uint8), (120, 1))
+    page = opened("read", api)
+    page.file_uploader(key="images").set_value([("ramp.png", encode_png(ramp), "image/png")]).run()
+    (row,) = rows(api, "select * from prediction_history")
+    assert row["unlike"]
+    assert "unlike the training data" in page.warning[0].value
+
+
+def test_names_are_no_markdown() -> None:
+    assert plain("![a](b)_ü") == r"\!\[a\]\(b\)\_ü"
+
+
+def test_several_scans_are_read_and_what_cannot_be_is_named(api: Settings) -> None:
+    page = opened("read", api)
+    files = [image("a.png", 1), ("notes.txt", b"no scan", "text/plain"), image("b.png", 2)]
+    page.file_uploader(key="images").set_value(files).run()
+    assert [error.value.split(":")[0] for error in page.error] == [plain("notes.txt")]
+    assert list(page.dataframe[0].value["file"]) == ["a.png", "b.png"]
+    page.selectbox[0].select_index(1).run()
+    scans = {row["scan"] for row in rows(api, "select scan from prediction_history")}
+    assert scans == {scan_id(pictures(1, seed)[0]) for seed in (1, 2)}
+
+
+def test_a_test_scan_is_read_and_compared_with_its_label(api: Settings, champion: str) -> None:
+    (scan,) = evaluate(api, champion, [("glioma", "glioma", 0.9)])
+    page = opened("read", api)
+    page.segmented_control(key="source").set_value("A test scan").run()
+    page.button(key=f"read-{scan}").click().run()
+    assert not page.exception
+    assert "known to be glioma" in words(page)
+    assert rows(api, "select * from prediction_history where source = 'api'")[0]["scan"] == scan
+
+
+def test_every_page_opens_on_an_empty_store_and_is_no_medical_device(settings: Settings) -> None:
+    for name in ("read", "champion", "history", "drop", "review"):
+        assert "not a medical device" in words(opened(name, settings))
+    assert "No champion serves yet" in words(opened("read", settings))
+    assert "No champion serves yet" in words(opened("champion", settings))
+
+
+def test_an_api_that_is_down_is_told_in_a_sentence(settings: Settings, champion: str) -> None:
+    page = opened("read", settings.model_copy(update={"api_port": 9}))
+    page.file_uploader(key="images").set_value([image("a.png", 1)]).run()
+    assert not page.exception
+    assert "The API does not answer at http://127.0.0.1:9: start it with" in words(page)
+
+
+def test_a_store_that_is_down_is_told_in_a_sentence(settings: Settings) -> None:
+    lost = "postgresql+psycopg2://nobody@127.0.0.1:9/nothing"
+    page = opened("history", settings.model_copy(update={"reader_database_url": lost}))
+    assert "The results store does not answer" in words(page)
+
+
+def test_the_champion_page_shows_numbers_history_and_files(
+    settings: Settings, champion: str, made_later: Made
+) -> None:
+    later = crown(settings, made_later)
+    evaluate(settings, later, [("glioma", "glioma", 0.9)])
+    key = f"runs/r-{later}/model-card.md"
+    object_store(settings).write(key, b"# Model card")
+    with writing(settings) as session:
+        card = {"object_key": key, "kind": "model_card", "media_type": "text/markdown"}
+        record_artifacts(session, [card | {"size_bytes": 1, "sha256": "", "run_id": f"r-{later}"}])
+    page = opened("champion", settings)
+    assert [(one.label, one.value, one.delta) for one in page.metric] == [
+        ("Accuracy", "0.910", "0.870 to 0.940"),
+        ("Macro F1", "0.910", "0.870 to 0.940"),
+    ]
+    assert list(page.dataframe[0].value["model_version"]) == [later, champion]
+    assert [button.label for button in page.get("download_button")] == ["model-card.md"]
+
+
+def test_the_history_is_filtered(settings: Settings, champion: str) -> None:
+    evaluate(
+        settings, champion,
+        [("glioma", "glioma", 0.9), ("glioma", "pituitary", 0.8), ("pituitary", "pituitary", 0.7)],
+    )  # fmt: skip
+    page = opened("history", settings)
+    assert len(page.dataframe[0].value) == 3
+    page.selectbox(key="Predicted label").select("pituitary").run()
+    assert len(page.dataframe[0].value) == 2
+    page.checkbox(key="wrong").check().run()
+    (probability,) = page.dataframe[0].value["probability"]
+    assert probability == 0.8
+    page.selectbox(key="Caller").run()
+    page.selectbox(key="Predicted label").select("no_tumor").run()
+    assert "No prediction is like that" in words(page)
+
+
+def test_a_history_that_is_cut_says_so(
+    settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(settings, champion, [("glioma", "glioma", 0.9), ("glioma", "glioma", 0.8)])
+    monkeypatch.setattr("tumorml.serving.ui.history.MOST", 1)
+    page = opened("history", settings)
+    assert "These are the newest 1 only" in words(page)
+    assert len(page.dataframe[0].value) == 1
+
+
+def test_days_go_to_the_end_of_the_last_and_a_csv_has_every_column() -> None:
+    day, next_day = datetime(2026, 5, 3, tzinfo=UTC), datetime(2026, 5, 4, tzinfo=UTC)
+    assert between(()) == {}
+    assert between((date(2026, 5, 3),)) == {"since": day, "until": next_day}
+    assert between((date(2026, 5, 2), date(2026, 5, 3)))["until"] == next_day
+    written = csv_of([{"scan": "a", "probabilities": {"glioma": 0.5}, "caller": None}])
+    (row,) = csv.DictReader(io.StringIO(written.decode()))
+    assert row == {"scan": "a", "probabilities": "{'glioma': 0.5}", "caller": ""}
+
+
+def test_a_drop_lies_in_the_inbox_and_becomes_a_batch(settings: Settings) -> None:
+    page = opened("drop", settings)
+    files = [image("a.png", 1), image("a.png", 2), ("b.png", b"no scan", "image/png")]
+    page.file_uploader(key="dropped-0").set_value(files)
+    page.selectbox[0].select("glioma")
+    page.text_input[0].set_value("p-17")
+    page.text_input[1].set_value("Mainz")
+    page.button[0].click().run()
+    assert not page.exception
+    (drop,) = waiting_drops(settings)
+    assert drop.complete
+    assert f"`{drop.name}` waits in the inbox" in words(page)
+    (batch,) = claim_drops(settings)
+    ingest_batch(settings, batch)
+    page.run()
+    assert f"became the batch `{batch}`: ingested" in words(page)
+    assert {one.label: one.value for one in page.metric} == {
+        "files": "4", "taken in": "2", "duplicates": "0", "refused": "1",
+    }  # fmt: skip
+    assert list(page.dataframe[0].value["file"]) == ["images/b.png"]
+    taken = rows(settings, "select * from batch_file where outcome = 'taken_in'")
+    assert {(row["label"], row["patient_id"], row["site"]) for row in taken} == {
+        ("glioma", "p-17", "Mainz")
+    }
+
+
+def test_an_archive_is_dropped_as_it_is(settings: Settings) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("pituitary/a.png", image("a.png", 1)[1])
+    name = drop_files(settings, [("set.zip", file.getvalue())], label=AS_PACKED)
+    assert name.endswith(".zip")
+    ingest_batch(settings, claim_drops(settings)[0])
+    assert [row["label"] for row in rows(settings, "select label from scan_label")] == ["pituitary"]
+
+
+@pytest.mark.parametrize(
+    ("files", "label", "why"),
+    [
+        ([], NO_LABEL, "Choose images"),
+        ([("a.zip", b""), ("b.png", b"")], AS_PACKED, "by itself"),
+        ([("a.zip", b"")], "glioma", "brings its own labels"),
+        ([("a.png", b"")], AS_PACKED, "goes with a zip"),
+    ],
+)
+def test_files_that_do_not_go_with_the_label_are_not_dropped(
+    files: list[tuple[str, bytes]], label: str, why: str, settings: Settings
+) -> None:
+    with pytest.raises(TumorMLError, match=why):
+        drop_files(settings, files, label=label)
+    assert waiting_drops(settings) == []
+
+
+def test_a_conflict_is_settled_with_a_reason(settings: Settings) -> None:
+    add_batch(settings, "b-1", [Dropped("x", "glioma"), Dropped("x", "pituitary")])
+    page = opened("review", settings)
+    assert "Conflicts: **1**" in words(page)
+    page.button[0].click().run()
+    assert "Say what it shows" in words(page)
+    page.radio[0].set_value("pituitary")
+    page.text_input[1].set_value("Dr Example")
+    page.button[0].click().run()
+    assert "needs a reason" in words(page)
+    page.text_input[0].set_value("pathology report")
+    page.button[0].click().run()
+    assert not page.exception
+    assert "No labels contradict" in words(page)
+    (decision,) = rows(settings, "select * from label_decision")
+    assert (decision["scan_id"], decision["label"]) == (scan_of("x"), "pituitary")
+    assert (decision["reason"], decision["who"]) == ("pathology report", "Dr Example")
+
+
+def test_disagreements_of_champion_and_challenger_are_shown(
+    settings: Settings, champion: str, made_later: Made
+) -> None:
+    later = crown(settings, made_later)
+    (scan,) = evaluate(settings, later, [("glioma", "glioma", 0.98)])
+    with writing(settings) as session:
+        run = f"r-{later}"
+        session.add(
+            verdict_row("v", run, "four_class", later, champion_id=champion, outcome="kept")
+        )
+        session.add(
+            Prediction(
+                run_id=run, model_version_id=champion, scan_id=scan, source="evaluation",
+                task="four_class", label="no_tumor", true_label="glioma", probability=0.7,
+                probabilities={}, created_at=datetime.now(UTC),
+            )
+        )  # fmt: skip
+    page = opened("review", settings)
+    page.segmented_control(key="list").set_value("Disagreements").run()
+    (picture,) = page.get("image")
+    assert picture.captions == ["known to be glioma"]
+    assert ":material/close: champion: **no tumor** 70.0 %" in words(page)
+    assert ":material/check: challenger: **glioma** 98.0 %" in words(page)
+
+
+def test_surely_wrong_answers_are_shown_with_their_scans(settings: Settings, champion: str) -> None:
+    wrong, _, _ = evaluate(
+        settings, champion,
+        [("glioma", "pituitary", 0.97), ("glioma", "pituitary", 0.5), ("glioma", "glioma", 0.99)],
+    )  # fmt: skip
+    page = opened("review", settings)
+    page.segmented_control(key="list").set_value("Surely wrong").run()
+    (picture,) = page.get("image")
+    assert picture.captions == [
+        f"pituitary 97.0 %, known to be glioma; scan {wrong[:16]}",
+    ]
+
+
+def test_the_page_is_for_this_machine_alone(settings: Settings) -> None:
+    command = ui_command(settings)
+    for option in (
+        "--server.address=127.0.0.1",
+        "--server.port=8082",
+        "--server.allowedHosts=127.0.0.1",
+        "--server.enableXsrfProtection=true",
+        "--browser.gatherUsageStats=false",
+        "--server.maxUploadSize=64",
+    ):
+        assert option in command

@@ -1,0 +1,131 @@
+"""Champion: who serves, with what numbers, who served before, and why it changed."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import PurePosixPath
+
+import streamlit as st
+
+from tumorml.objects import object_store
+from tumorml.serving.api.history import champions
+from tumorml.serving.ui.store import Row, rows_of
+from tumorml.serving.ui.widgets import at, named, plain, table
+from tumorml.settings import Settings
+
+REPORTS = """
+    select object_key, media_type from artifact
+     where run_id = :run and kind in ('model_card', 'report', 'report_pdf', 'deck')
+     order by object_key
+"""
+HISTORY = """
+    select since, until, change, model_version, recipe, who, why, pinned,
+           f1_macro_when_trained, run
+      from champion_history where task = :task order by since desc limit 50
+"""
+VERDICTS = """
+    select id, created_at, outcome, approval, reason, challenger_id as challenger,
+           champion_id as champion, run_id as run
+      from verdict where task = :task order by created_at desc limit 10
+"""
+RULES = """
+    select rule, slice, result, explanation from verdict_rule
+     where verdict_id = :verdict order by position
+"""
+METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "f1_macro": "Macro F1",
+    "roc_auc_macro": "Macro ROC AUC",
+    "tumor_sensitivity": "Tumor sensitivity",
+    "tumor_specificity": "Tumor specificity",
+}
+
+
+def page(settings: Settings) -> None:
+    """Every champion, and the last verdicts of its task."""
+    serving = champions(settings)
+    tasks = [row["task"] for row in rows_of(settings, "select distinct task from verdict")]
+    if not serving:
+        st.info("No champion serves yet.", icon=":material/hourglass_empty:")
+    for champion in serving:
+        st.header(named(champion["task"]).capitalize(), anchor=False)
+        record(settings, champion)
+        verdicts(settings, champion["task"])
+    for task in sorted(set(tasks) - {row["task"] for row in serving}):
+        st.header(named(task).capitalize(), anchor=False)
+        verdicts(settings, task)
+
+
+def record(settings: Settings, champion: Row) -> None:
+    """Who serves a task, its numbers, its files, and who served before."""
+    pinned = ", **pinned**" if champion["pinned"] else ""
+    st.markdown(
+        f"`{champion['model_version']}` of the recipe `{champion['recipe']}` serves since "
+        f"{at(champion['since'])}{pinned}: {champion['change']} by {plain(champion['who'])}"
+    )
+    st.caption(plain(champion["why"]))
+    with st.container(horizontal=True):
+        for name, words in METRIC_NAMES.items():
+            number = champion["metrics"].get(name)
+            if number is not None and number["value"] is not None:
+                st.metric(
+                    words,
+                    f"{number['value']:.3f}",
+                    interval(number),
+                    delta_color="off",
+                    delta_arrow="off",
+                    border=True,
+                    width=150,
+                )
+    scans = {number["scans"] for number in champion["metrics"].values()}
+    if scans:
+        st.caption(f"On {max(scans):,} test scans, with 95 % intervals.")
+    history = rows_of(settings, HISTORY, task=champion["task"])
+    reports(settings, history[0]["run"])
+    with st.expander(f"Who served ({len(history)})", expanded=len(history) > 1):
+        table(history)
+
+
+def interval(number: Row) -> str:
+    """The bounds of a metric, where it has some."""
+    if number["low"] is None or number["high"] is None:
+        return "no interval"
+    return f"{number['low']:.3f} to {number['high']:.3f}"
+
+
+def reports(settings: Settings, run: str) -> None:
+    """What was written about a run, to take away."""
+    files = rows_of(settings, REPORTS, run=run)
+    if not files:
+        st.caption(f"There is no report of the run {run}.")
+        return
+    store = object_store(settings)
+    with st.container(horizontal=True):
+        for file in files:
+            name = PurePosixPath(file["object_key"]).name
+            st.download_button(
+                name,
+                partial(store.read, file["object_key"]),
+                f"{run}-{name}",
+                file["media_type"],
+                key=file["object_key"],
+                icon=":material/download:",
+                on_click="ignore",
+            )
+    st.caption(f"They lie in `{store.display(f'runs/{run}')}`")
+
+
+def verdicts(settings: Settings, task: str) -> None:
+    """The last verdicts, and the rules of one of them."""
+    found = rows_of(settings, VERDICTS, task=task)
+    if not found:
+        return
+    st.subheader("Last verdicts", anchor=False)
+    table([{name: row[name] for name in row if name != "id"} for row in found])
+    by_name = {f"{at(row['created_at'])}, {row['outcome']}": row for row in found}
+    chosen = by_name[st.selectbox("Rules of the verdict of", by_name, key=f"verdict-{task}")]
+    st.caption(plain(chosen["reason"]))
+    rules = rows_of(settings, RULES, verdict=chosen["id"])
+    passed = sum(rule["result"] == "passed" for rule in rules)
+    with st.expander(f"{len(rules)} rules, {passed} of them passed"):
+        st.table(rules, hide_index=True)

@@ -1,0 +1,38 @@
+"""How the page is started."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tumorml.settings import Settings
+
+_MEGABYTE = 1024**2
+
+
+def ui_command(settings: Settings) -> list[str]:
+    """The command line that serves the page to this machine alone; it ends on SIGINT or SIGTERM.
+
+    It reads its settings from the environment, as every command does.
+    """
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": settings.ui_port,
+        "server.headless": "true",
+        "server.showEmailPrompt": "false",
+        "server.fileWatcherType": "none",
+        "server.enableXsrfProtection": "true",
+        "server.enableCORS": "true",
+        "server.maxUploadSize": max(1, settings.api_max_bytes // _MEGABYTE),
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "theme.primaryColor": "#0072B2",
+        "theme.paddingTop": "2rem",
+    }
+    return [
+        *(sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("app.py"))),
+        *(f"--{name}={value}" for name, value in options.items()),
+        # A page of another site must not act in the name of a browser on this machine.
+        *(f"--server.allowedHosts={host}" for host in ("127.0.0.1", "localhost")),
+    ]
