@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     api_keys: str = Field(
         "", description="API keys beside those of the database: `name:role:sha256`, with commas."
     )
-    api_confidence: Share = Field(
+    api_confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.95, description="How often the true label shall be among the possible ones."
     )
     api_max_images: PositiveInt = Field(64, description="Most images of one request.")

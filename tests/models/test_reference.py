@@ -49,17 +49,17 @@ def test_with_too_few_scans_for_the_confidence_every_label_is_possible() -> None
 def test_a_scan_in_another_direction_is_unlike() -> None:
     reference = made()
     _, _, like = draw(500)
-    assert reference.unlike(reference.distance(like)).mean() < 0.05
+    assert reference.unlike(reference.compare(like).distance).mean() < 0.05
     other = np.zeros((3, 16), np.float32)
     other[:, 9:12] = np.eye(3)
-    assert reference.unlike(reference.distance(other)).all()
+    assert reference.unlike(reference.compare(other).distance).all()
 
 
 def test_the_nearest_come_first_and_the_scan_itself_before_all(tmp_path: Path) -> None:
     reference = made()
     reference.save(tmp_path / "r.npz")
     loaded = Reference.load(tmp_path / "r.npz")
-    (near,) = loaded.nearest(reference.features[7:8].astype(np.float32), 4)
+    (near,) = loaded.compare(reference.features[7:8], 4).nearest
     assert near[0][:2] == ("scan-7", reference.labels[7])
     similarities = [similarity for *_, similarity in near]
     assert similarities == sorted(similarities, reverse=True)

@@ -21,9 +21,9 @@ POLICY = PROJECT_ROOT / "tests" / "dags" / "lenient.toml"
 
 @pytest.mark.timeout(900)
 def test_a_new_home_gets_its_first_champion_from_the_real_scheduler(tmp_path: Path) -> None:
-    with socket.socket() as probe, socket.socket() as other:
+    with socket.socket() as probe, socket.socket() as other, socket.socket() as third:
         ports = []
-        for one in (probe, other):
+        for one in (probe, other, third):
             one.bind(("127.0.0.1", 0))
             ports.append(str(one.getsockname()[1]))
     result = subprocess.run(
@@ -33,6 +33,7 @@ def test_a_new_home_gets_its_first_champion_from_the_real_scheduler(tmp_path: Pa
             "TUMORML_HOME": str(tmp_path),
             "TUMORML_AIRFLOW_PORT": ports[0],
             "TUMORML_API_PORT": ports[1],
+            "TUMORML_UI_PORT": ports[2],
             "TUMORML_DEFAULT_RECIPE": str(RECIPE),
             "TUMORML_PROMOTION_POLICY": str(POLICY),
         },

@@ -19,11 +19,12 @@ from starlette.testclient import TestClient
 
 from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures
 from tumorml.datasets.resize import fit_to_square
+from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.results.session import reading
 from tumorml.scans.decode import encode_png, scan_id
 from tumorml.serving.api.app import create_app
-from tumorml.serving.api.keys import add_key, revoke_key
+from tumorml.serving.api.keys import add_key, require_safe_address, revoke_key
 from tumorml.settings import Settings
 
 
@@ -205,8 +206,65 @@ def test_keys_are_asked_for_where_they_exist(client: TestClient, settings: Setti
     assert client.post("/predict", files=asked, headers=headers).status_code == 401
 
 
-def test_another_site_cannot_ask_through_a_browser_here(client: TestClient) -> None:
-    assert client.get("/champion", headers={"host": "evil.example"}).status_code == 400
+def test_the_server_does_not_open_when_its_last_key_is_revoked(
+    settings: Settings, champion: str
+) -> None:
+    key = add_key(settings, "only", "writer")
+    revoke_key(settings, "only")
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        for headers in ({}, {"X-API-Key": key}):
+            asked = client.post("/predict", files=files(pictures(1)[0]), headers=headers)
+            assert asked.status_code == 401
+    with pytest.raises(TumorMLError, match="tumorml key add"):
+        require_safe_address(settings.model_copy(update={"api_host": "0.0.0.0"}))
+    add_key(settings, "another", "writer")
+    require_safe_address(settings.model_copy(update={"api_host": "0.0.0.0"}))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+)
+def test_another_site_cannot_ask_through_a_browser_here(
+    headers: dict[str, str], client: TestClient, settings: Settings
+) -> None:
+    asked = client.post("/predict", files=files(pictures(1)[0]), headers=headers)
+    assert asked.status_code == 403
+    assert client.get("/champion", headers=headers).status_code == 403
+    assert history(settings) == []
+
+
+def test_its_own_page_may_ask(client: TestClient) -> None:
+    headers = {"origin": "http://127.0.0.1", "sec-fetch-site": "same-origin"}
+    assert client.post("/predict", files=files(pictures(1)[0]), headers=headers).is_success
+
+
+def test_the_images_of_a_request_have_a_limit_of_pixels_together(
+    settings: Settings, champion: str
+) -> None:
+    few = settings.model_copy(update={"max_scan_pixels": 20_000})
+    with TestClient(create_app(few), base_url="http://127.0.0.1") as client:
+        response = client.post("/predict", files=files(*pictures(4)))
+        assert response.status_code == 422
+        assert [refused["file"] for refused in response.json()["files"]] == ["2.png", "3.png"]
+
+
+def test_a_name_that_is_no_text_is_told_in_text(client: TestClient, settings: Settings) -> None:
+    for data, status in ((GOOD, 200), (b"garbage", 422)):
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="images"; filename="\\ud800.png"\r\n\r\n'
+            + data
+            + b"\r\n--b--\r\n"
+        )
+        for charset in ("unicode_escape", "utf-7", "no-such-charset"):
+            kind = f"multipart/form-data; boundary=b; charset={charset}"
+            response = client.post("/predict", content=body, headers={"content-type": kind})
+            assert response.status_code in (status, 400), response.text
 
 
 def test_the_history_is_filtered_and_paged(client: TestClient) -> None:
@@ -228,7 +286,14 @@ def test_the_history_is_filtered_and_paged(client: TestClient) -> None:
         found = client.get("/predictions", params={name: value}).json()["predictions"]
         assert one["prediction"] in [row["prediction"] for row in found]
     assert client.get("/predictions", params={"label": "nothing"}).json()["predictions"] == []
-    for wrong in ({"after": "garbage"}, {"since": "1.5"}, {"colour": "red"}, {"label": "\0"}):
+    infinite = base64.b64encode(b'["2026-01-01T00:00:00+00:00", Infinity]').decode()
+    for wrong in (
+        {"after": "garbage"},
+        {"after": infinite},
+        {"since": "1.5"},
+        {"colour": "red"},
+        {"label": "\0"},
+    ):
         assert client.get("/predictions", params=wrong).status_code == 422
 
 

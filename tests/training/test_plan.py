@@ -7,15 +7,16 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from tests.datasets.test_snapshots import four_class_batch
 from tests.rows import Dropped, add_batch, model_row, run_row, verdict_row
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Champion, Run
+from tumorml.results.tables import Champion, Run, SnapshotScan
 from tumorml.settings import Settings
 from tumorml.training import step
 from tumorml.training.plan import Plan, plan_run
@@ -120,3 +121,20 @@ def test_a_training_under_airflow_ends_when_it_is_told_to(
     with pytest.raises(TumorMLError, match="that is all"):
         train_run(store, str(run_id))
     assert handlers != [before] and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_evidence_map_is_planned_only_where_a_training_scan_has_a_mask(store: Settings) -> None:
+    snapshot = take_snapshot(store, Task.FOUR_CLASS)
+    planned = plan_run(store, snapshot, task=Task.FOUR_CLASS, trigger="t1")
+    assert recipe_text(store, planned).evidence is None
+    with writing(store) as session:
+        session.execute(
+            update(SnapshotScan).where(SnapshotScan.split == "train").values(masked=True)
+        )
+    planned = plan_run(store, snapshot, task=Task.FOUR_CLASS, trigger="t2")
+    assert recipe_text(store, planned) == load_recipe("efficientnet-lite0")
+
+
+def recipe_text(settings: Settings, planned: Plan) -> Recipe:
+    with reading(settings) as session:
+        return recipe_from_text(session.get_one(Run, planned.run_id).recipe_text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,6 @@ def train(
     entries: list[SnapshotEntry],
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    recipe: Recipe = RECIPE,
 ) -> dict[str, Any]:
     """What `fit` and `calibrate` were given."""
     given: dict[str, Any] = {}
@@ -67,7 +65,7 @@ def train(
     def fit(
         recipe: Recipe, task: Task, train: LabelledImages, validation: LabelledImages, **_: Any
     ) -> Any:
-        given.update(recipe=recipe, train=read(train), validation=read(validation))
+        given.update(train=read(train), validation=read(validation))
         return build_network(recipe, len(LABELS[task]), seed=1)
 
     def listen(logits: np.ndarray, labels: np.ndarray, *rest: Any, **options: Any) -> Any:
@@ -78,7 +76,7 @@ def train(
     monkeypatch.setattr(module, "calibrate", listen)
     given["trained"] = module.train_model(
         settings,
-        recipe,
+        RECIPE,
         TASK,
         entries,
         seed=1,
@@ -119,21 +117,3 @@ def test_a_label_that_validation_lacks_is_told(
     with caplog.at_level(logging.WARNING):
         train(settings, lacking, tmp_path / "run", monkeypatch)
     assert "validation has no scan of glioma" in caplog.text
-
-
-def test_an_evidence_map_that_no_mask_would_teach_is_not_built(
-    settings: Settings,
-    entries: list[SnapshotEntry],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = load_recipe("efficientnet-lite0").varied(input_size=32)
-    given = train(settings, entries, tmp_path / "with", monkeypatch, asked)
-    assert given["recipe"] == asked
-    names = {layer.name for layer in given["trained"].predictor.model.layers}
-    assert "evidence" in names
-    unmasked = [replace(entry, masked=False) for entry in entries]
-    given = train(settings, unmasked, tmp_path / "without", monkeypatch, asked)
-    assert given["recipe"].evidence is None
-    names = {layer.name for layer in given["trained"].predictor.model.layers}
-    assert "evidence" not in names

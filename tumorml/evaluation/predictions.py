@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.orm import Session
 
 from tumorml.evaluation.answers import Answers
 from tumorml.labels import Task
 from tumorml.results.bulk import copy_rows
 from tumorml.results.tables import Prediction
+
+FEW = 100
+"""Up to so many rows are inserted as they are; a COPY makes and drops a table."""
 
 
 def write_predictions(
@@ -36,7 +39,7 @@ def write_predictions(
     def row(index: int) -> dict[str, Any]:
         label = int(answers.predicted[index])
         return {
-            "created_at": created_at.isoformat(),
+            "created_at": created_at,
             "scan_id": answers.scan_ids[index],
             "model_version_id": model_version_id,
             "run_id": run_id,
@@ -55,4 +58,10 @@ def write_predictions(
             **({} if further is None else further[index]),
         }
 
-    return copy_rows(session, Prediction, (row(index) for index in range(len(answers.scan_ids))))
+    rows = (row(index) for index in range(len(answers.scan_ids)))
+    if len(answers.scan_ids) > FEW:
+        return copy_rows(session, Prediction, rows)
+    few = list(rows)
+    if few:
+        session.execute(insert(Prediction), few)
+    return len(few)

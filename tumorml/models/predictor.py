@@ -1,4 +1,4 @@
-"""The one thing that answers for a model: evaluation, the gate and the servers all ask it."""
+"""What answers for a model where it is trained and judged; servers ask its `served` form."""
 
 from __future__ import annotations
 

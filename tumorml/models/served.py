@@ -104,6 +104,7 @@ class LiteServed(Served):
 
     def _outputs(self, images: NDArray[np.uint8]) -> list[np.ndarray]:
         if self._count != len(images):
+            self._count = 0  # should there be no memory for them
             self._interpreter.resize_tensor_input(self._input["index"], images.shape)
             self._interpreter.allocate_tensors()
             self._count = len(images)

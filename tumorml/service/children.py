@@ -30,6 +30,7 @@ class ChildCommand:
         log_path: Where its output is appended to.
         grace_seconds: How long it may take to end by itself; shorter for a child that loses
             nothing when it is killed.
+        vital: Whether all end where it ends again and again.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ChildCommand:
     folder: Path
     log_path: Path
     grace_seconds: float = 8.0
+    vital: bool = True
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def show_way_in(screen: Screen, settings: Settings) -> None:
         screen.say(f"  (kept in {passwords_path(home)})")
     else:
         screen.say(f"  log in as {ADMIN_USER}; the password is in {passwords_path(home)}")
-    screen.say(f"  ask about a scan: {api_url(settings)}/docs, or")
+    screen.say(f"  read a scan: http://127.0.0.1:{settings.ui_port} in a browser; or by the API,")
     screen.say(f"    curl -F images=@scan.png {api_url(settings)}/predict")
     screen.say(f"  drop labelled scans: {object_path(settings, 'inbox')}/<drop>/<label>/<file>.png")
     screen.say(f"  retraining starts at '{settings.retrain_cron}' (UTC), or by hand in the UI")

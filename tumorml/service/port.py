@@ -9,13 +9,14 @@ import psutil
 from tumorml.errors import TumorMLError
 
 
-def require_free_port(port: int, variable: str, user: str) -> None:
-    """Raise unless `port` can be listened on at 127.0.0.1.
+def require_free_port(port: int, variable: str, user: str, host: str = "127.0.0.1") -> None:
+    """Raise unless `port` can be listened on.
 
     Args:
         port: TCP port, 1 to 65535.
         variable: The environment variable that chooses another port, for the message.
         user: What needs the port, for the message.
+        host: On which address.
 
     Raises:
         TumorMLError: The port is taken, or may not be used by this user.
@@ -24,7 +25,7 @@ def require_free_port(port: int, variable: str, user: str) -> None:
         # As the server itself will: what a stopped server's connections leave does not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except (OSError, OverflowError) as error:
             raise TumorMLError(
                 f"Port {port} cannot be used for the {user}: {_reason(port, error)}. "

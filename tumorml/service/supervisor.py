@@ -75,7 +75,7 @@ class Supervisor:
         """Look at each child once: report what ended, start again what is due.
 
         Raises:
-            TumorMLError: A child ended more than `CRASHES_ALLOWED` times within
+            TumorMLError: A vital child ended more than `CRASHES_ALLOWED` times within
                 `CRASH_WINDOW_SECONDS`; the message has its last lines and its log's path.
         """
         now = time.monotonic()
@@ -120,7 +120,7 @@ class Supervisor:
         while child.crashes and now - child.crashes[0] > CRASH_WINDOW_SECONDS:
             child.crashes.popleft()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
-        if len(child.crashes) > CRASHES_ALLOWED:
+        if child.command.vital and len(child.crashes) > CRASHES_ALLOWED:
             raise TumorMLError(
                 f"The {name} {how}, for the {len(child.crashes)}th time within "
                 f"{CRASH_WINDOW_SECONDS:.0f} seconds. Its last lines:\n"

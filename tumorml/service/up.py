@@ -31,6 +31,8 @@ from tumorml.service.port import require_free_port
 from tumorml.service.screen import Screen
 from tumorml.service.stop_signal import StopRequested, StopSignal
 from tumorml.service.supervisor import GRACE_SECONDS, Supervisor
+from tumorml.serving.api.keys import require_safe_address
+from tumorml.serving.ui.command import ui_command
 from tumorml.settings import Settings
 
 POOLS = (
@@ -38,6 +40,7 @@ POOLS = (
     ("ingest", 2, "Taking in drops."),
 )
 BEFORE_SCHEDULER = ("api-server", "dag-processor", "triggerer")
+BESIDE_AIRFLOW = ("api", "ui")
 AIRFLOW = {*BEFORE_SCHEDULER, "scheduler"}
 _HEALTH_PATIENCE_SECONDS = 300.0
 _DAGS_PATIENCE_SECONDS = 180.0
@@ -64,7 +67,8 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
         if leftovers:
             screen.warn(f"Killed {leftovers} processes that an earlier tumorml had left behind.")
         require_free_port(settings.airflow_port, "TUMORML_AIRFLOW_PORT", "Airflow UI")
-        require_free_port(settings.api_port, "TUMORML_API_PORT", "API")
+        require_free_port(settings.api_port, "TUMORML_API_PORT", "API", settings.api_host)
+        require_free_port(settings.ui_port, "TUMORML_UI_PORT", "page for people")
         service = _Service(settings, screen, stop)
         try:
             api = service.start()
@@ -109,6 +113,7 @@ class _Service:
         environment = airflow_environment(settings)
         with screen.step("Bringing the databases up to date", "The databases are up to date"):
             migrate_databases(settings, environment, self._stop.sleep)
+        require_safe_address(settings)
         started = datetime.now(UTC)
         self._supervisor = Supervisor(
             _commands(settings, environment), settings.home / "run" / "children.json", screen.warn
@@ -120,7 +125,7 @@ class _Service:
             self._wait_for_health(api, started, ("metadatabase",))
             api.warm_up()
             # Not before: a task that it finds interrupted would start, and ask nobody in vain.
-            self._supervisor.start("scheduler", "api")
+            self._supervisor.start("scheduler", *BESIDE_AIRFLOW)
             self._wait_for_health(api, started, COMPONENTS)
             for name, slots, description in POOLS:
                 api.ensure_pool(name, slots, description)
@@ -209,21 +214,23 @@ class _Service:
 def _commands(settings: Settings, environment: Mapping[str, str]) -> list[ChildCommand]:
     # Task logs are read from the disk, so nobody needs to serve them on further ports.
     arguments = {
-        "api-server": ["airflow", "api-server"],
-        "scheduler": ["airflow", "scheduler", "--skip-serve-logs"],
-        "dag-processor": ["airflow", "dag-processor"],
-        "triggerer": ["airflow", "triggerer", "--skip-serve-logs"],
-        "api": ["tumorml.cli", "serve"],
+        "api-server": ["-m", "airflow", "api-server"],
+        "scheduler": ["-m", "airflow", "scheduler", "--skip-serve-logs"],
+        "dag-processor": ["-m", "airflow", "dag-processor"],
+        "triggerer": ["-m", "airflow", "triggerer", "--skip-serve-logs"],
+        "api": ["-m", "tumorml.cli", "serve"],
+        "ui": ui_command(settings)[1:],
     }
     return [
         ChildCommand(
             name=name,
-            arguments=[sys.executable, "-m", *words],
+            arguments=[sys.executable, *words],
             environment=environment,
             folder=settings.home,
             log_path=settings.home / "logs" / f"{name}.log",
-            # These two wait seconds for nothing; all that they know is in the database.
-            grace_seconds=1.5 if name in ("dag-processor", "triggerer") else GRACE_SECONDS,
+            # These wait seconds for nothing; all that they know is in the database.
+            grace_seconds=1.5 if name in ("dag-processor", "triggerer", "ui") else GRACE_SECONDS,
+            vital=name not in BESIDE_AIRFLOW,
         )
         for name, words in arguments.items()
     ]

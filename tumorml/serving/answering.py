@@ -139,12 +139,11 @@ def _answer(questions: Sequence[Question], live: Live, confidence: float) -> lis
     if reference is not None:
         chosen = reference.labels_at(probabilities, confidence)
         chosen[np.arange(count), decided] = True
-        far = reference.distance(seen.features)
+        far, similar = reference.compare(seen.features, SIMILAR)
         possible = [
             [name for name, yes in zip(served.labels, row, strict=True) if yes] for row in chosen
         ]
         distances, unlike = far.tolist(), reference.unlike(far).tolist()
-        similar = reference.nearest(seen.features, SIMILAR)
     return [
         Answer(
             live,

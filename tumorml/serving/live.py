@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30.0
+BLIND_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class LiveChampions:
         self._settings = settings
         self._live: dict[Task, Live] = {}
         self._failed: dict[str, tuple[str, float]] = {}
+        self._looked = float("-inf")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="champions", daemon=True)
 
@@ -77,7 +79,7 @@ class LiveChampions:
     def stop(self) -> None:
         """Look no more."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(timeout=2.0)
 
     def of(self, task: Task | None) -> Live | None:
         """Who answers for a task, or for the four-class one before the binary one."""
@@ -87,6 +89,10 @@ class LiveChampions:
     def all(self) -> list[Live]:
         """All who answer."""
         return [self._live[task] for task in sorted(self._live)]
+
+    def sees(self) -> bool:
+        """Whether it has seen lately who is champion."""
+        return time.monotonic() - self._looked < BLIND_SECONDS
 
     def failed(self) -> dict[str, str]:
         """Champions that do not answer here, and why."""
@@ -111,11 +117,20 @@ class LiveChampions:
                     self._live[Task(task)] = self._load(model_version_id, since)
                     logger.info("%s answers for %s", model_version_id, task)
                     continue
-                except TumorMLError as error:
-                    problem = str(error), time.monotonic()
-                    logger.error("%s cannot answer for %s: %s", model_version_id, task, error)
+                except Exception as error:  # whatever it is, the old one goes on
+                    problem = f"{error or type(error).__name__}", time.monotonic()
+                    logger.error(
+                        "%s cannot answer for %s: %s",
+                        model_version_id,
+                        task,
+                        error,
+                        exc_info=None if isinstance(error, TumorMLError) else error,
+                    )
             failed[model_version_id] = problem
+        for task in self._live.keys() - {Task(row.task) for row in rows}:
+            del self._live[task]
         self._failed = failed
+        self._looked = time.monotonic()
 
     def _load(self, model_version_id: str, since: datetime) -> Live:
         served, reference = fetch_served(self._settings, model_version_id)
@@ -140,5 +155,7 @@ class LiveChampions:
         while not self._stop.wait(LOOK_SECONDS):
             try:
                 self.look()
-            except (SQLAlchemyError, OSError) as error:
+            except SQLAlchemyError as error:
                 logger.warning("cannot see who is champion, trying again: %s", error)
+            except Exception:  # this thread is the only one that looks
+                logger.exception("cannot see who is champion, trying again")

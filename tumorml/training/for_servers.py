@@ -10,13 +10,13 @@ import numpy as np
 from tumorml.datasets.pixels import SplitPixels
 from tumorml.models.files import LITE_FILE, REFERENCE_FILE
 from tumorml.models.predictor import Predictor
-from tumorml.models.reference import MOST_SCANS, remember
+from tumorml.models.reference import MOST_SCANS, remember, unit
 from tumorml.models.served import KerasServed, LiteServed, Seen, Served, write_lite
 
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4
-"""By which the probabilities of an exported network may differ from the network's own."""
+"""By which probabilities, evidence and features (of length 1) may differ in an exported network."""
 _BATCH = 32
 
 
@@ -66,12 +66,12 @@ def _lite(
     except Exception as error:  # whatever a converter raises about a network that it does not know
         logger.warning("servers will need TensorFlow for it: no LiteRT export: %s", error)
         return None
-    difference = max(
-        _largest_difference(
-            predictor.calibrated(seen.logits), predictor.calibrated(expected.logits)
-        ),
-        _largest_difference(seen.evidence, expected.evidence),
+    pairs = (
+        (predictor.calibrated(seen.logits), predictor.calibrated(expected.logits)),
+        (unit(seen.features), unit(expected.features)),
+        (seen.evidence, expected.evidence),
     )
+    difference = np.max([_largest_difference(*pair) for pair in pairs])
     if not difference <= TOLERANCE:
         logger.warning("servers will need TensorFlow for it: LiteRT differs by %.2g", difference)
         return None
@@ -80,7 +80,7 @@ def _lite(
 
 def _largest_difference(one: np.ndarray | None, other: np.ndarray | None) -> float:
     if one is None or other is None:
-        return 0.0
+        return 0.0 if one is other else np.inf
     return float(np.max(np.abs(one - other), initial=0.0))
 
 

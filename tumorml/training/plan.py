@@ -6,7 +6,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.datasets.resize import PREPROCESSING
@@ -17,7 +17,7 @@ from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Champion, ModelVersion, Run, Snapshot, Verdict
+from tumorml.results.tables import Champion, ModelVersion, Run, Snapshot, SnapshotScan, Verdict
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ def plan_run(
     if epochs is not None:
         chosen = chosen.with_epochs(epochs)
     seed = settings.seed if seed is None else seed
+    either = [chosen.digest, chosen.varied(evidence=None).digest]
+    chosen = _as_built(settings, chosen, snapshot_id)
     identity = "\n".join((trigger, str(task), snapshot_id, chosen.digest, str(seed)))
     run_id = "r-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
@@ -78,7 +80,7 @@ def plan_run(
             select(Run.id).where(
                 Run.trigger == trigger,
                 Run.task == str(task),
-                Run.recipe_digest == chosen.digest,
+                Run.recipe_digest.in_(either),
                 Run.seed == seed,
                 Run.given_split.is_(snapshot.given_split),
             )
@@ -151,6 +153,27 @@ def plan_run(
         snapshot_id,
     )
     return Plan(run_id, f"run {run_id} of {chosen.name}, {epochs} epochs")
+
+
+def _as_built(settings: Settings, recipe: Recipe, snapshot_id: str) -> Recipe:
+    """The recipe without its evidence map where no training scan has a mask.
+
+    Nothing would teach the map where to look, and LayerCAM points better than such a one.
+    """
+    if recipe.evidence is None:
+        return recipe
+    with reading(settings) as session:
+        masked = session.scalar(
+            select(func.count()).where(
+                SnapshotScan.snapshot_id == snapshot_id,
+                SnapshotScan.split == "train",
+                SnapshotScan.masked,
+            )
+        )
+    if masked:
+        return recipe
+    logger.info("%s: no training scan has a mask, so there is no evidence map", recipe.name)
+    return recipe.varied(evidence=None)
 
 
 def _weights_to_go_on_from(session: Session, champion: str | None, recipe: Recipe) -> str | None:

@@ -81,10 +81,6 @@ def train_model(
         split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)
         for side in ("train", "validation")
     )
-    if recipe.evidence is not None and not len(train.masks.pixels):
-        # Nothing would teach it where to look, and LayerCAM points better than such a map.
-        logger.info("no training scan has a mask: the network is built without an evidence map")
-        recipe = recipe.varied(evidence=None)
     unjudged = set(train.labels.tolist()) - set(validation.labels.tolist())
     if unjudged:
         names = ", ".join(LABELS[task][label] for label in sorted(unjudged))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Security
 from fastapi.concurrency import run_in_threadpool
@@ -17,7 +19,6 @@ from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlalchemy import select
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from tumorml.errors import MissingObjectError
 from tumorml.explain.overlay import to_grey
@@ -35,7 +36,7 @@ from tumorml.serving.answering import (
     write_down,
 )
 from tumorml.serving.api import history
-from tumorml.serving.api.keys import Caller, caller_of, is_loopback, known_keys
+from tumorml.serving.api.keys import Caller, Keys, is_loopback, read_keys
 from tumorml.serving.api.metrics import Measured, Metrics
 from tumorml.serving.api.problems import Problem, ProblemError, described, tell_problems
 from tumorml.serving.api.schemas import (
@@ -56,6 +57,8 @@ from tumorml.serving.live import LiveChampions
 from tumorml.settings import Settings
 
 KEY = "X-API-Key"
+READERS = 8
+"""So many requests at once are decoded, or put into words: each may hold millions of pixels."""
 _KEYS_KEPT_SECONDS = 2.0
 _header = APIKeyHeader(name=KEY, auto_error=False, description="Where keys exist: one of them.")
 
@@ -68,8 +71,10 @@ class Server:
         self.champions = LiveChampions(settings)
         self.batches = batches(settings)
         self.metrics = Metrics()
-        self._keys: dict[str, Caller] = {}
+        self.room = asyncio.Semaphore(READERS)
+        self._keys = Keys({}, open=False)
         self._keys_read = float("-inf")
+        self._keys_lock = threading.Lock()
 
     def start(self) -> None:
         """Load the champions, and begin to answer."""
@@ -81,12 +86,13 @@ class Server:
         self.batches.stop()
         self.champions.stop()
 
-    def keys(self) -> dict[str, Caller]:
+    def keys(self) -> Keys:
         """The known keys; a revoked one is refused two seconds later."""
-        if time.monotonic() - self._keys_read > _KEYS_KEPT_SECONDS:
-            self._keys = known_keys(self.settings)
-            self._keys_read = time.monotonic()
-        return self._keys
+        with self._keys_lock:
+            if time.monotonic() - self._keys_read > _KEYS_KEPT_SECONDS:
+                self._keys = read_keys(self.settings)
+                self._keys_read = time.monotonic()
+            return self._keys
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -112,9 +118,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(_asking)
     app.add_middleware(BodyLimit, most=settings.api_max_bytes)
     app.add_middleware(Measured, metrics=server.metrics)
-    if is_loopback(settings.api_host):
-        # A page of another site must not ask in the name of a browser on this machine.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     schema = app.openapi()
     schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
     return app
@@ -127,18 +130,34 @@ def server_of(request: Request) -> Server:
 
 
 def caller(
-    key: Annotated[str | None, Security(_header)], server: Annotated[Server, Depends(server_of)]
+    request: Request,
+    key: Annotated[str | None, Security(_header)],
+    server: Annotated[Server, Depends(server_of)],
 ) -> Caller:
     """Who asks.
 
     Raises:
-        ProblemError: There are keys, and this is none of them.
+        ProblemError: There are keys, and this is none of them; or there are none, and a page of
+            another site asks through a browser of this machine.
     """
-    found = caller_of(server.keys(), key)
+    keys = server.keys()
+    if keys.open and _of_another_site(request):
+        raise ProblemError(403, "Without a key only this machine's own pages and programs may ask.")
+    found = keys.caller(key)
     if found is None:
         why = f"Send a key in the header {KEY}." if key is None else "This key is not known."
         raise ProblemError(401, why, headers={"WWW-Authenticate": f'ApiKey header="{KEY}"'})
     return found
+
+
+def _of_another_site(request: Request) -> bool:
+    """Whether a browser asks for a page that did not come from here, or by a name of elsewhere."""
+    origin = urlsplit(request.headers.get("origin", ""))
+    return (
+        not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+        or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        or (bool(origin.scheme or origin.path) and origin.netloc != request.headers.get("host"))
+    )
 
 
 def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
@@ -206,24 +225,32 @@ async def predict(
             404, f"Nobody serves {task or 'yet'}: retrain, and see /champion.", headers={}
         )
     settings = server.settings
-    uploads = await read_uploads(request, settings, live.served.input_size)
+    if len(server.batches) >= settings.api_queue:
+        raise _full(server)
+    async with server.room:
+        uploads = await read_uploads(request, settings, live.served.input_size)
     if len(uploads) > settings.api_queue:
         raise ProblemError(413, f"More than {settings.api_queue} images can never wait at once.")
     try:
         futures = server.batches.ask([Question(live, one.scan_id, one.image) for one in uploads])
     except QueueFullError:
-        raise ProblemError(
-            503,
-            f"{len(server.batches)} scans are waiting already; try again.",
-            headers={"Retry-After": "1"},
-        ) from None
+        raise _full(server) from None
     answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
-    told = await run_in_threadpool(_tell, settings, who, uploads, answers, heatmap)
+    async with server.room:
+        told = await run_in_threadpool(_tell, settings, who, uploads, answers, heatmap)
     for one in answers:
         names = str(live.task), live.model_version_id
         server.metrics.answers.labels(*names, one.label).inc()
         server.metrics.unlike.labels(*names).inc(bool(one.unlike))
     return told
+
+
+def _full(server: Server) -> ProblemError:
+    return ProblemError(
+        503,
+        f"{len(server.batches)} scans are waiting already; try again.",
+        headers={"Retry-After": "1"},
+    )
 
 
 def _tell(
@@ -257,7 +284,7 @@ def _tell(
                     tumor_probability=one.tumor_probability,
                 ),
                 possible_labels=one.possible_labels,
-                confidence=one.confidence,
+                confidence=None if one.possible_labels is None else one.confidence,
                 unlike_training=one.unlike,
                 distance=one.distance,
                 similar=[
@@ -363,8 +390,8 @@ def heatmap_file(key: _Text, server: _At) -> Response:
 
 
 @_open.get("/health/live")
-def live() -> Health:
-    """Whether the process answers at all."""
+async def live() -> Health:
+    """Whether the process answers at all; of no thread that may wait for something."""
     return Health(status="ok")
 
 
@@ -380,9 +407,12 @@ def ready(server: _At) -> Any:
     """Whether there is a champion that answers, and every champion does."""
     answering = {str(one.task): one.model_version_id for one in server.champions.all()}
     problems = [f"{model}: {problem}" for model, problem in server.champions.failed().items()]
-    status = "ok" if answering and not problems else "no champion" if not answering else "degraded"
+    sees = server.champions.sees()
+    if not sees:
+        problems.append("the results store does not say who is champion")
+    status = "no champion" if not answering else "degraded" if problems else "ok"
     health = Health(status=status, answering=answering, problems=problems)
-    return JSONResponse(health.model_dump(), status_code=200 if answering else 503)
+    return JSONResponse(health.model_dump(), status_code=200 if answering and sees else 503)
 
 
 @_open.get("/metrics", response_class=PlainTextResponse)

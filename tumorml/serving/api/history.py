@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -99,7 +98,7 @@ def _cursor(after: str) -> tuple[datetime, int]:
     try:
         moment, number = json.loads(base64.urlsafe_b64decode(after.encode()))
         found = datetime.fromisoformat(moment), int(number)
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise ProblemError(422, "after: this is not the `next` of a page.") from None
     if found[0].tzinfo is None or not 0 <= found[1] < 2**63:
         raise ProblemError(422, "after: this is not the `next` of a page.")

@@ -36,7 +36,7 @@ class Caller:
 
 
 ANYBODY = Caller("anybody on this machine", "writer")
-"""Who asks where no key exists, which only loopback allows."""
+"""Who asks where there never was a key, which only loopback allows."""
 
 
 def add_key(settings: Settings, name: str, role: str) -> str:
@@ -72,13 +72,32 @@ def revoke_key(settings: Settings, name: str) -> None:
         key.revoked_at = datetime.now(UTC)
 
 
-def known_keys(settings: Settings) -> dict[str, Caller]:
-    """Callers by the SHA-256 of their key, from the database and ``TUMORML_API_KEYS``.
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Who may ask.
+
+    Attributes:
+        callers: By the SHA-256 of their key; revoked ones are not among them.
+        open: Whether nobody needs a key: there never was one, and the address is loopback.
+    """
+
+    callers: dict[str, Caller]
+    open: bool
+
+    def caller(self, key: str | None) -> Caller | None:
+        """Who asks with that key; None where it is unknown, or missing though one is needed."""
+        if self.open:
+            return ANYBODY
+        return None if key is None else self.callers.get(_sha256(key))
+
+
+def read_keys(settings: Settings) -> Keys:
+    """The keys of the database and of ``TUMORML_API_KEYS``.
 
     Raises:
         TumorMLError: That setting cannot be read.
     """
-    known = {}
+    known: dict[str, Caller] = {}
     for entry in filter(None, settings.api_keys.split(",")):
         name, _, rest = entry.strip().partition(":")
         role, _, sha256 = rest.partition(":")
@@ -89,16 +108,9 @@ def known_keys(settings: Settings) -> dict[str, Caller]:
             )
         known[sha256] = Caller(name, role)
     with reading(settings) as session:
-        for key in session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None))):
-            known[key.sha256] = Caller(key.name, key.role)
-    return known
-
-
-def caller_of(keys: dict[str, Caller], key: str | None) -> Caller | None:
-    """Who asks with that key; None where it is unknown, or missing while keys exist."""
-    if not keys:
-        return ANYBODY
-    return None if key is None else keys.get(_sha256(key))
+        kept = session.scalars(select(ApiKey)).all()
+    known |= {key.sha256: Caller(key.name, key.role) for key in kept if key.revoked_at is None}
+    return Keys(known, open=not (kept or known) and is_loopback(settings.api_host))
 
 
 def require_safe_address(settings: Settings) -> None:
@@ -107,7 +119,7 @@ def require_safe_address(settings: Settings) -> None:
     Raises:
         TumorMLError: The address is not of this machine alone, and there is no key.
     """
-    if not is_loopback(settings.api_host) and not known_keys(settings):
+    if not is_loopback(settings.api_host) and not read_keys(settings).callers:
         raise TumorMLError(
             f"The API would answer everybody who reaches {settings.api_host}. Make a key first: "
             "tumorml key add NAME --role writer. Or set TUMORML_API_HOST=127.0.0.1."

@@ -70,6 +70,6 @@ class Measured:
             await self._app(scope, receive, seen)
         finally:
             path = getattr(scope.get("route"), "path", "unknown")
-            method = scope["method"] if path != "unknown" else "any"
+            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
             self._metrics.requests.labels(method, path, status).inc()
             self._metrics.seconds.labels(method, path).observe(time.perf_counter() - started)

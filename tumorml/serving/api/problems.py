@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from tumorml.errors import TumorMLError
@@ -99,9 +99,16 @@ def tell_problems(app: FastAPI) -> None:
     async def _of_ours(_: Request, error: TumorMLError) -> JSONResponse:
         return ProblemError(409, str(error)).response()
 
-    @app.exception_handler(OperationalError)
-    async def _no_store(_: Request, error: OperationalError) -> JSONResponse:
-        logger.warning("the results store does not answer: %s", error.orig)
+    @app.exception_handler(SQLAlchemyError)
+    @app.exception_handler(OSError)
+    async def _no_store(_: Request, error: Exception) -> JSONResponse:
+        logger.warning("a store does not answer: %s", error)
         return ProblemError(
-            503, "The results store does not answer; try again.", headers={"Retry-After": "5"}
+            503,
+            "The results store or the object store does not answer; try again.",
+            headers={"Retry-After": "5"},
         ).response()
+
+    @app.exception_handler(Exception)
+    async def _ours(_: Request, error: Exception) -> JSONResponse:
+        return ProblemError(500, "The server is at fault; its log says how.").response()

@@ -56,11 +56,12 @@ class Answered(_Schema):
     )
     binary: BinaryReading
     possible_labels: list[str] | None = Field(
-        description="The true label is among them as often as `confidence` says, on scans like "
-        "those of validation; null where the model version remembers none.",
+        description="Over all labels together, and on scans like those of validation, the true "
+        "label is among them about as often as `confidence` says; null where the model version "
+        "remembers no scans.",
         examples=[["glioma"]],
     )
-    confidence: float = Field(ge=0, le=1, examples=[0.95])
+    confidence: float | None = Field(ge=0, le=1, examples=[0.95])
     unlike_training: bool | None = Field(
         description="Farther from what was learnt than 99 of 100 validation scans are: beware.",
         examples=[False],

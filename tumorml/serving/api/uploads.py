@@ -79,8 +79,8 @@ async def read_uploads(request: Request, settings: Settings, side: int) -> list[
                 (file.filename or f"image {n}", await file.read())
                 for n, file in enumerate(files, 1)
             ]
-    except (MultiPartException, HTTPException) as error:
-        detail = error.message if isinstance(error, MultiPartException) else str(error.detail)
+    except (MultiPartException, HTTPException, ValueError, LookupError) as error:
+        detail = str(getattr(error, "message", None) or getattr(error, "detail", None) or error)
         if detail.startswith("Too many files"):
             raise ProblemError(
                 413, f"More than {settings.api_max_images} images; send them in several requests."
@@ -89,22 +89,26 @@ async def read_uploads(request: Request, settings: Settings, side: int) -> list[
     return await run_in_threadpool(_decoded, settings, data, side)
 
 
-def read_image(settings: Settings, content: bytes) -> DecodedScan:
-    """One image file, within the limits.
+def read_image(settings: Settings, content: bytes, *, max_pixels: int | None = None) -> DecodedScan:
+    """One image file, within the limits; ``max_pixels`` are those that others have left.
 
     Raises:
         TumorMLError: It cannot be read; the message is a sentence for whoever sent it.
     """
     if len(content) > settings.max_file_bytes:
         raise TumorMLError(f"It has more than {settings.max_file_bytes:,} bytes.")
-    return decode(content, max_pixels=settings.max_scan_pixels, min_side=settings.min_scan_side)
+    left = settings.max_scan_pixels if max_pixels is None else max_pixels
+    return decode(content, max_pixels=left, min_side=settings.min_scan_side)
 
 
 def _decoded(settings: Settings, data: list[tuple[str, bytes]], side: int) -> list[Upload]:
     uploads, refused = [], []
-    for file, content in data:
+    left = settings.max_scan_pixels
+    for name, content in data:
+        file = name.encode("utf-8", "replace").decode()
         try:
-            scan = read_image(settings, content)
+            scan = read_image(settings, content, max_pixels=left)
+            left -= scan.pixels.size
         except TumorMLError as error:
             refused.append(RefusedFile(file=file, reason=str(error)))
             continue
