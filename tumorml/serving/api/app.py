@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -198,7 +199,16 @@ def _moment(value: object) -> object:
 
 
 _At = Annotated[Server, Depends(server_of)]
-_Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("no calendar has this moment") from None
+
+
+_Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 _Text = Annotated[str, AfterValidator(_storable)]
 _known = Depends(known_parameters)
 _open = APIRouter(tags=["health"], dependencies=[_known], responses=described(422))

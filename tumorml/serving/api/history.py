@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -97,9 +97,9 @@ def models(settings: Settings, *, limit: int, offset: int) -> list[dict[str, Any
 def _cursor(after: str) -> tuple[datetime, int]:
     try:
         moment, number = json.loads(base64.urlsafe_b64decode(after.encode()))
-        found = datetime.fromisoformat(moment), int(number)
+        found = datetime.fromisoformat(moment).astimezone(UTC), int(number)
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise ProblemError(422, "after: this is not the `next` of a page.") from None
-    if found[0].tzinfo is None or not 0 <= found[1] < 2**63:
+    if not 0 <= found[1] < 2**63:
         raise ProblemError(422, "after: this is not the `next` of a page.")
     return found

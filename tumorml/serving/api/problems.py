@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from tumorml.errors import TumorMLError
@@ -98,6 +98,10 @@ def tell_problems(app: FastAPI) -> None:
     @app.exception_handler(TumorMLError)
     async def _of_ours(_: Request, error: TumorMLError) -> JSONResponse:
         return ProblemError(409, str(error)).response()
+
+    @app.exception_handler(DataError)
+    async def _no_value(_: Request, error: DataError) -> JSONResponse:
+        return ProblemError(422, f"A value that no row can have: {error.orig}").response()
 
     @app.exception_handler(SQLAlchemyError)
     @app.exception_handler(OSError)
