@@ -106,6 +106,7 @@ def test_an_uploaded_scan_is_read_and_its_map_lies_under_a_slider(
     assert champion in words(page)
     assert "Possible labels, 95%" in words(page)
     assert "no outline of a lesion" in words(page)
+    assert "How well the heatmaps point at tumours was not measured" in words(page)
     assert page.subheader[-1].value == "Most similar training scans"
     plain, under = (element.value[0] for element in page.get("image")[:2])
     page.slider(key="opacity").set_value(0).run()
@@ -186,6 +187,7 @@ def test_the_champion_page_shows_numbers_history_and_files(
     ]
     assert list(page.dataframe[0].value["model_version"]) == [later, champion]
     assert [button.label for button in page.get("download_button")] == ["model-card.md"]
+    assert "SYNTHETIC" in words(page)
 
 
 def test_the_history_is_filtered(settings: Settings, champion: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 import streamlit as st
 
 from tumorml.objects import object_store
+from tumorml.reports.champions import SYNTHETIC
 from tumorml.serving.api.history import champions
-from tumorml.serving.ui.store import Row, rows_of
+from tumorml.serving.ui.store import Row, card_of, rows_of
 from tumorml.serving.ui.widgets import at, named, plain, table
 from tumorml.settings import Settings
 
@@ -64,6 +65,9 @@ def record(settings: Settings, champion: Row) -> None:
         f"{at(champion['since'])}{pinned}: {champion['change']} by {plain(champion['who'])}"
     )
     st.caption(plain(champion["why"]))
+    card = card_of(settings, champion["model_version"])
+    if card is not None and card.synthetic:
+        st.warning(SYNTHETIC, icon=":material/warning:")
     with st.container(horizontal=True):
         for name, words in METRIC_NAMES.items():
             number = champion["metrics"].get(name)

@@ -18,7 +18,7 @@ from tumorml.labels import Task
 from tumorml.scans.names import scan_key
 from tumorml.serving.api.uploads import read_image
 from tumorml.serving.ui.ask import Read, ask
-from tumorml.serving.ui.store import latest_evaluation, object_of, rows_of
+from tumorml.serving.ui.store import card_of, latest_evaluation, object_of, rows_of
 from tumorml.serving.ui.widgets import named, percent, plain, scan_picture
 from tumorml.settings import Settings
 
@@ -155,6 +155,10 @@ def show(settings: Settings, read: Read) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         picture(read)
+        card = card_of(settings, read.model_version)
+        if card is not None:
+            claim, is_warning = card.heatmap_claim
+            st.caption(f":orange[{claim}]" if is_warning else claim)
     with right:
         verdict(read)
     if answer["similar"]:
@@ -234,7 +238,7 @@ def probability_chart(probabilities: dict[str, float]) -> alt.LayerChart | alt.F
     order = sorted(probabilities, key=lambda label: -probabilities[label])
     chart = alt.Chart(alt.InlineData(values=values), height=34 * len(values) + 50).encode(
         x=alt.X("probability:Q", title="calibrated probability")
-        .scale(domain=[0, 1.15])
+        .scale(domain=[0, 1.3])
         .axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
         y=alt.Y("label:N", sort=list(map(named, order)), title=None),
     )
