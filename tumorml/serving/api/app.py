@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import threading
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlalchemy import select
@@ -32,13 +28,13 @@ from tumorml.serving.answering import (
     Answer,
     Explanation,
     Question,
-    batches,
     explained,
     write_down,
 )
 from tumorml.serving.api import history
-from tumorml.serving.api.keys import Caller, Keys, is_loopback, read_keys
-from tumorml.serving.api.metrics import Measured, Metrics
+from tumorml.serving.api.guards import asker, caller, known_parameters
+from tumorml.serving.api.keys import Caller
+from tumorml.serving.api.metrics import Measured
 from tumorml.serving.api.problems import Problem, ProblemError, described, tell_problems
 from tumorml.serving.api.schemas import (
     Answered,
@@ -52,48 +48,10 @@ from tumorml.serving.api.schemas import (
     PredictionPage,
     SimilarScan,
 )
+from tumorml.serving.api.server import Server, server_of
 from tumorml.serving.api.uploads import BODY, BodyLimit, Upload, read_uploads
 from tumorml.serving.batches import QueueFullError
-from tumorml.serving.live import LiveChampions
 from tumorml.settings import Settings
-
-KEY = "X-API-Key"
-READERS = 8
-"""So many requests at once are decoded, or put into words: each may hold millions of pixels."""
-_KEYS_KEPT_SECONDS = 2.0
-_header = APIKeyHeader(name=KEY, auto_error=False, description="Where keys exist: one of them.")
-
-
-class Server:
-    """What the paths of one app share."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.champions = LiveChampions(settings)
-        self.batches = batches(settings)
-        self.metrics = Metrics()
-        self.room = asyncio.Semaphore(READERS)
-        self._keys = Keys({}, open=False)
-        self._keys_read = float("-inf")
-        self._keys_lock = threading.Lock()
-
-    def start(self) -> None:
-        """Load the champions, and begin to answer."""
-        self.champions.start()
-        self.batches.start()
-
-    def stop(self) -> None:
-        """Answer what waits, and end."""
-        self.batches.stop()
-        self.champions.stop()
-
-    def keys(self) -> Keys:
-        """The known keys; a revoked one is refused two seconds later."""
-        with self._keys_lock:
-            if time.monotonic() - self._keys_read > _KEYS_KEPT_SECONDS:
-                self._keys = read_keys(self.settings)
-                self._keys_read = time.monotonic()
-            return self._keys
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -122,67 +80,6 @@ def create_app(settings: Settings) -> FastAPI:
     schema = app.openapi()
     schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
     return app
-
-
-def server_of(request: Request) -> Server:
-    """What the app of a request shares."""
-    server: Server = request.app.state.server
-    return server
-
-
-def caller(
-    request: Request,
-    key: Annotated[str | None, Security(_header)],
-    server: Annotated[Server, Depends(server_of)],
-) -> Caller:
-    """Who asks.
-
-    Raises:
-        ProblemError: There are keys, and this is none of them; or there are none, and a page of
-            another site asks through a browser of this machine.
-    """
-    keys = server.keys()
-    if keys.open and _of_another_site(request):
-        raise ProblemError(403, "Without a key only this machine's own pages and programs may ask.")
-    found = keys.caller(key)
-    if found is None:
-        why = f"Send a key in the header {KEY}." if key is None else "This key is not known."
-        raise ProblemError(401, why, headers={"WWW-Authenticate": f'ApiKey header="{KEY}"'})
-    return found
-
-
-def _of_another_site(request: Request) -> bool:
-    """Whether a browser asks for a page that did not come from here, or by a name of elsewhere."""
-    origin = urlsplit(request.headers.get("origin", ""))
-    return (
-        not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
-        or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-        or (bool(origin.scheme or origin.path) and origin.netloc != request.headers.get("host"))
-    )
-
-
-def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
-    """Who asks for predictions.
-
-    Raises:
-        ProblemError: Their key may only read.
-    """
-    if not who.may_ask:
-        raise ProblemError(403, f"The key {who.name!r} may read, but not ask for predictions.")
-    return who
-
-
-def known_parameters(request: Request) -> None:
-    """Refuse what would be passed over in silence.
-
-    Raises:
-        ProblemError: The query has a parameter that the path does not have.
-    """
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
-    unknown = sorted({*request.query_params} - known)
-    if unknown:
-        there = ", ".join(sorted(known)) or "none"
-        raise ProblemError(422, f"There is no parameter {unknown[0]!r} here; there are: {there}.")
 
 
 def _storable(value: str) -> str:
@@ -237,8 +134,7 @@ async def predict(
     settings = server.settings
     if len(server.batches) >= settings.api_queue:
         raise _full(server)
-    async with server.room:
-        uploads = await read_uploads(request, settings, live.served.input_size)
+    uploads = await read_uploads(request, settings, live.served.input_size, server.room)
     if len(uploads) > settings.api_queue:
         raise ProblemError(413, f"More than {settings.api_queue} images can never wait at once.")
     try:

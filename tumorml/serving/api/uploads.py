@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +60,13 @@ class Upload:
     image: NDArray[np.uint8]
 
 
-async def read_uploads(request: Request, settings: Settings, side: int) -> list[Upload]:
+async def read_uploads(
+    request: Request, settings: Settings, side: int, room: asyncio.Semaphore
+) -> list[Upload]:
     """The images of a request, at a network's input size: all of them, or none.
+
+    Decoding waits for ``room``, so that few requests at once hold their pixels; a slow caller
+    holds none.
 
     Raises:
         ProblemError: There are none, too many, or some cannot be read; each is named.
@@ -86,7 +92,8 @@ async def read_uploads(request: Request, settings: Settings, side: int) -> list[
                 413, f"More than {settings.api_max_images} images; send them in several requests."
             ) from None
         raise ProblemError(400, f"The body is not multipart/form-data: {detail}") from None
-    return await run_in_threadpool(_decoded, settings, data, side)
+    async with room:
+        return await run_in_threadpool(_decoded, settings, data, side)
 
 
 def read_image(settings: Settings, content: bytes, *, max_pixels: int | None = None) -> DecodedScan:
