@@ -1,0 +1,69 @@
+"""The form that servers ask: LiteRT against TensorFlow, and how far their answers differ.
+
+Milliseconds a scan, with the mirror image where the recipe asks for it, in turns; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tumorml.labels import LABELS, Task
+from tumorml.models.predictor import Predictor
+from tumorml.models.served import KerasServed, LiteServed, Served, write_lite
+from tumorml.recipes.networks import build_network
+from tumorml.recipes.recipe import load_recipe
+from tumorml.settings import Settings
+
+TASK = Task.FOUR_CLASS
+
+
+def milliseconds(served: Served, images: np.ndarray) -> float:
+    """Of one scan."""
+    started = time.perf_counter()
+    served.look(images)
+    return 1000 * (time.perf_counter() - started) / len(images)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipes", nargs="*", default=[Settings().default_recipe])
+    parser.add_argument("--scans", nargs="+", type=int, default=[1, 8, 32], help="at once")
+    parser.add_argument("--repeats", type=int, default=21)
+    options = parser.parse_args()
+    table = Table("recipe", "scans at once", "TensorFlow ms", "LiteRT ms", "times", "difference")
+    for name in options.recipes:
+        recipe = load_recipe(name).varied(weights="none", batch_normalization="adapt")
+        model = build_network(recipe, len(LABELS[TASK]), seed=1)
+        predictor = Predictor(model, TASK, test_time_flip=recipe.test_time_flip)
+        with tempfile.TemporaryDirectory() as folder:
+            write_lite(predictor, Path(folder) / "model.tflite")
+            lite = LiteServed(Path(folder) / "model.tflite", TASK, predictor.calibration)
+        keras = KerasServed(predictor)
+        side = predictor.input_size
+        for count in options.scans:
+            shape = (count, side, side)
+            images = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+            difference = np.abs(keras.predict(images) - lite.predict(images)).max()
+            pairs = [
+                (milliseconds(keras, images), milliseconds(lite, images))
+                for _ in range(options.repeats)
+            ]
+            slow, fast = (statistics.median(of) for of in zip(*pairs, strict=True))
+            table.add_row(
+                name, str(count), f"{slow:.1f}", f"{fast:.1f}", f"{slow / fast:.1f}",
+                f"{difference:.1g}",
+            )  # fmt: skip
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
