@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import getpass
+import json
 import logging
 import os
 import sys
@@ -83,7 +84,7 @@ def up(
         bool, typer.Option(help="On a new home, drop a synthetic first batch and retrain.")
     ] = True,
 ) -> None:
-    """Start Postgres and Airflow here, and keep them running."""
+    """Start Postgres, Airflow, the API and the page here, and keep them running."""
     from tumorml.service.up import up as start
 
     start(get_settings(), once=once, demo=demo)
@@ -258,9 +259,13 @@ def score(task: TaskOption = Task.FOUR_CLASS) -> None:
 @app.command()
 def serve() -> None:
     """Answer over HTTP by the champions; `tumorml up` does so too."""
+    from tumorml.service.port import require_free_port
+    from tumorml.serving.api.keys import require_safe_address
     from tumorml.serving.api.serve import serve as start
 
     with _results_store() as settings:
+        require_safe_address(settings)
+        require_free_port(settings.api_port, "TUMORML_API_PORT", "API", settings.api_host)
         console.print(
             f"the API answers at http://{settings.api_host}:{settings.api_port} (try /docs); "
             "Ctrl-C stops it"
@@ -301,6 +306,8 @@ def add_key(
 
     with _results_store() as settings:
         made = add(settings, name, role)
+        if role == "writer":
+            console.print("from now on the page for people needs a key too: TUMORML_UI_API_KEY")
         console.print(
             f"send it in the header X-API-Key; it is not kept here:\n{made}", soft_wrap=True
         )
@@ -627,13 +634,17 @@ def _print_query(
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([_csv_cell(value) for value in row] for row in rows)
         return
     table = Table(*columns, header_style="bold")
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row))
     console.print(table)
     console.print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", style="dim")
+
+
+def _csv_cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _cell(value: Any) -> str:

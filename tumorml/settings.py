@@ -29,7 +29,9 @@ class Settings(BaseSettings):
         env_prefix="TUMORML_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    home: Path = Field(Path("var"), description="Folder of everything the local service keeps.")
+    home: Path = Field(
+        PROJECT_ROOT / "var", description="Folder of everything the local service keeps."
+    )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the results store; none: the Postgres under `home`."
     )

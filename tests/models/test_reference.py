@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,12 @@ def test_the_true_label_is_among_the_possible_ones_as_often_as_is_said() -> None
 
 def test_with_too_few_scans_for_the_confidence_every_label_is_possible() -> None:
     assert made().labels_at(np.array([[0.97, 0.01, 0.01, 0.01]]), 0.9999).all()
+
+
+def test_few_validation_scans_are_not_enough() -> None:
+    reference = made()
+    assert reference.is_enough
+    assert not replace(reference, surprise=reference.surprise[:99]).is_enough
 
 
 def test_a_scan_in_another_direction_is_unlike() -> None:

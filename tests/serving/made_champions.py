@@ -13,6 +13,7 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import ModelDescription, save_model
 from tumorml.models.predictor import Predictor
+from tumorml.models.reference import FEWEST
 from tumorml.models.store import put_model
 from tumorml.objects import object_store
 from tumorml.recipes.networks import build_network
@@ -51,7 +52,7 @@ def make_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> Made
     """A model version that has learnt nothing of scans, with all that servers need."""
     asked = load_recipe("efficientnet-lite0").varied(input_size=SIDE)
     labels = LABELS[task]
-    train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (12, 2)))
+    train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (FEWEST, 2)))
     network = build_network(asked, len(labels), seed=seed, weights=find_weights(asked))
     predictor = Predictor(network, task, test_time_flip=asked.test_time_flip)
     files = write_for_servers(predictor, train, validation, folder)

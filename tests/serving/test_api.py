@@ -129,6 +129,7 @@ def bomb() -> bytes:
         (DICOM, "DICOM"),
         (GOOD[:200], "cut short or damaged"),
         (bomb(), "pixels"),
+        (encode_png(np.zeros((64, 64), np.uint8)), "blank"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_and_nothing_is_answered(

@@ -16,9 +16,9 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Select, select
 
 from tumorml.airflow_plugin.addresses import file_address, runs_address
+from tumorml.demo import SYNTHETIC
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
-from tumorml.reports.champions import SYNTHETIC
 from tumorml.reports.html import render_page
 from tumorml.reports.intake import warnings_of
 from tumorml.reports.overview import read_overview

@@ -1,4 +1,6 @@
 """The synthetic first drop that the service makes for a new home."""
 
 SYNTHETIC_DROP = "synthetic-first-drop"
-"""Its name: what came in no other drop says nothing about patients."""
+"""Its name."""
+SYNTHETIC = "It has seen SYNTHETIC scans only: its numbers say nothing about patients."
+"""Of a model whose scans came in no other drop."""

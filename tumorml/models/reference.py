@@ -22,6 +22,8 @@ NEIGHBOUR = 5
 """Which nearest training scan is still near where a scan is like them."""
 UNLIKE = 0.99
 """A scan farther from its neighbours than this share of the validation scans is unlike them."""
+FEWEST = 100
+"""With fewer validation scans nothing can be said at the 95th or 99th of a hundred."""
 MOST_SCANS = 10_000
 """Of training that are remembered, drawn evenly: 102 MB of 2,560 features in memory."""
 
@@ -55,6 +57,11 @@ class Reference:
     features: NDArray[np.float32]
     surprise: NDArray[np.float64]
     distances: NDArray[np.float64]
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether validation had scans enough for `labels_at` and `unlike`."""
+        return len(self.surprise) >= FEWEST
 
     def labels_at(self, probabilities: np.ndarray, confidence: float) -> NDArray[np.bool_]:
         """Which labels may be right: split conformal prediction (Sadinle et al. 2019).
@@ -107,8 +114,6 @@ class Reference:
 
     def unlike(self, distances: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether scans of those distances are unlike what was learnt; bool `[n]`."""
-        if not len(self.distances):
-            return np.zeros(len(distances), np.bool_)
         return np.asarray(distances > np.quantile(self.distances, UNLIKE), np.bool_)
 
     def save(self, path: Path) -> None:

@@ -23,8 +23,6 @@ from tumorml.results.tables import (
     SnapshotScan,
 )
 
-SYNTHETIC = "It has seen SYNTHETIC scans only: its numbers say nothing about patients."
-
 
 @dataclass(frozen=True, slots=True)
 class ChampionCard:

@@ -104,6 +104,9 @@ def validate(
     )
 
 
+BLANK = "The picture is blank: all its pixels have nearly the same grey."
+
+
 def _file_rules(settings: Settings) -> list[Rule]:
     import great_expectations.expectations as gxe
 
@@ -123,7 +126,7 @@ def _file_rules(settings: Settings) -> list[Rule]:
         Rule(
             "not_blank",
             least("deviation", LEAST_DEVIATION, "critical"),
-            "The picture is blank: all its pixels have nearly the same grey.",
+            BLANK,
         ),
         Rule(
             "foreground",

@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.markup import escape
 from sqlalchemy import make_url
 
-from tumorml.reports.champions import SYNTHETIC, ChampionCard, champion_cards
+from tumorml.demo import SYNTHETIC
+from tumorml.reports.champions import ChampionCard, champion_cards
 from tumorml.results.session import reader_url, reading
 from tumorml.service.airflow_environment import airflow_home, airflow_url
 from tumorml.service.airflow_secrets import ADMIN_USER, load_or_create_secrets, passwords_path

@@ -48,6 +48,6 @@ def _refusal(path: Path) -> str:
         who = "a process that has not written its name yet"
     return (
         f"tumorml already runs on {path.parent} ({who}). Use that one, stop it with "
-        "Ctrl-C in its terminal, or start another with its own TUMORML_HOME and "
-        "TUMORML_AIRFLOW_PORT."
+        "Ctrl-C in its terminal, or start another with its own TUMORML_HOME, "
+        "TUMORML_AIRFLOW_PORT, TUMORML_API_PORT and TUMORML_UI_PORT."
     )

@@ -137,13 +137,15 @@ def _answer(questions: Sequence[Question], live: Live, confidence: float) -> lis
     unlike: list[bool | None] = [None] * count
     similar: list[list[tuple[str, str, float]]] = [[] for _ in questions]
     if reference is not None:
+        far, similar = reference.compare(seen.features, SIMILAR)
+        distances = far.tolist()
+    if reference is not None and reference.is_enough:
         chosen = reference.labels_at(probabilities, confidence)
         chosen[np.arange(count), decided] = True
-        far, similar = reference.compare(seen.features, SIMILAR)
         possible = [
             [name for name, yes in zip(served.labels, row, strict=True) if yes] for row in chosen
         ]
-        distances, unlike = far.tolist(), reference.unlike(far).tolist()
+        unlike = reference.unlike(far).tolist()
     return [
         Answer(
             live,

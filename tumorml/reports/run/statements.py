@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tumorml.demo import SYNTHETIC, SYNTHETIC_DROP
 from tumorml.reports.run.facts import Contender, RunFacts
 from tumorml.reports.run.localised import heatmap_claim, unbeaten_baselines
 
@@ -50,7 +51,12 @@ def headline(facts: RunFacts) -> str:
         said = f"too little is known to let {new} serve {place}"
     else:
         said = f"{new} may not serve {place}"
-    return "; ".join([said, *_compared(facts)]) + "."
+    told = "; ".join([said, *_compared(facts)]) + "."
+    return f"{told} All of it on SYNTHETIC scans." if _is_synthetic(facts) else told
+
+
+def _is_synthetic(facts: RunFacts) -> bool:
+    return {batch.drop_name for batch in facts.batches} == {SYNTHETIC_DROP}
 
 
 def _named(contender: Contender) -> str:
@@ -119,6 +125,7 @@ def limits(facts: RunFacts) -> list[str]:
     if facts.sites:
         where = f", from one site, {facts.sites[0]}" if len(facts.sites) == 1 else ""
     said = [
+        *([SYNTHETIC] if _is_synthetic(facts) else []),
         NOT_A_DEVICE,
         f"There is no test on outside data: the {test.scans:,} test scans ({test.groups:,} groups) "
         f"came in with the others{where}. How the model does elsewhere is unknown, and what is "

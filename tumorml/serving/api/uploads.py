@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.scans.decode import DecodedScan, decode, scan_id
+from tumorml.scans.validation import BLANK, LEAST_DEVIATION
 from tumorml.serving.api.problems import ProblemError, RefusedFile
 from tumorml.settings import Settings
 
@@ -105,7 +106,10 @@ def read_image(settings: Settings, content: bytes, *, max_pixels: int | None = N
     if len(content) > settings.max_file_bytes:
         raise TumorMLError(f"It has more than {settings.max_file_bytes:,} bytes.")
     left = settings.max_scan_pixels if max_pixels is None else max_pixels
-    return decode(content, max_pixels=left, min_side=settings.min_scan_side)
+    scan = decode(content, max_pixels=left, min_side=settings.min_scan_side)
+    if scan.pixels.std() < LEAST_DEVIATION:
+        raise TumorMLError(BLANK)
+    return scan
 
 
 def _decoded(settings: Settings, data: list[tuple[str, bytes]], side: int) -> list[Upload]:

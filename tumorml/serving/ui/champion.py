@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
+from tumorml.demo import SYNTHETIC
 from tumorml.objects import object_store
-from tumorml.reports.champions import SYNTHETIC
 from tumorml.serving.api.history import champions
 from tumorml.serving.ui.store import Row, card_of, rows_of
 from tumorml.serving.ui.widgets import at, named, plain, table
