@@ -79,7 +79,9 @@ def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> di
         )  # fmt: skip
         with Path(folder, "load_stats.csv").open() as file:
             rows = {row["Name"]: row for row in csv.DictReader(file)}
-    asked, away = rows["predict"], rows.get("sent away")
+    asked, away = rows.get("predict"), rows.get("sent away")
+    if asked is None:  # not one was answered in that time
+        return dict.fromkeys(("per second", "p50", "p99", "errors", "sent away"), float("nan"))
     return {
         "per second": float(asked["Requests/s"]),
         "p50": float(asked["50%"]),
