@@ -57,8 +57,9 @@ class Answer:
         answered_at: When, in UTC.
         label: The predicted one.
         probabilities: Calibrated, by label.
-        possible_labels: Those that may be right at ``confidence``; None without a reference.
-        confidence: How often the true label is among them, on scans like those of validation.
+        possible_labels: Those that may be right at ``confidence``; None, as ``unlike``, without a
+            reference of validation scans enough.
+        confidence: About how often the true label is among them, on scans like those of validation.
         distance: To what was learnt, 0 to 2; None without a reference.
         unlike: Whether that is far.
         similar: Training scans that are most like it: id, label, cosine.

@@ -75,7 +75,7 @@ class Prediction(Base):
     distance: Mapped[float | None]
     """From what the network learnt from, 0 to 2."""
     unlike: Mapped[bool | None]
-    """Whether that is farther than nearly all validation scans."""
+    """Whether that is farther than nearly all validation scans; null where these were few."""
 
 
 class TestSet(Base):

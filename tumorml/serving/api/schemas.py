@@ -57,8 +57,7 @@ class Answered(_Schema):
     binary: BinaryReading
     possible_labels: list[str] | None = Field(
         description="Over all labels together, and on scans like those of validation, the true "
-        "label is among them about as often as `confidence` says; null where the model version "
-        "remembers no scans.",
+        "label is among them about as often as `confidence` says; null where these were too few.",
         examples=[["glioma"]],
     )
     confidence: float | None = Field(ge=0, le=1, examples=[0.95])
