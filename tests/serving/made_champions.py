@@ -20,7 +20,7 @@ from tumorml.recipes.networks import build_network
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe
 from tumorml.results.session import writing
-from tumorml.results.tables import Champion, Snapshot
+from tumorml.results.tables import Batch, Champion, Scan, Snapshot
 from tumorml.scans.decode import encode_png, scan_id
 from tumorml.scans.names import scan_key
 from tumorml.settings import Settings
@@ -96,6 +96,32 @@ def crown(settings: Settings, made: Made) -> str:
         session.flush()
     enthrone(settings, stored.id, task)
     return stored.id
+
+
+def take_in(settings: Settings, *scans: np.ndarray) -> list[str]:
+    """Let scans lie in the stores as ingest leaves them, without a label; their ids."""
+    ids = [scan_id(pixels) for pixels in scans]
+    with writing(settings) as session:
+        if session.get(Batch, "b") is None:
+            session.add(Batch(id="b", drop_name="b", fingerprint="", state="ingested"))
+            session.flush()
+        for name, pixels in zip(ids, scans, strict=True):
+            object_store(settings).write(scan_key(name), encode_png(pixels))
+            height, width = pixels.shape
+            session.add(
+                Scan(
+                    id=name,
+                    width=width,
+                    height=height,
+                    mean=1,
+                    deviation=1,
+                    entropy=1,
+                    foreground_share=1,
+                    object_key=scan_key(name),
+                    batch_id="b",
+                )
+            )
+    return ids
 
 
 def enthrone(settings: Settings, model_version_id: str, task: Task) -> None:

@@ -17,11 +17,12 @@ from PIL import Image
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures
+from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures, take_in
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
-from tumorml.results.session import reading
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import SnapshotScan
 from tumorml.scans.decode import encode_png, scan_id
 from tumorml.serving.api.app import create_app
 from tumorml.serving.api.keys import add_key, require_safe_address, revoke_key
@@ -70,6 +71,19 @@ def test_an_answer_is_the_models_and_a_row(
         assert row["possible_labels"] == answer["possible_labels"]
         assert row["caller"] == "anybody on this machine"
         assert (row["distance"], row["unlike"]) == (answer["distance"], answer["unlike_training"])
+
+
+def test_an_answer_says_where_the_very_picture_was_in_training(
+    client: TestClient, champion: str, settings: Settings
+) -> None:
+    learnt, new = pictures(2, seed=5)
+    (name,) = take_in(settings, learnt)
+    with writing(settings) as session:
+        session.add(
+            SnapshotScan(snapshot_id="s", scan_id=name, split="train", label="glioma", group_id="g")
+        )
+    answers = client.post("/predict", files=files(learnt, new, learnt)).json()["answers"]
+    assert [answer["split"] for answer in answers] == ["train", None, "train"]
 
 
 def test_a_jpeg_is_read_as_ingest_reads_it(client: TestClient) -> None:

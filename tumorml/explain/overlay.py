@@ -20,6 +20,8 @@ MOST_OPAQUE = 0.65
 """Of the scan, where a map is warmest."""
 _COLOURS = "inferno"
 _WRONG_INK = (176, 0, 32)
+_PNG_COMPRESSION = 1
+"""Three times as fast as 6, and a ninth larger."""
 
 
 def overlay_png(
@@ -76,7 +78,7 @@ def overlay_png(
     draw.text((_MARGIN, text_top + _LINE_HEIGHT), meaning, INK, font())
 
     file = io.BytesIO()
-    canvas.save(file, "PNG", compress_level=6)
+    canvas.save(file, "PNG", compress_level=_PNG_COMPRESSION)
     return file.getvalue()
 
 
@@ -85,7 +87,7 @@ def without_words(overlay: bytes) -> bytes:
     with Image.open(io.BytesIO(overlay)) as image:
         cut = image.crop((0, 0, image.width, _SIDE + 2 * _MARGIN))
     file = io.BytesIO()
-    cut.save(file, "PNG", compress_level=6)
+    cut.save(file, "PNG", compress_level=_PNG_COMPRESSION)
     return file.getvalue()
 
 

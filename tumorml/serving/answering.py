@@ -1,4 +1,4 @@
-"""From the pixels of a scan that somebody asks about to an answer that is written down."""
+"""From the pixels of a scan that somebody asks about to an answer, and to why."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ from numpy.typing import NDArray
 
 from tumorml.datasets.resize import fit_to_square, from_square
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.answers import Answers
-from tumorml.evaluation.predictions import write_predictions
 from tumorml.explain.heatmaps import EVIDENCE_MEANING, heatmap_of, heatmaps, meaning
 from tumorml.explain.overlay import overlay_png
-from tumorml.explain.step import picture_artifact
 from tumorml.labels import NO_TUMOR
 from tumorml.models.predictor import Predictor
 from tumorml.models.store import fetch_predictor
-from tumorml.objects import object_store
-from tumorml.results.artifacts import record_artifacts
-from tumorml.results.session import writing
 from tumorml.serving.batches import Batches
 from tumorml.serving.live import Live
 from tumorml.settings import Settings
@@ -82,6 +76,11 @@ class Answer:
     def probability(self) -> float:
         """Of the predicted label."""
         return self.probabilities[self.label]
+
+    @property
+    def stated_confidence(self) -> float | None:
+        """``confidence``, where anything is said at it."""
+        return None if self.possible_labels is None else self.confidence
 
     @property
     def tumor_probability(self) -> float:
@@ -208,56 +207,3 @@ def _predictor(settings: Settings, model_version_id: str) -> Predictor:
             f"The network of {model_version_id} has no evidence map; its heatmaps need TensorFlow, "
             "which is not installed here: pip install tumorml[training]."
         ) from error
-
-
-def write_down(
-    settings: Settings, caller: str, answers: Sequence[Answer], overlays: Sequence[bytes | None]
-) -> list[str | None]:
-    """Store overlays and write a row ``prediction`` for each answer, all of one model version.
-
-    Returns:
-        The keys of the overlays.
-    """
-    store = object_store(settings)
-    live = answers[0].live
-    day = f"{answers[0].answered_at:%Y-%m-%d}"
-    keys: list[str | None] = []
-    artifacts: list[dict[str, object]] = []
-    for one, data in zip(answers, overlays, strict=True):
-        if data is None:
-            keys.append(None)
-            continue
-        key = f"answers/{day}/{live.model_version_id}/{one.scan_id}.png"
-        store.write(key, data)
-        keys.append(key)
-        artifacts.append(picture_artifact("heatmap", key, data, None, live.model_version_id, None))
-    labels = live.served.labels
-    with writing(settings) as session:
-        # The same picture twice in a request has one overlay.
-        record_artifacts(session, list({row["object_key"]: row for row in artifacts}.values()))
-        write_predictions(
-            session,
-            Answers(
-                [one.scan_id for one in answers],
-                labels,
-                np.array([[one.probabilities[name] for name in labels] for one in answers]),
-                np.array([labels.index(one.label) for one in answers]),
-            ),
-            task=live.task,
-            model_version_id=live.model_version_id,
-            run_id=None,
-            source="api",
-            created_at=answers[0].answered_at,
-            heatmap_keys=keys,
-            further=[
-                {
-                    "caller": caller,
-                    "possible_labels": one.possible_labels,
-                    "confidence": None if one.possible_labels is None else one.confidence,
-                    "distance": one.distance,
-                    "unlike": one.unlike,
-                }
-                for one in answers
-            ],
-        )
-    return keys

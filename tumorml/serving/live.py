@@ -56,6 +56,27 @@ class Live:
         return self.served.task
 
 
+def load_live(settings: Settings, model_version_id: str, since: datetime) -> Live:
+    """A champion, once it has repeated its golden scans.
+
+    Raises:
+        TumorMLError: It answers otherwise than when it was trained, or is not whole.
+    """
+    served, reference = fetch_served(settings, model_version_id)
+    description = fetch_description(settings, model_version_id)
+    tolerance = load_policy(settings.promotion_policy).golden.tolerance
+    store = object_store(settings)
+    for scan, expected in description.golden.items():
+        image = read_scan(store, scan, served.input_size)
+        difference = float(np.abs(served.predict(image[None])[0] - expected).max())
+        if not difference <= tolerance:
+            raise TumorMLError(
+                f"It answers otherwise than when it was trained: a probability of the golden "
+                f"scan {scan} differs by {difference:.2g}."
+            )
+    return Live(model_version_id, since, served, reference, description)
+
+
 class LiveChampions:
     """The champion of each task, looked for again every second.
 
@@ -114,7 +135,7 @@ class LiveChampions:
             problem = self._failed.get(model_version_id)
             if problem is None or time.monotonic() - problem[1] > RETRY_SECONDS:
                 try:
-                    self._live[Task(task)] = self._load(model_version_id, since)
+                    self._live[Task(task)] = load_live(self._settings, model_version_id, since)
                     logger.info("%s answers for %s", model_version_id, task)
                     continue
                 except Exception as error:  # whatever it is, the old one goes on
@@ -131,25 +152,6 @@ class LiveChampions:
             del self._live[task]
         self._failed = failed
         self._looked = time.monotonic()
-
-    def _load(self, model_version_id: str, since: datetime) -> Live:
-        served, reference = fetch_served(self._settings, model_version_id)
-        description = fetch_description(self._settings, model_version_id)
-        live = Live(model_version_id, since, served, reference, description)
-        self._ask_golden_scans(live)
-        return live
-
-    def _ask_golden_scans(self, live: Live) -> None:
-        tolerance = load_policy(self._settings.promotion_policy).golden.tolerance
-        store = object_store(self._settings)
-        for scan, expected in live.description.golden.items():
-            image = read_scan(store, scan, live.served.input_size)
-            difference = float(np.abs(live.served.predict(image[None])[0] - expected).max())
-            if not difference <= tolerance:
-                raise TumorMLError(
-                    f"It answers otherwise than when it was trained: a probability of the golden "
-                    f"scan {scan} differs by {difference:.2g}."
-                )
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):

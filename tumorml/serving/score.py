@@ -3,90 +3,107 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import compress
 
-import numpy as np
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, func, select
 
-from tumorml.datasets.pixel_cache import read_scan
+from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.answers import Answers
-from tumorml.evaluation.predictions import write_predictions
-from tumorml.explain.step import Explained, picture_artifact, store_overlays
 from tumorml.labels import Task
-from tumorml.models.store import fetch_predictor
-from tumorml.objects import object_store
-from tumorml.results.artifacts import record_artifacts
+from tumorml.objects import ObjectStore, object_store
 from tumorml.results.session import lock, reading, writing
 from tumorml.results.tables import Champion, Prediction, Scan, ScanLabel
+from tumorml.scans.decode import decode
+from tumorml.scans.names import scan_key
+from tumorml.serving.answering import Answer, Question, answer, explained
+from tumorml.serving.live import Live, load_live
+from tumorml.serving.records import Record, record_answers, store_overlay
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 256
+CHUNK = 64
+_READERS = 2
+"""So many scans are decoded or drawn at once; each may have millions of pixels."""
 
 
 def score_scans(settings: Settings, task: Task) -> int:
-    """Predict every unlabelled scan that the task's champion has not predicted yet.
+    """Let the task's champion answer about every unlabelled scan that it has not read yet.
 
-    Each chunk of scans is one transaction, so that an interrupted step goes on where it was.
+    The champion answers as it does in the API, and proves itself first. Each chunk of scans is one
+    transaction, so that an interrupted step goes on where it was; no more than a chunk is in
+    memory, at the network's input size.
 
     Returns:
         How many scans were scored.
 
     Raises:
-        TumorMLError: The task has no champion.
+        TumorMLError: The task has no champion, or that one answers otherwise than when it was
+            trained.
     """
     with reading(settings) as session:
-        champion = session.scalar(
-            select(Champion.model_version_id).where(
+        champion = session.execute(
+            select(Champion.model_version_id, Champion.since).where(
                 Champion.task == str(task), Champion.until.is_(None)
             )
-        )
+        ).one_or_none()
         if champion is None:
             raise TumorMLError(f"The task {task} has no champion yet; retrain first.")
-        scan_ids = list(session.scalars(_waiting(champion)))
-    if not scan_ids:
-        logger.info("no unlabelled scan waits for %s", champion)
+        waiting = _waiting(champion.model_version_id)
+        total = session.scalar(select(func.count()).select_from(waiting.subquery())) or 0
+    if not total:
+        logger.info("no unlabelled scan waits for %s", champion.model_version_id)
         return 0
-    predictor = fetch_predictor(settings, champion)
-    store = object_store(settings)
-    scored = 0
-    for start in range(0, len(scan_ids), CHUNK):
-        part = scan_ids[start : start + CHUNK]
-        images = np.stack([read_scan(store, scan, predictor.input_size) for scan in part])
-        probabilities = predictor.predict(images)
-        decided = predictor.decide(probabilities)
-        explained = [
-            Explained(scan, predictor.labels[label], float(row[label]), None)
-            for scan, label, row in zip(part, decided, probabilities, strict=True)
-        ]
-        overlays = list(store_overlays(store, predictor, explained, f"scores/{champion}"))
-        with writing(settings) as session:
-            lock(session, f"score by {champion}")
-            waiting = set(session.scalars(_waiting(champion).where(Scan.id.in_(part))))
-            keep = [index for index, scan in enumerate(part) if scan in waiting]
-            record_artifacts(
-                session,
-                [
-                    picture_artifact("heatmap", key, data, answer.scan_id, champion, None)
-                    for answer, key, data in overlays
-                ],
-            )
-            scored += write_predictions(
-                session,
-                Answers(
-                    [part[i] for i in keep], predictor.labels, probabilities[keep], decided[keep]
-                ),
-                task=task,
-                model_version_id=champion,
-                run_id=None,
-                source="score",
-                created_at=datetime.now(UTC),
-                heatmap_keys=[overlays[i][1] for i in keep],
-            )
-        logger.info("scored %s of %s scans", start + len(part), len(scan_ids))
+    live = load_live(settings, champion.model_version_id, champion.since)
+    started = time.monotonic()
+    scored, last = 0, ""
+    with ThreadPoolExecutor(_READERS) as readers:
+        while part := _next(settings, live, last):
+            scored += _score(settings, live, part, readers)
+            last = part[-1]
+            rate = scored / (time.monotonic() - started)
+            logger.info("scored %s of %s scans, %.0f a second", scored, total, rate)
     return scored
+
+
+def _next(settings: Settings, live: Live, last: str) -> list[str]:
+    waiting = _waiting(live.model_version_id).where(Scan.id > last).limit(CHUNK)
+    with reading(settings) as session:
+        return list(session.scalars(waiting))
+
+
+def _score(settings: Settings, live: Live, part: list[str], readers: ThreadPoolExecutor) -> int:
+    """Answer, explain and write down; how many rows there are more."""
+    store = object_store(settings)
+
+    def question(scan_id: str) -> Question:
+        image = fit_to_square(decode(store.read(scan_key(scan_id))).pixels, live.served.input_size)
+        return Question(live, scan_id, image)
+
+    questions = list(readers.map(question, part))
+    answers: list[Answer] = []
+    for start in range(0, len(questions), settings.api_batch):
+        few = questions[start : start + settings.api_batch]
+        answers += answer(few, settings.api_confidence)
+    records = list(readers.map(lambda one: _explained(settings, store, one), answers))
+    with writing(settings) as session:
+        # Two who score at once write no row twice.
+        lock(session, f"score by {live.model_version_id}")
+        waiting = _waiting(live.model_version_id).where(Scan.id.in_(part))
+        still = set(session.scalars(waiting))
+        kept = list(compress(records, (scan_id in still for scan_id in part)))
+        record_answers(session, kept, source="score")
+    return len(kept)
+
+
+def _explained(settings: Settings, store: ObjectStore, answer: Answer) -> Record:
+    pixels = decode(store.read(scan_key(answer.scan_id))).pixels
+    overlay = explained(settings, answer, pixels).overlay
+    folder = f"scores/{answer.live.model_version_id}"
+    artifact = store_overlay(store, folder, answer, overlay, scan_id=answer.scan_id)
+    return Record(answer, overlay=artifact)
 
 
 def _waiting(champion: str) -> Select[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -24,13 +24,7 @@ from tumorml.objects import object_store
 from tumorml.results.session import reading
 from tumorml.results.tables import Artifact
 from tumorml.scans.decode import encode_png
-from tumorml.serving.answering import (
-    Answer,
-    Explanation,
-    Question,
-    explained,
-    write_down,
-)
+from tumorml.serving.answering import Answer, Explanation, Question, explained
 from tumorml.serving.api import history
 from tumorml.serving.api.guards import asker, caller, known_parameters
 from tumorml.serving.api.keys import Caller
@@ -51,6 +45,7 @@ from tumorml.serving.api.schemas import (
 from tumorml.serving.api.server import Server, server_of
 from tumorml.serving.api.uploads import BODY, BodyLimit, Upload, read_uploads
 from tumorml.serving.batches import QueueFullError
+from tumorml.serving.records import Record, store_overlay
 from tumorml.settings import Settings
 
 
@@ -143,7 +138,17 @@ async def predict(
         raise _full(server) from None
     answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
     async with server.room:
-        told = await run_in_threadpool(_tell, settings, who, uploads, answers, heatmap)
+        reasons: list[_Reason] | list[None] = [None] * len(answers)
+        if heatmap is not Heatmap.NONE:
+            reasons = await run_in_threadpool(_reasons, settings, uploads, answers)
+        written = server.records.ask(
+            [
+                Record(one, who.name, why and why.artifact)
+                for one, why in zip(answers, reasons, strict=True)
+            ]
+        )
+        splits = await asyncio.gather(*map(asyncio.wrap_future, written))
+        told = await run_in_threadpool(_tell, uploads, answers, reasons, splits, heatmap)
     for one in answers:
         names = str(live.task), live.model_version_id
         server.metrics.answers.labels(*names, one.label).inc()
@@ -159,20 +164,31 @@ def _full(server: Server) -> ProblemError:
     )
 
 
+class _Reason(NamedTuple):
+    """Why an answer was given, and the row of the overlay that shows it."""
+
+    explanation: Explanation
+    artifact: dict[str, object]
+
+
+def _reasons(settings: Settings, uploads: list[Upload], answers: list[Answer]) -> list[_Reason]:
+    store = object_store(settings)
+    reasons = []
+    for one, upload in zip(answers, uploads, strict=True):
+        why = explained(settings, one, upload.scan.pixels)
+        folder = f"answers/{one.answered_at:%Y-%m-%d}/{one.live.model_version_id}"
+        reasons.append(_Reason(why, store_overlay(store, folder, one, why.overlay)))
+    return reasons
+
+
 def _tell(
-    settings: Settings,
-    who: Caller,
     uploads: list[Upload],
     answers: list[Answer],
+    reasons: Sequence[_Reason | None],
+    splits: list[str | None],
     heatmap: Heatmap,
 ) -> Prediction:
-    """Write the answers down, then put them into words."""
-    explanations = [
-        explained(settings, one, upload.scan.pixels) if heatmap is not Heatmap.NONE else None
-        for one, upload in zip(answers, uploads, strict=True)
-    ]
-    overlays = [None if one is None else one.overlay for one in explanations]
-    keys = write_down(settings, who.name, answers, overlays)
+    """Put the answers into words."""
     live = answers[0].live
     return Prediction(
         task=live.task,
@@ -190,28 +206,29 @@ def _tell(
                     tumor_probability=one.tumor_probability,
                 ),
                 possible_labels=one.possible_labels,
-                confidence=None if one.possible_labels is None else one.confidence,
+                confidence=one.stated_confidence,
                 unlike_training=one.unlike,
                 distance=one.distance,
                 similar=[
                     SimilarScan(scan=scan, label=label, similarity=similarity)
                     for scan, label, similarity in one.similar
                 ],
+                split=split,
                 warnings=list(upload.scan.warnings),
-                heatmap=_shown(heatmap, key, why),
-                heatmap_meaning=why and why.meaning,
+                heatmap=why and _shown(heatmap, why),
+                heatmap_meaning=why and why.explanation.meaning,
             )
-            for upload, one, key, why in zip(uploads, answers, keys, explanations, strict=True)
+            for upload, one, why, split in zip(uploads, answers, reasons, splits, strict=True)
         ],
     )
 
 
-def _shown(heatmap: Heatmap, key: str | None, why: Explanation | None) -> str | None:
-    if why is None:
-        return None
+def _shown(heatmap: Heatmap, why: _Reason) -> str:
     if heatmap is Heatmap.LINK:
-        return f"/heatmaps/{key}"
-    data = why.overlay if heatmap is Heatmap.INLINE else encode_png(to_grey(why.map))
+        return f"/heatmaps/{why.artifact['object_key']}"
+    explanation = why.explanation
+    bare = heatmap is Heatmap.MAP
+    data = encode_png(to_grey(explanation.map)) if bare else explanation.overlay
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 

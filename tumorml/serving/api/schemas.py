@@ -69,6 +69,11 @@ class Answered(_Schema):
         description="1 minus the cosine to the fifth nearest training scan.", examples=[0.08]
     )
     similar: list[SimilarScan]
+    split: str | None = Field(
+        description="Where this very picture was when the model was trained: `train`, "
+        "`validation`, `test`, or null for nowhere. What it learnt from it answers well.",
+        examples=["train"],
+    )
     warnings: list[str] = Field(description="About the file.", examples=[["more_frames"]])
     heatmap: str | None = Field(
         description="A path, or a `data:` URL; null where none was asked for.",

@@ -12,6 +12,7 @@ from tumorml.serving.answering import batches
 from tumorml.serving.api.keys import Keys, read_keys
 from tumorml.serving.api.metrics import Metrics
 from tumorml.serving.live import LiveChampions
+from tumorml.serving.records import records
 from tumorml.settings import Settings
 
 READERS = 8
@@ -26,6 +27,8 @@ class Server:
         self.settings = settings
         self.champions = LiveChampions(settings)
         self.batches = batches(settings)
+        # Never full: whoever has something to write down has room.
+        self.records = records(settings, limit=READERS * settings.api_max_images)
         self.metrics = Metrics()
         self.room = asyncio.Semaphore(READERS)
         self._keys = Keys({}, open=False)
@@ -36,10 +39,12 @@ class Server:
         """Load the champions, and begin to answer."""
         self.champions.start()
         self.batches.start()
+        self.records.start()
 
     def stop(self) -> None:
         """Answer what waits, and end."""
         self.batches.stop()
+        self.records.stop()
         self.champions.stop()
 
     def keys(self) -> Keys:

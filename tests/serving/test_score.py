@@ -1,0 +1,77 @@
+"""Unlabelled scans are read by the champion, once each, as the API would read them."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from tests.serving.made_champions import Made, pictures, take_in
+from tests.serving.test_api import files, history
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.objects import object_store
+from tumorml.results.session import reading
+from tumorml.scans.decode import encode_png, scan_id
+from tumorml.scans.names import scan_key
+from tumorml.serving import score
+from tumorml.serving.score import score_scans
+from tumorml.settings import Settings
+
+
+def test_a_scored_scan_has_the_row_that_the_api_would_write(
+    client: TestClient, settings: Settings
+) -> None:
+    scans = pictures(3, seed=6)
+    take_in(settings, *scans)
+    assert score_scans(settings, Task.FOUR_CLASS) == 3
+    client.post("/predict?heatmap=link", files=files(*scans)).raise_for_status()
+    rows = history(settings)
+    for pixels in scans:
+        scored, asked = (
+            next(r for r in rows if (r["scan"], r["source"]) == (scan_id(pixels), source))
+            for source in ("score", "api")
+        )
+        for name in ("predicted_label", "possible_labels", "confidence", "unlike"):
+            assert scored[name] == asked[name]
+        assert scored["distance"] == pytest.approx(asked["distance"], abs=1e-5)
+        assert scored["probabilities"] == pytest.approx(asked["probabilities"], abs=1e-5)
+        assert scored["caller"] is None
+        store = object_store(settings)
+        assert store.read(scored["heatmap_key"]) == store.read(asked["heatmap_key"])
+
+
+def test_scoring_that_was_stopped_goes_on_behind_the_last_chunk(
+    champion: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in(settings, *pictures(5, seed=7))
+    monkeypatch.setattr(score, "CHUNK", 2)
+    whole = score.record_answers
+    chunks = []
+
+    def stop_at_the_second(*args: object, **options: object) -> None:
+        if len(chunks) == 1:
+            raise KeyboardInterrupt
+        chunks.append(1)
+        whole(*args, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(score, "record_answers", stop_at_the_second)
+        score_scans(settings, Task.FOUR_CLASS)
+    assert len(history(settings)) == 2
+    assert score_scans(settings, Task.FOUR_CLASS) == 3
+    assert score_scans(settings, Task.FOUR_CLASS) == 0
+    with reading(settings) as session:
+        twice = "select 1 from prediction group by scan_id having count(*) > 1"
+        assert not session.execute(text(twice)).all()
+
+
+def test_a_champion_that_fails_its_golden_scans_scores_nothing(
+    champion: str, settings: Settings, made: Made
+) -> None:
+    take_in(settings, *pictures(1, seed=8))
+    golden = next(iter(made.description.golden))
+    object_store(settings).write(scan_key(golden), encode_png(pictures(1, seed=10)[0]))
+    with pytest.raises(TumorMLError, match="answers otherwise"):
+        score_scans(settings, Task.FOUR_CLASS)
+    assert history(settings) == []
