@@ -17,6 +17,7 @@ from PIL import Image
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from tests.rows import verdict_row
 from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures, take_in
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
@@ -84,6 +85,17 @@ def test_an_answer_says_where_the_very_picture_was_in_training(
         )
     answers = client.post("/predict", files=files(learnt, new, learnt)).json()["answers"]
     assert [answer["split"] for answer in answers] == ["train", None, "train"]
+
+
+def test_an_answer_leads_to_the_verdict_that_made_its_model_champion(
+    client: TestClient, champion: str, settings: Settings
+) -> None:
+    with writing(settings) as session:
+        session.add(verdict_row("v", f"r-{champion}", "four_class", champion, outcome="promoted"))
+    client.post("/predict", files=files(*pictures(1))).raise_for_status()
+    with reading(settings) as session:
+        verdicts = session.scalars(text("select verdicts from prediction_provenance")).one()
+    assert verdicts == ["v"]
 
 
 def test_a_jpeg_is_read_as_ingest_reads_it(client: TestClient) -> None:

@@ -15,13 +15,13 @@ from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from tests.rows import Dropped, add_batch, scan_of, verdict_row
-from tests.serving.made_champions import Made, crown, pictures
+from tests.serving.made_champions import Made, crown, pictures, take_in
 from tests.serving.running_api import running_api
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
 from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Evaluation, Prediction
+from tumorml.results.tables import Evaluation, Prediction, SnapshotScan
 from tumorml.scans.claim import claim_drops
 from tumorml.scans.decode import encode_png, scan_id
 from tumorml.scans.drops import waiting_drops
@@ -123,6 +123,19 @@ def test_a_scan_unlike_the_training_data_is_warned_of(api: Settings) -> None:
     (row,) = rows(api, "select * from prediction_history")
     assert row["unlike"]
     assert "unlike the training data" in page.warning[0].value
+
+
+def test_a_picture_that_the_model_learnt_from_is_warned_of(api: Settings) -> None:
+    (name,) = take_in(api, pictures(1, seed=3)[0])
+    with writing(api) as session:
+        session.add(
+            SnapshotScan(snapshot_id="s", scan_id=name, split="train", label="glioma", group_id="g")
+        )
+    page = opened("read", api)
+    page.file_uploader(key="images").set_value([image("a.png", 3)]).run()
+    assert "learnt from this very picture" in words(page)
+    page.file_uploader(key="images").set_value([image("b.png", 4)]).run()
+    assert "learnt from this very picture" not in words(page)
 
 
 def test_names_are_no_markdown() -> None:

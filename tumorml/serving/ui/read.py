@@ -150,6 +150,11 @@ def show(settings: Settings, read: Read) -> None:
             "scans. What is said below may mean nothing.",
             icon=":material/warning:",
         )
+    if answer["split"] in ("train", "validation"):
+        st.warning(
+            "**The model learnt from this very picture**: a good answer proves nothing.",
+            icon=":material/school:",
+        )
     for warning in answer["warnings"]:
         st.warning(f"About the file: {named(warning)}.")
     left, right = st.columns([3, 2], gap="large")
