@@ -33,10 +33,14 @@ class Settings(BaseSettings):
         PROJECT_ROOT / "var", description="Folder of everything the local service keeps."
     )
     database_url: str | None = Field(
-        None, description="SQLAlchemy URL of the results store; none: the Postgres under `home`."
+        None,
+        repr=False,
+        description="SQLAlchemy URL of the results store; none: the Postgres under `home`.",
     )
     reader_database_url: str | None = Field(
-        None, description="The results store as the role that may only select; none: derived."
+        None,
+        repr=False,
+        description="The results store as the role that may only select; none: derived.",
     )
     object_store_url: str | None = Field(
         None, description="fsspec URL of the object store; none: the folder `objects` under `home`."
@@ -93,7 +97,9 @@ class Settings(BaseSettings):
     )
     api_port: PositiveInt = Field(8081, description="Port of the API.")
     api_keys: str = Field(
-        "", description="API keys beside those of the database: `name:role:sha256`, with commas."
+        "",
+        repr=False,
+        description="API keys beside those of the database: `name:role:sha256`, with commas.",
     )
     api_confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.95, description="How often the true label shall be among the possible ones."
@@ -101,12 +107,14 @@ class Settings(BaseSettings):
     api_max_images: PositiveInt = Field(64, description="Most images of one request.")
     api_max_bytes: PositiveInt = Field(64 * 1024**2, description="Largest body of a request.")
     api_queue: PositiveInt = Field(
-        128, description="Most scans that wait for an answer; beyond it callers are sent away."
+        128, description="Most requests that wait for answers; beyond it callers are sent away."
     )
     api_batch: PositiveInt = Field(16, description="Most scans that are answered at once.")
 
     ui_port: PositiveInt = Field(8082, description="Port of the page for people, on 127.0.0.1.")
-    ui_api_key: str = Field("", description="Key by which that page asks the API, where keys are.")
+    ui_api_key: str = Field(
+        "", repr=False, description="Key by which that page asks the API, where keys are."
+    )
 
     @field_validator("home")
     @classmethod

@@ -1,4 +1,7 @@
-"""Every answer leads to the verdicts on its model, also those that no evaluation asked for."""
+"""Every answer leads to the verdicts on its model, also those that no evaluation asked for.
+
+Label sets that nobody can tell were JSON's null in few rows, and SQL's in many: now in all.
+"""
 
 from alembic import op
 
@@ -30,6 +33,7 @@ PREDICTION_PROVENANCE = """
 
 def upgrade() -> None:
     op.execute(PREDICTION_PROVENANCE.format(judged="coalesce(p.run_id, r.id)"))
+    op.execute("update prediction set possible_labels = null where possible_labels = 'null'")
 
 
 def downgrade() -> None:

@@ -7,10 +7,13 @@ import io
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,12 +22,16 @@ from starlette.testclient import TestClient
 
 from tests.rows import verdict_row
 from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures, take_in
+from tests.serving.running_api import running_api
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
+from tumorml.models import reference
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import SnapshotScan
 from tumorml.scans.decode import encode_png, scan_id
+from tumorml.scans.names import scan_key
+from tumorml.serving.api import predict
 from tumorml.serving.api.app import create_app
 from tumorml.serving.api.keys import add_key, require_safe_address, revoke_key
 from tumorml.settings import Settings
@@ -117,7 +124,69 @@ def test_a_heatmap_comes_inline_or_by_link(client: TestClient, settings: Setting
     assert response.content == base64.b64decode(data)
     assert Image.open(io.BytesIO(response.content)).size == (580, 308)
     assert history(settings)[0]["heatmap_key"] in linked
-    assert client.get("/heatmaps/scans/../../secret.png").status_code == 404
+    for key in ("..%2F..%2Fsecret.png", "%2Fetc%2Fpasswd", scan_key(scan_id(pictures(1)[0]))):
+        assert client.get(f"/heatmaps/{key}").status_code == 404
+    with writing(settings) as session:
+        session.execute(text("update artifact set kind = 'report'"))
+    assert client.get(linked).status_code == 404  # a file, but no heatmap
+
+
+def test_the_same_picture_twice_in_a_request_has_two_rows_and_one_heatmap(
+    client: TestClient, settings: Settings
+) -> None:
+    asked = files(*pictures(1), *pictures(1))
+    answers = client.post("/predict?heatmap=link", files=asked).json()["answers"]
+    assert answers[0]["heatmap"] == answers[1]["heatmap"]
+    assert len(history(settings)) == 2
+
+
+def test_nothing_said_is_no_value_in_sql(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "FEWEST", 10_000)
+    client.post("/predict", files=files(*pictures(2))).raise_for_status()
+    with reading(settings) as session:
+        unknown = "select count(*) from prediction where possible_labels is null"
+        assert session.scalar(text(unknown)) == 2
+
+
+def test_more_requests_than_may_wait_are_sent_away_and_told_when_to_come_again(
+    settings: Settings, champion: str
+) -> None:
+    narrow = settings.model_copy(update={"api_queue": 2})
+    with running_api(narrow) as found, writing(settings) as holding:
+        # Nothing can be written down while the table is locked, so whoever is in stays in.
+        holding.execute(text("lock table prediction in access exclusive mode"))
+        address = f"http://127.0.0.1:{found.api_port}"
+
+        def ask(_: int) -> httpx.Response:
+            return httpx.post(f"{address}/predict", files=files(*pictures(1)), timeout=60)
+
+        with ThreadPoolExecutor(5) as callers:
+            asked = [callers.submit(ask, n) for n in range(5)]
+            away = [one.result() for one in islice(as_completed(asked), 3)]
+            assert {one.status_code for one in away} == {503}
+            assert {one.headers["Retry-After"] for one in away} == {"1"}
+            waiting = httpx.get(f"{address}/metrics").text
+            assert "tumorml_waiting_requests 2.0" in waiting
+            holding.rollback()
+            answered = {one.result().status_code for one in asked} - {503}
+            assert answered == {200}
+    assert len(history(settings)) == 2
+
+
+def test_a_results_store_that_hangs_is_told_and_the_server_goes_on(
+    settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "ANSWER_SECONDS", 2.0)
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        with writing(settings) as holding:
+            holding.execute(text("lock table prediction in access exclusive mode"))
+            response = client.post("/predict", files=files(*pictures(1)))
+            assert response.status_code == 503
+            assert "too slow" in response.json()["detail"]
+            assert client.get("/health/ready").status_code == 200
+        assert client.post("/predict", files=files(*pictures(1))).status_code == 200
 
 
 def test_a_bare_map_lies_over_the_scan_and_says_what_is_warm(
@@ -220,7 +289,7 @@ def test_keys_are_asked_for_where_they_exist(client: TestClient, settings: Setti
     ):
         headers = {} if key is None else {"X-API-Key": key}
         assert client.post("/predict", files=asked, headers=headers).status_code == asking
-        for path in ("/predictions", "/champion", "/models"):
+        for path in ("/predictions", "/champion", "/models", "/metrics"):
             assert client.get(path, headers=headers).status_code == seeing
         assert client.get("/health/live", headers=headers).status_code == 200
     assert history(settings)[0]["caller"] == "a-writer"
@@ -254,6 +323,8 @@ def test_the_server_does_not_open_when_its_last_key_is_revoked(
         {"host": "evil.example"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
+        {"host": "["},
         {"sec-fetch-site": "cross-site"},
     ],
 )

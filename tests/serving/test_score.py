@@ -75,3 +75,13 @@ def test_a_champion_that_fails_its_golden_scans_scores_nothing(
     with pytest.raises(TumorMLError, match="answers otherwise"):
         score_scans(settings, Task.FOUR_CLASS)
     assert history(settings) == []
+
+
+def test_a_scan_that_cannot_be_read_is_told_when_the_others_are_scored(
+    champion: str, settings: Settings
+) -> None:
+    lost, *_ = take_in(settings, *pictures(4, seed=12))
+    object_store(settings).remove(scan_key(lost))
+    with pytest.raises(TumorMLError, match=rf"3 scans were scored; 1 could not be read. {lost}"):
+        score_scans(settings, Task.FOUR_CLASS)
+    assert len(history(settings)) == 3

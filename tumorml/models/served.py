@@ -43,9 +43,11 @@ class Served(Calibrated, ABC):
 
     Attributes:
         input_size: the side S of its square input, in pixels.
+        has_evidence: whether the network has an evidence map.
     """
 
     input_size: int
+    has_evidence: bool
 
     @abstractmethod
     def _outputs(self, images: NDArray[np.uint8]) -> list[np.ndarray]:
@@ -72,6 +74,7 @@ class KerasServed(Served):
         super().__init__(predictor.task, predictor.calibration)
         self.input_size = predictor.input_size
         self.predictor = predictor
+        self.has_evidence = any(layer.name == EVIDENCE for layer in predictor.model.layers)
         self._function = _network(predictor)
 
     def _outputs(self, images: NDArray[np.uint8]) -> list[np.ndarray]:
@@ -85,20 +88,18 @@ class LiteServed(Served):
         path: What `write_lite` has written.
         task: What it decides.
         calibration: Of the model version.
-        threads: Of the processor; none: as many as LiteRT chooses.
     """
 
-    def __init__(
-        self, path: Path, task: Task, calibration: Calibration, *, threads: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, task: Task, calibration: Calibration) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         super().__init__(task, calibration)
-        self._interpreter = Interpreter(str(path), num_threads=threads)
+        self._interpreter = Interpreter(str(path))
         self._input = self._interpreter.get_input_details()[0]
         # Identity, Identity_1, Identity_2: in the order in which `_network` returns them.
         outputs = sorted(self._interpreter.get_output_details(), key=lambda output: output["name"])
         self._order = [output["index"] for output in outputs]
+        self.has_evidence = len(outputs) > 2
         self.input_size = int(self._input["shape"][1])
         self._count = 0
 

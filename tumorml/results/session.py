@@ -84,7 +84,13 @@ _engines: list[Engine] = []
 
 @lru_cache
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, pool_size=5)
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=5,
+        hide_parameters=True,  # they name patients and callers, and errors go to logs
+        connect_args={"connect_timeout": 10, "tcp_user_timeout": 60_000},
+    )
     _engines.append(engine)
     return engine
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from importlib.util import find_spec
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from tumorml.explain.heatmaps import EVIDENCE_MEANING, heatmap_of, heatmaps, mea
 from tumorml.explain.overlay import overlay_png
 from tumorml.labels import NO_TUMOR
 from tumorml.models.predictor import Predictor
+from tumorml.models.served import KerasServed
 from tumorml.models.store import fetch_predictor
 from tumorml.serving.batches import Batches
 from tumorml.serving.live import Live
@@ -109,7 +112,6 @@ def batches(settings: Settings) -> Batches[Question, Answer]:
         "answers",
         lambda questions: answer(questions, settings.api_confidence),
         most=settings.api_batch,
-        limit=settings.api_queue,
     )
 
 
@@ -171,16 +173,12 @@ def explained(settings: Settings, answer: Answer, pixels: NDArray[np.uint8]) -> 
         settings: Where the model version lies.
         answer: About the scan.
         pixels: uint8 [h, w], the canonical scan.
-
-    Raises:
-        TumorMLError: The network has no evidence map, and TensorFlow, which LayerCAM needs, is not
-            installed here.
     """
     side = answer.live.served.input_size
     if answer.evidence is not None:
         heatmap, warm = heatmap_of(answer.evidence, side), EVIDENCE_MEANING
     else:
-        predictor = _predictor(settings, answer.live.model_version_id)
+        predictor = _predictor(settings, answer.live)
         image = fit_to_square(pixels, side)
         classes = np.array([predictor.labels.index(answer.label)])
         heatmap = heatmaps(predictor, image[None], classes)[0]
@@ -197,13 +195,31 @@ def explained(settings: Settings, answer: Answer, pixels: NDArray[np.uint8]) -> 
     return Explanation(over, warm, overlay)
 
 
-@lru_cache(maxsize=2)
-def _predictor(settings: Settings, model_version_id: str) -> Predictor:
-    """Kept: loading a network takes seconds."""
-    try:
-        return fetch_predictor(settings, model_version_id)
-    except ImportError as error:
+def require_explainable(live: Live) -> None:
+    """See to it that `explained` can show why.
+
+    Raises:
+        TumorMLError: The network has no evidence map, and TensorFlow, which LayerCAM needs, is not
+            installed here.
+    """
+    if not live.served.has_evidence and find_spec("tensorflow") is None:
         raise TumorMLError(
-            f"The network of {model_version_id} has no evidence map; its heatmaps need TensorFlow, "
-            "which is not installed here: pip install tumorml[training]."
-        ) from error
+            f"The network of {live.model_version_id} has no evidence map; its heatmaps need "
+            "TensorFlow, which is not installed here: pip install tumorml[training]."
+        )
+
+
+def _predictor(settings: Settings, live: Live) -> Predictor:
+    if isinstance(live.served, KerasServed):
+        return live.served.predictor
+    with _loading:  # or many would load the same network at once
+        return _loaded(settings, live.model_version_id)
+
+
+_loading = Lock()
+
+
+@lru_cache(maxsize=2)
+def _loaded(settings: Settings, model_version_id: str) -> Predictor:
+    """Kept: loading a network takes seconds."""
+    return fetch_predictor(settings, model_version_id)

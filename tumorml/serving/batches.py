@@ -12,8 +12,8 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 
-class QueueFullError(Exception):
-    """So many wait already that another would wait too long."""
+class EndedError(Exception):
+    """Nobody answers any more."""
 
 
 class Batches(Generic[Question, Answer]):
@@ -25,7 +25,6 @@ class Batches(Generic[Question, Answer]):
         answer: From questions to their answers, in the same order. What it raises is raised to
             everybody in the batch.
         most: Of one batch.
-        limit: Of the questions that wait.
     """
 
     def __init__(
@@ -34,11 +33,9 @@ class Batches(Generic[Question, Answer]):
         answer: Callable[[Sequence[Question]], Sequence[Answer]],
         *,
         most: int,
-        limit: int,
     ) -> None:
         self._answer = answer
         self._most = most
-        self._limit = limit
         self._waiting: deque[tuple[Question, Future[Answer]]] = deque()
         self._changed = threading.Condition()
         self._ends = False
@@ -48,27 +45,32 @@ class Batches(Generic[Question, Answer]):
         """Begin to answer."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Answer what waits, then end."""
+    def stop(self, timeout_seconds: float) -> None:
+        """Answer what waits, then end; after the timeout, leave it."""
         with self._changed:
             self._ends = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(timeout_seconds)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether somebody answers."""
+        return self._thread.is_alive()
 
     def __len__(self) -> int:
         """How many wait."""
         return len(self._waiting)
 
     def ask(self, questions: Sequence[Question]) -> list[Future[Answer]]:
-        """Let questions wait for their answers: all of them, or none.
+        """Let questions wait for their answers.
 
         Raises:
-            QueueFullError: There is no room for them.
+            EndedError: Nobody answers any more.
         """
         futures: list[Future[Answer]] = [Future() for _ in questions]
         with self._changed:
-            if self._ends or len(self._waiting) + len(questions) > self._limit:
-                raise QueueFullError
+            if self._ends:
+                raise EndedError
             self._waiting.extend(zip(questions, futures, strict=True))
             self._changed.notify()
         return futures
@@ -80,6 +82,8 @@ class Batches(Generic[Question, Answer]):
                 continue
             try:
                 answers = self._answer([question for question, _ in wanted])
+                if len(answers) != len(wanted):
+                    raise ValueError(f"{len(answers)} answers to {len(wanted)} questions")
             except Exception as error:  # told to whoever asked
                 for _, future in wanted:
                     future.set_exception(error)

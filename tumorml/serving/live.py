@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30.0
-BLIND_SECONDS = 15.0
+"""After a champion failed its golden scans; what may pass by itself is tried at every look."""
+BLIND_SECONDS = 30.0
+"""Without a look for so long, it does not know who is champion; to load one takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ def load_live(settings: Settings, model_version_id: str, since: datetime) -> Liv
     """
     served, reference = fetch_served(settings, model_version_id)
     description = fetch_description(settings, model_version_id)
+    if not description.golden:
+        raise TumorMLError("It has no golden scans, so nobody can tell whether it answers rightly.")
     tolerance = load_policy(settings.promotion_policy).golden.tolerance
     store = object_store(settings)
     for scan, expected in description.golden.items():
@@ -105,11 +109,12 @@ class LiveChampions:
     def of(self, task: Task | None) -> Live | None:
         """Who answers for a task, or for the four-class one before the binary one."""
         tasks = (Task.FOUR_CLASS, Task.BINARY) if task is None else (task,)
-        return next((self._live[name] for name in tasks if name in self._live), None)
+        live = self._live
+        return next((live[name] for name in tasks if name in live), None)
 
     def all(self) -> list[Live]:
         """All who answer."""
-        return [self._live[task] for task in sorted(self._live)]
+        return [live for _, live in sorted(self._live.items())]
 
     def sees(self) -> bool:
         """Whether it has seen lately who is champion."""
@@ -127,31 +132,30 @@ class LiveChampions:
                     Champion.until.is_(None)
                 )
             ).all()
+        self._looked = time.monotonic()
+        live: dict[Task, Live] = {}
         failed: dict[str, tuple[str, float]] = {}
         for task, model_version_id, since in rows:
             now = self._live.get(Task(task))
-            if now is not None and (now.model_version_id, now.since) == (model_version_id, since):
-                continue
+            if now is not None:
+                live[Task(task)] = now
+                if (now.model_version_id, now.since) == (model_version_id, since):
+                    continue
             problem = self._failed.get(model_version_id)
-            if problem is None or time.monotonic() - problem[1] > RETRY_SECONDS:
+            if problem is None or time.monotonic() > problem[1]:
                 try:
-                    self._live[Task(task)] = load_live(self._settings, model_version_id, since)
+                    live[Task(task)] = load_live(self._settings, model_version_id, since)
                     logger.info("%s answers for %s", model_version_id, task)
                     continue
+                except TumorMLError as error:
+                    logger.error("%s cannot answer for %s: %s", model_version_id, task, error)
+                    problem = str(error), time.monotonic() + RETRY_SECONDS
                 except Exception as error:  # whatever it is, the old one goes on
-                    problem = f"{error or type(error).__name__}", time.monotonic()
-                    logger.error(
-                        "%s cannot answer for %s: %s",
-                        model_version_id,
-                        task,
-                        error,
-                        exc_info=None if isinstance(error, TumorMLError) else error,
-                    )
+                    logger.exception("%s cannot answer for %s", model_version_id, task)
+                    problem = type(error).__name__, time.monotonic()
             failed[model_version_id] = problem
-        for task in self._live.keys() - {Task(row.task) for row in rows}:
-            del self._live[task]
-        self._failed = failed
-        self._looked = time.monotonic()
+        # In one step: others read it meanwhile.
+        self._live, self._failed = live, failed
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from tumorml.results.tables import ModelVersion, Run, SnapshotScan
 from tumorml.serving.answering import Answer
 from tumorml.serving.batches import Batches
 from tumorml.settings import Settings
+
+MOST = 512
+"""Answers of one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,13 @@ def store_overlay(
         data: The PNG.
         scan_id: Of the row ``scan``, where there is one.
     """
-    key = f"{folder}/{answer.scan_id}.png"
+    # Another picture of the same scan, as of a server with other fonts, has another key.
+    key = f"{folder}/{answer.scan_id}-{hashlib.sha256(data).hexdigest()[:8]}.png"
     store.write(key, data)
     return picture_artifact("heatmap", key, data, scan_id, answer.live.model_version_id, None)
 
 
-def records(settings: Settings, *, limit: int) -> Batches[Record, str | None]:
+def records(settings: Settings) -> Batches[Record, str | None]:
     """What writes down the answers of the API: those that wait together, in one transaction.
 
     Of each it says which split of the model's own snapshot the scan was in, if in any.
@@ -66,14 +71,15 @@ def records(settings: Settings, *, limit: int) -> Batches[Record, str | None]:
             record_answers(session, waiting, source="api")
             return _splits(session, waiting)
 
-    return Batches("records", write, most=limit, limit=limit)
+    return Batches("records", write, most=MOST)
 
 
 def record_answers(session: Session, records: Sequence[Record], *, source: str) -> None:
     """Write a row ``prediction`` for each answer, and the artifacts they refer to."""
-    # The same picture twice has one overlay.
-    overlays = {one.overlay["object_key"]: one.overlay for one in records if one.overlay}
-    record_artifacts(session, list(overlays.values()))
+    # The same picture twice has one overlay. In order, so that two servers wait for each other
+    # in one direction alone.
+    overlays = {str(one.overlay["object_key"]): one.overlay for one in records if one.overlay}
+    record_artifacts(session, [overlays[key] for key in sorted(overlays)])
     together: dict[tuple[str, datetime], list[Record]] = defaultdict(list)
     for record in records:
         answer = record.answer

@@ -41,7 +41,7 @@ def score_scans(settings: Settings, task: Task) -> int:
 
     Raises:
         TumorMLError: The task has no champion, or that one answers otherwise than when it was
-            trained.
+            trained; or, when all others are scored, some scans could not be read.
     """
     with reading(settings) as session:
         champion = session.execute(
@@ -57,14 +57,24 @@ def score_scans(settings: Settings, task: Task) -> int:
         logger.info("no unlabelled scan waits for %s", champion.model_version_id)
         return 0
     live = load_live(settings, champion.model_version_id, champion.since)
+    store = object_store(settings)
     started = time.monotonic()
     scored, last = 0, ""
+    unreadable: list[str] = []
     with ThreadPoolExecutor(_READERS) as readers:
         while part := _next(settings, live, last):
-            scored += _score(settings, live, part, readers)
+            read = list(readers.map(lambda scan: _question(store, live, scan), part))
+            questions = [one for one in read if isinstance(one, Question)]
+            unreadable += [one for one in read if isinstance(one, str)]
+            if questions:
+                scored += _score(settings, store, live, questions, readers)
             last = part[-1]
             rate = scored / (time.monotonic() - started)
             logger.info("scored %s of %s scans, %.0f a second", scored, total, rate)
+    if unreadable:
+        raise TumorMLError(
+            f"{scored} scans were scored; {len(unreadable)} could not be read. {unreadable[0]}"
+        )
     return scored
 
 
@@ -74,26 +84,35 @@ def _next(settings: Settings, live: Live, last: str) -> list[str]:
         return list(session.scalars(waiting))
 
 
-def _score(settings: Settings, live: Live, part: list[str], readers: ThreadPoolExecutor) -> int:
-    """Answer, explain and write down; how many rows there are more."""
-    store = object_store(settings)
-
-    def question(scan_id: str) -> Question:
+def _question(store: ObjectStore, live: Live, scan_id: str) -> Question | str:
+    """What the network is asked, or why it cannot be."""
+    try:
         image = fit_to_square(decode(store.read(scan_key(scan_id))).pixels, live.served.input_size)
-        return Question(live, scan_id, image)
+    except TumorMLError as error:
+        logger.warning("scan %s cannot be read: %s", scan_id, error)
+        return f"{scan_id}: {error}"
+    return Question(live, scan_id, image)
 
-    questions = list(readers.map(question, part))
+
+def _score(
+    settings: Settings,
+    store: ObjectStore,
+    live: Live,
+    questions: list[Question],
+    readers: ThreadPoolExecutor,
+) -> int:
+    """Answer, explain and write down; how many rows there are more."""
     answers: list[Answer] = []
     for start in range(0, len(questions), settings.api_batch):
         few = questions[start : start + settings.api_batch]
         answers += answer(few, settings.api_confidence)
     records = list(readers.map(lambda one: _explained(settings, store, one), answers))
+    ids = [one.scan_id for one in questions]
     with writing(settings) as session:
         # Two who score at once write no row twice.
         lock(session, f"score by {live.model_version_id}")
-        waiting = _waiting(live.model_version_id).where(Scan.id.in_(part))
-        still = set(session.scalars(waiting))
-        kept = list(compress(records, (scan_id in still for scan_id in part)))
+        still = set(session.scalars(_waiting(live.model_version_id).where(Scan.id.in_(ids))))
+        kept = list(compress(records, (scan_id in still for scan_id in ids)))
         record_answers(session, kept, source="score")
     return len(kept)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -18,34 +16,23 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from sqlalchemy import select
 
 from tumorml.errors import MissingObjectError
-from tumorml.explain.overlay import to_grey
-from tumorml.labels import NO_TUMOR, Task
+from tumorml.labels import Task
 from tumorml.objects import object_store
 from tumorml.results.session import reading
 from tumorml.results.tables import Artifact
-from tumorml.scans.decode import encode_png
-from tumorml.serving.answering import Answer, Explanation, Question, explained
-from tumorml.serving.api import history
-from tumorml.serving.api.guards import asker, caller, known_parameters
-from tumorml.serving.api.keys import Caller
+from tumorml.serving.api import history, predict
+from tumorml.serving.api.guards import caller, known_parameters
 from tumorml.serving.api.metrics import Measured
 from tumorml.serving.api.problems import Problem, ProblemError, described, tell_problems
 from tumorml.serving.api.schemas import (
-    Answered,
-    BinaryReading,
     ChampionCard,
     Health,
-    Heatmap,
     ModelCard,
     PastPrediction,
-    Prediction,
     PredictionPage,
-    SimilarScan,
 )
 from tumorml.serving.api.server import Server, server_of
-from tumorml.serving.api.uploads import BODY, BodyLimit, Upload, read_uploads
-from tumorml.serving.batches import QueueFullError
-from tumorml.serving.records import Record, store_overlay
+from tumorml.serving.api.uploads import BodyLimit
 from tumorml.settings import Settings
 
 
@@ -69,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     tell_problems(app)
     app.include_router(_open)
     app.include_router(_reading)
-    app.include_router(_asking)
+    app.include_router(predict.router)
     app.add_middleware(BodyLimit, most=settings.api_max_bytes)
     app.add_middleware(Measured, metrics=server.metrics)
     schema = app.openapi()
@@ -90,6 +77,7 @@ def _moment(value: object) -> object:
     return value
 
 
+T = TypeVar("T")
 _At = Annotated[Server, Depends(server_of)]
 
 
@@ -102,134 +90,12 @@ def _in_utc(moment: datetime) -> datetime:
 
 _Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
 _Text = Annotated[str, AfterValidator(_storable)]
-_known = Depends(known_parameters)
-_open = APIRouter(tags=["health"], dependencies=[_known], responses=described(422))
-_reading = APIRouter(dependencies=[Depends(caller), _known], responses=described(401, 422, 503))
-_asking = APIRouter(tags=["predictions"], dependencies=[_known])
-
-
-@_asking.post(
-    "/predict",
-    responses=described(400, 401, 403, 404, 413, 415, 422, 503),
-    openapi_extra={"requestBody": BODY},
+_open = APIRouter(
+    tags=["health"], dependencies=[Depends(known_parameters)], responses=described(422)
 )
-async def predict(
-    request: Request,
-    server: _At,
-    who: Annotated[Caller, Depends(asker)],
-    task: Annotated[Task | None, Query(description="None: four classes before two.")] = None,
-    heatmap: Annotated[Heatmap, Query(description="Whether each answer shows why.")] = Heatmap.NONE,
-) -> Prediction:
-    """Let the champion read one or many images; every answer becomes a row."""
-    live = server.champions.of(task)
-    if live is None:
-        raise ProblemError(
-            404, f"Nobody serves {task or 'yet'}: retrain, and see /champion.", headers={}
-        )
-    settings = server.settings
-    if len(server.batches) >= settings.api_queue:
-        raise _full(server)
-    uploads = await read_uploads(request, settings, live.served.input_size, server.room)
-    if len(uploads) > settings.api_queue:
-        raise ProblemError(413, f"More than {settings.api_queue} images can never wait at once.")
-    try:
-        futures = server.batches.ask([Question(live, one.scan_id, one.image) for one in uploads])
-    except QueueFullError:
-        raise _full(server) from None
-    answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
-    async with server.room:
-        reasons: list[_Reason] | list[None] = [None] * len(answers)
-        if heatmap is not Heatmap.NONE:
-            reasons = await run_in_threadpool(_reasons, settings, uploads, answers)
-        written = server.records.ask(
-            [
-                Record(one, who.name, why and why.artifact)
-                for one, why in zip(answers, reasons, strict=True)
-            ]
-        )
-        splits = await asyncio.gather(*map(asyncio.wrap_future, written))
-        told = await run_in_threadpool(_tell, uploads, answers, reasons, splits, heatmap)
-    for one in answers:
-        names = str(live.task), live.model_version_id
-        server.metrics.answers.labels(*names, one.label).inc()
-        server.metrics.unlike.labels(*names).inc(bool(one.unlike))
-    return told
-
-
-def _full(server: Server) -> ProblemError:
-    return ProblemError(
-        503,
-        f"{len(server.batches)} scans are waiting already; try again.",
-        headers={"Retry-After": "1"},
-    )
-
-
-class _Reason(NamedTuple):
-    """Why an answer was given, and the row of the overlay that shows it."""
-
-    explanation: Explanation
-    artifact: dict[str, object]
-
-
-def _reasons(settings: Settings, uploads: list[Upload], answers: list[Answer]) -> list[_Reason]:
-    store = object_store(settings)
-    reasons = []
-    for one, upload in zip(answers, uploads, strict=True):
-        why = explained(settings, one, upload.scan.pixels)
-        folder = f"answers/{one.answered_at:%Y-%m-%d}/{one.live.model_version_id}"
-        reasons.append(_Reason(why, store_overlay(store, folder, one, why.overlay)))
-    return reasons
-
-
-def _tell(
-    uploads: list[Upload],
-    answers: list[Answer],
-    reasons: Sequence[_Reason | None],
-    splits: list[str | None],
-    heatmap: Heatmap,
-) -> Prediction:
-    """Put the answers into words."""
-    live = answers[0].live
-    return Prediction(
-        task=live.task,
-        model_version=live.model_version_id,
-        answered_at=answers[0].answered_at,
-        answers=[
-            Answered(
-                file=upload.file,
-                scan=one.scan_id,
-                label=one.label,
-                probability=one.probability,
-                probabilities=one.probabilities,
-                binary=BinaryReading(
-                    label=NO_TUMOR if one.label == NO_TUMOR else "tumor",
-                    tumor_probability=one.tumor_probability,
-                ),
-                possible_labels=one.possible_labels,
-                confidence=one.stated_confidence,
-                unlike_training=one.unlike,
-                distance=one.distance,
-                similar=[
-                    SimilarScan(scan=scan, label=label, similarity=similarity)
-                    for scan, label, similarity in one.similar
-                ],
-                split=split,
-                warnings=list(upload.scan.warnings),
-                heatmap=why and _shown(heatmap, why),
-                heatmap_meaning=why and why.explanation.meaning,
-            )
-            for upload, one, why, split in zip(uploads, answers, reasons, splits, strict=True)
-        ],
-    )
-
-
-def _shown(heatmap: Heatmap, why: _Reason) -> str:
-    if heatmap is Heatmap.LINK:
-        return f"/heatmaps/{why.artifact['object_key']}"
-    explanation = why.explanation
-    bare = heatmap is Heatmap.MAP
-    data = encode_png(to_grey(explanation.map)) if bare else explanation.overlay
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+_reading = APIRouter(
+    dependencies=[Depends(caller), Depends(known_parameters)], responses=described(401, 422, 503)
+)
 
 
 @_reading.get("/predictions", tags=["predictions"])
@@ -326,22 +192,26 @@ async def live() -> Health:
     "/health",
     responses={503: {"description": "Not ready.", "model": Health}},
 )
-def ready(server: _At) -> Any:
+async def ready(server: _At) -> Any:
     """Whether there is a champion that answers, and every champion does."""
     answering = {str(one.task): one.model_version_id for one in server.champions.all()}
     problems = [f"{model}: {problem}" for model, problem in server.champions.failed().items()]
     sees = server.champions.sees()
     if not sees:
         problems.append("the results store does not say who is champion")
+    if not server.works:
+        problems.append("a thread of the server has ended; start it again")
     status = "no champion" if not answering else "degraded" if problems else "ok"
     health = Health(status=status, answering=answering, problems=problems)
-    return JSONResponse(health.model_dump(), status_code=200 if answering and sees else 503)
+    return JSONResponse(
+        health.model_dump(), status_code=200 if answering and sees and server.works else 503
+    )
 
 
-@_open.get("/metrics", response_class=PlainTextResponse)
+@_reading.get("/metrics", tags=["health"], response_class=PlainTextResponse)
 def metrics(server: _At) -> Response:
     """For Prometheus."""
-    server.metrics.waiting.set(len(server.batches))
+    server.metrics.waiting.set(server.asked)
     server.metrics.live.clear()
     for one in server.champions.all():
         server.metrics.live.labels(str(one.task), one.model_version_id).set(1)

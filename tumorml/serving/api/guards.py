@@ -39,15 +39,19 @@ def caller(
 
 def _of_another_site(request: Request) -> bool:
     """Whether a browser asks for a page that did not come from here, or by a name of elsewhere."""
-    origin = urlsplit(request.headers.get("origin", ""))
+    try:
+        origin = urlsplit(request.headers.get("origin", ""))
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return True
     return (
-        not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+        not is_loopback(host)
         or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         or (bool(origin.scheme or origin.path) and origin.netloc != request.headers.get("host"))
     )
 
 
-def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
+async def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
     """Who asks for predictions.
 
     Raises:
@@ -58,7 +62,7 @@ def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
     return who
 
 
-def known_parameters(request: Request) -> None:
+async def known_parameters(request: Request) -> None:
     """Refuse what would be passed over in silence.
 
     Raises:

@@ -101,10 +101,11 @@ def read_keys(settings: Settings) -> Keys:
     for entry in filter(None, settings.api_keys.split(",")):
         name, _, rest = entry.strip().partition(":")
         role, _, sha256 = rest.partition(":")
-        if role not in ROLES or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        is_key = _NAME.fullmatch(name) and re.fullmatch(r"[0-9a-f]{64}", sha256)
+        if role not in ROLES or not is_key:
             raise TumorMLError(
                 f"TUMORML_API_KEYS: the key {name!r} is not given as name:role:sha256, with "
-                f"{' or '.join(ROLES)} and 64 hex digits."
+                f"letters, digits or any of `_.@-`, {' or '.join(ROLES)}, and 64 hex digits."
             )
         known[sha256] = Caller(name, role)
     with reading(settings) as session:

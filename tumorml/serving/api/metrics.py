@@ -36,7 +36,7 @@ class Metrics:
             registry=self.registry,
         )
         self.waiting = Gauge(
-            "tumorml_waiting_scans", "Scans that wait for an answer.", registry=self.registry
+            "tumorml_waiting_requests", "Requests that wait for answers.", registry=self.registry
         )
         self.live = Gauge(
             "tumorml_champion",

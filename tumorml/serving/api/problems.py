@@ -8,16 +8,20 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from tumorml.errors import TumorMLError
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+CLOSED = 499
+"""What nginx counts where a caller has hung up; nobody reads it."""
 
 
 class RefusedFile(BaseModel):
@@ -103,15 +107,21 @@ def tell_problems(app: FastAPI) -> None:
     async def _no_value(_: Request, error: DataError) -> JSONResponse:
         return ProblemError(422, f"A value that no row can have: {error.orig}").response()
 
-    @app.exception_handler(SQLAlchemyError)
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
+    @app.exception_handler(NoConnectionError)
     @app.exception_handler(OSError)
     async def _no_store(_: Request, error: Exception) -> JSONResponse:
-        logger.warning("a store does not answer: %s", error)
+        logger.warning("a store does not answer", exc_info=error)
         return ProblemError(
             503,
             "The results store or the object store does not answer; try again.",
             headers={"Retry-After": "5"},
         ).response()
+
+    @app.exception_handler(ClientDisconnect)
+    async def _nobody(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLOSED)
 
     @app.exception_handler(Exception)
     async def _ours(_: Request, error: Exception) -> JSONResponse:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import Request
 
 from tumorml.serving.answering import batches
 from tumorml.serving.api.keys import Keys, read_keys
 from tumorml.serving.api.metrics import Metrics
+from tumorml.serving.api.problems import ProblemError
 from tumorml.serving.live import LiveChampions
 from tumorml.serving.records import records
 from tumorml.settings import Settings
 
 READERS = 8
-"""So many requests at once are decoded, or put into words: each may hold millions of pixels."""
+"""So many requests are answered at once: each may hold millions of pixels."""
 _KEYS_KEPT_SECONDS = 2.0
+_KEYS_OLD_SECONDS = 15.0
+_STOP_SECONDS = 5.0
 
 
 class Server:
@@ -27,10 +32,10 @@ class Server:
         self.settings = settings
         self.champions = LiveChampions(settings)
         self.batches = batches(settings)
-        # Never full: whoever has something to write down has room.
-        self.records = records(settings, limit=READERS * settings.api_max_images)
+        self.records = records(settings)
         self.metrics = Metrics()
         self.room = asyncio.Semaphore(READERS)
+        self.asked = 0
         self._keys = Keys({}, open=False)
         self._keys_read = float("-inf")
         self._keys_lock = threading.Lock()
@@ -43,20 +48,54 @@ class Server:
 
     def stop(self) -> None:
         """Answer what waits, and end."""
-        self.batches.stop()
-        self.records.stop()
+        self.batches.stop(_STOP_SECONDS)
+        self.records.stop(_STOP_SECONDS)
         self.champions.stop()
 
+    @property
+    def works(self) -> bool:
+        """Whether what answers, and what writes answers down, is there."""
+        return self.batches.is_alive and self.records.is_alive
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Let a request in, and out again; at the door nothing of it has been read.
+
+        Raises:
+            ProblemError: So many are inside that it would wait too long.
+        """
+        if self.asked >= self.settings.api_queue:
+            raise ProblemError(
+                503,
+                f"{self.asked} requests are waiting already; try again.",
+                headers={"Retry-After": "1"},
+            )
+        self.asked += 1
+        try:
+            yield
+        finally:
+            self.asked -= 1
+
     def keys(self) -> Keys:
-        """The known keys; a revoked one is refused two seconds later."""
-        with self._keys_lock:
+        """The known keys; a revoked one is refused two seconds later.
+
+        While the results store is slow to say, those of before count for some seconds more.
+        """
+        age = time.monotonic() - self._keys_read
+        if age <= _KEYS_KEPT_SECONDS:
+            return self._keys
+        if not self._keys_lock.acquire(blocking=age > _KEYS_OLD_SECONDS):
+            return self._keys  # somebody reads them
+        try:
             if time.monotonic() - self._keys_read > _KEYS_KEPT_SECONDS:
                 self._keys = read_keys(self.settings)
                 self._keys_read = time.monotonic()
             return self._keys
+        finally:
+            self._keys_lock.release()
 
 
-def server_of(request: Request) -> Server:
+async def server_of(request: Request) -> Server:
     """What the app of a request shares."""
     server: Server = request.app.state.server
     return server

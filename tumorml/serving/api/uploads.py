@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -22,6 +24,7 @@ from tumorml.serving.api.problems import ProblemError, RefusedFile
 from tumorml.settings import Settings
 
 FIELD = "images"
+UPLOAD_SECONDS = 60
 BODY = {
     "required": True,
     "content": {
@@ -50,42 +53,36 @@ class Upload:
 
     Attributes:
         file: Its name.
-        scan: Decoded.
+        warnings: About the file.
         scan_id: Of its pixels.
         image: uint8 [S, S], as the network is asked.
+        pixels: uint8 [h, w], of the whole scan; [0, 0] where they are not wanted.
     """
 
     file: str
-    scan: DecodedScan
+    warnings: tuple[str, ...]
     scan_id: str
     image: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
 
 
-async def read_uploads(
-    request: Request, settings: Settings, side: int, room: asyncio.Semaphore
-) -> list[Upload]:
-    """The images of a request, at a network's input size: all of them, or none.
-
-    Decoding waits for ``room``, so that few requests at once hold their pixels; a slow caller
-    holds none.
+@asynccontextmanager
+async def uploaded(request: Request, settings: Settings) -> AsyncIterator[list[UploadFile]]:
+    """The files of a request, large ones on the disk, until the block ends.
 
     Raises:
-        ProblemError: There are none, too many, or some cannot be read; each is named.
+        ProblemError: There are none, too many, or they do not arrive in time.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise ProblemError(415, f"Send multipart/form-data with a field {FIELD!r} for each image.")
     try:
-        async with request.form(
-            max_files=settings.api_max_images, max_fields=1, max_part_size=1024
-        ) as form:
-            files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
-            if not files:
-                raise ProblemError(422, f"There is no file in the field {FIELD!r}.")
-            data = [
-                (file.filename or f"image {n}", await file.read())
-                for n, file in enumerate(files, 1)
-            ]
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            form = await request.form(
+                max_files=settings.api_max_images, max_fields=1, max_part_size=1024
+            )
+    except TimeoutError:
+        raise ProblemError(408, f"The body did not arrive in {UPLOAD_SECONDS} s.") from None
     except (MultiPartException, HTTPException, ValueError, LookupError) as error:
         detail = str(getattr(error, "message", None) or getattr(error, "detail", None) or error)
         if detail.startswith("Too many files"):
@@ -93,8 +90,43 @@ async def read_uploads(
                 413, f"More than {settings.api_max_images} images; send them in several requests."
             ) from None
         raise ProblemError(400, f"The body is not multipart/form-data: {detail}") from None
-    async with room:
-        return await run_in_threadpool(_decoded, settings, data, side)
+    try:
+        files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
+        if not files:
+            raise ProblemError(422, f"There is no file in the field {FIELD!r}.")
+        yield files
+    finally:
+        await form.close()
+
+
+def read_uploads(
+    settings: Settings, files: Sequence[UploadFile], side: int, *, keep_pixels: bool
+) -> list[Upload]:
+    """The images of a request, at a network's input size: all of them, or none.
+
+    Raises:
+        ProblemError: Some cannot be read; each is named.
+    """
+    uploads, refused = [], []
+    left = settings.max_scan_pixels
+    for number, file in enumerate(files, 1):
+        name = (file.filename or f"image {number}").encode("utf-8", "replace").decode()
+        try:
+            scan = read_image(settings, file.file.read(), max_pixels=left)
+        except TumorMLError as error:
+            refused.append(RefusedFile(file=name, reason=str(error)))
+            continue
+        left -= scan.pixels.size
+        image = fit_to_square(scan.pixels, side)
+        kept = scan.pixels if keep_pixels else np.zeros((0, 0), np.uint8)
+        uploads.append(Upload(name, scan.warnings, scan_id(scan.pixels), image, kept))
+    if refused:
+        raise ProblemError(
+            422,
+            f"{len(refused)} of {len(files)} files cannot be read; nothing was answered.",
+            files=refused,
+        )
+    return uploads
 
 
 def read_image(settings: Settings, content: bytes, *, max_pixels: int | None = None) -> DecodedScan:
@@ -107,31 +139,9 @@ def read_image(settings: Settings, content: bytes, *, max_pixels: int | None = N
         raise TumorMLError(f"It has more than {settings.max_file_bytes:,} bytes.")
     left = settings.max_scan_pixels if max_pixels is None else max_pixels
     scan = decode(content, max_pixels=left, min_side=settings.min_scan_side)
-    if scan.pixels.std() < LEAST_DEVIATION:
+    if cv2.meanStdDev(scan.pixels)[1].item() < LEAST_DEVIATION:  # without a copy in float64
         raise TumorMLError(BLANK)
     return scan
-
-
-def _decoded(settings: Settings, data: list[tuple[str, bytes]], side: int) -> list[Upload]:
-    uploads, refused = [], []
-    left = settings.max_scan_pixels
-    for name, content in data:
-        file = name.encode("utf-8", "replace").decode()
-        try:
-            scan = read_image(settings, content, max_pixels=left)
-            left -= scan.pixels.size
-        except TumorMLError as error:
-            refused.append(RefusedFile(file=file, reason=str(error)))
-            continue
-        image = fit_to_square(scan.pixels, side)
-        uploads.append(Upload(file, scan, scan_id(scan.pixels), image))
-    if refused:
-        raise ProblemError(
-            422,
-            f"{len(refused)} of {len(data)} files cannot be read; nothing was answered.",
-            files=refused,
-        )
-    return uploads
 
 
 class BodyLimit:
