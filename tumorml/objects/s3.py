@@ -312,7 +312,10 @@ class S3Objects(ObjectStore):
                 answer = ask()
             except Exception as error:
                 if not may_pass(error):
-                    raise told(error, bucket=self._bucket, endpoint=endpoint, what=what) from error
+                    meant = told(error, bucket=self._bucket, endpoint=endpoint, what=what)
+                    if meant is error:
+                        raise
+                    raise meant from error
                 seconds = time.monotonic() - started
                 if seconds + pause > self._patience_seconds:
                     raise StoreUnreachableError(
