@@ -110,12 +110,14 @@ def test_an_outage_in_the_middle_of_a_file_costs_one_part(
             sent.append(int(str(request["PartNumber"])))
             if sent == [1, 2]:
                 own_server.kill()
-                threading.Timer(2, own_server.start).start()
+                restart.start()
         return ask(operation, what, **request)
 
+    restart = threading.Timer(2, own_server.start)
     ask = store._ask  # type: ignore[attr-defined]
     store._ask = watch  # type: ignore[attr-defined]
     write_in_parts(store, tmp_path)
+    restart.join()
     assert sent == [1, 2, 3]
     assert store.read("large") == bytes(3 * s3.PART_BYTES)
 
@@ -131,9 +133,11 @@ def test_an_outage_of_half_a_minute_is_survived(own_server: S3Server, tmp_path: 
         (own_server.freeze, own_server.thaw),
     ):
         stop()
-        threading.Timer(30, go_on).start()
+        later = threading.Timer(30, go_on)
+        later.start()
         started = time.monotonic()
         read(store, tmp_path)
+        later.join()
         assert time.monotonic() - started > 29
 
 
