@@ -339,18 +339,15 @@ def test_claiming_at_once_makes_one_batch(settings: Settings) -> None:
     assert len(batches(settings)) == 1
 
 
-def test_an_object_store_that_is_not_a_disk_takes_drops_in(
-    settings: Settings, tmp_path: Path
-) -> None:
-    remote = settings.model_copy(update={"object_store_url": f"memory://{tmp_path.name}"})
-    put_drop(remote, write_files(tmp_path / "mine", FILES))
-    put_drop(remote, write_zip(tmp_path / "mine.zip", FILES))
-    ids = ingest_all(remote)
+def test_a_bucket_takes_drops_in(s3_settings: Settings, tmp_path: Path) -> None:
+    put_drop(s3_settings, write_files(tmp_path / "mine", FILES))
+    put_drop(s3_settings, write_zip(tmp_path / "mine.zip", FILES))
+    ids = ingest_all(s3_settings)
     for batch_id in ids:
-        rows = files_of(remote, batch_id)
+        rows = files_of(s3_settings, batch_id)
         assert {row.outcome for row in rows.values()} >= {"refused", "duplicate", "companion"}
-        assert all(original(remote, rows[path]) == data for path, data in FILES.items())
-    assert waiting_drops(remote) == []
+        assert all(original(s3_settings, rows[path]) == data for path, data in FILES.items())
+    assert waiting_drops(s3_settings) == []
 
 
 def test_a_batch_that_is_not_there_is_the_users_error(settings: Settings) -> None:
