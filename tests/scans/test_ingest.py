@@ -25,7 +25,7 @@ from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore, object_store
 from tumorml.results.session import reading
 from tumorml.results.tables import Scan, ScanLabel
-from tumorml.scans import ingest, intake, put_away, record
+from tumorml.scans import ingest, intake, plan, put_away, read_shard, record
 from tumorml.scans.claim import claim_drops
 from tumorml.scans.decode import decode, scan_id
 from tumorml.scans.drops import put_drop, waiting_drops
@@ -254,7 +254,12 @@ CRASHES = [
     (ObjectStore, "write", 1),
     (ObjectStore, "write", 3),
     (intake, "validate", 1),
-    (ingest, "read_drop", 1),
+    (ingest, "plan_batch", 1),
+    (plan, "write_work", 1),
+    (plan, "write_plan", 1),
+    (read_shard, "write_found", 1),
+    (ingest, "read_shard", 1),
+    (ingest, "gather", 1),
     (record, "copy_rows", 1),
     (record, "copy_rows", 3),
     (ingest, "record", 1),
