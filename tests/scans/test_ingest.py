@@ -17,6 +17,7 @@ from tests.scans.drop_files import (
     original,
     picture,
     png,
+    start_again,
     write_files,
     write_inbox,
     write_zip,
@@ -281,21 +282,13 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
         else:
             write_inbox(settings, "drop", FILES)
 
-    from tumorml.results.session import writing
-    from tumorml.results.tables import Batch, BatchFile, Fingerprint
-
     drop()
     ingest_all(settings)
     once = everything(settings)
     for where, name, call in CRASHES:
         if archive and name == "move" and call > 1:
             continue
-        with writing(settings) as session:
-            for table in (Fingerprint, BatchFile, ScanLabel, Scan, Batch):
-                session.query(table).delete()
-        import shutil
-
-        shutil.rmtree(settings.home)
+        start_again(settings)
         drop()
         with monkeypatch.context() as patch:
             (batch_id,) = claim_drops(settings)

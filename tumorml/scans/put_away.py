@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -22,6 +24,10 @@ from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_REMOTE_MOVES = 32
+_MOVES_AT_ONCE = 500
+_LOG_SECONDS = 5.0
+
 
 def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim) -> None:
     """Move what was claimed to ``archive/`` and ``quarantine/``, then close the batch.
@@ -36,9 +42,14 @@ def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim
             return
         _write_reasons(session, store, batch)
         waiting = {stored.key: stored for stored in store.list(INBOX)}
-        for file, target in _moves(session, batch, claim):
-            if target and file.is_still(waiting.get(file.key)):
-                _move(store, file.key, target)
+        _move_all(
+            store,
+            [
+                (file.key, target)
+                for file, target in _moves(session, batch, claim)
+                if target and file.is_still(waiting.get(file.key))
+            ],
+        )
         store.remove_empty_folders(claim.drop_key)
         batch.finished_at = datetime.now(UTC)
 
@@ -59,6 +70,20 @@ def _moves(
     if claim.marker:
         place = quarantine_key if quarantined else archive_key
         yield claim.marker, place(batch.id, claim.marker.path)
+
+
+def _move_all(store: ObjectStore, moves: Sequence[tuple[str, str]]) -> None:
+    """Where a move is a copy and a delete over a network, many at a time."""
+    threads = 1 if store.local_path(INBOX) else _REMOTE_MOVES
+    with ThreadPoolExecutor(threads) as pool:
+        last = time.monotonic()
+        for start in range(0, len(moves), _MOVES_AT_ONCE):
+            for _ in pool.map(lambda m: _move(store, *m), moves[start : start + _MOVES_AT_ONCE]):
+                pass  # raises what a move raised
+            if time.monotonic() - last >= _LOG_SECONDS:
+                last = time.monotonic()
+                moved = min(start + _MOVES_AT_ONCE, len(moves))
+                log.info("moved %s of %s files", moved, len(moves))
 
 
 def _move(store: ObjectStore, source: str, target: str) -> None:
