@@ -77,7 +77,7 @@ def write_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEF
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, method)  # packed again, the same bytes
     return path
 
 

@@ -30,6 +30,7 @@ from tumorml.scans import ingest, intake, plan, put_away, read_shard, record
 from tumorml.scans.claim import claim_drops
 from tumorml.scans.decode import decode, scan_id
 from tumorml.scans.drops import put_drop, waiting_drops
+from tumorml.scans.fingerprints import fingerprint_scans
 from tumorml.scans.ingest import ingest_batch
 from tumorml.settings import Settings
 
@@ -298,6 +299,7 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
         left = claim_drops(settings)
         assert left == ([] if name == "put_away" else [batch_id]), name
         assert ingest_all(settings) == left
+        fingerprint_scans(settings)  # as assign_groups does
         assert everything(settings) == once, (where, name, call)
         assert waiting_drops(settings) == []
 

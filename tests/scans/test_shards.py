@@ -75,11 +75,9 @@ def drop(settings: Settings, kind: str, files: dict[str, bytes]) -> None:
         write_inbox(settings, "drop", files)
         return
     packed = settings.home.parent / f"drop.{kind}"
-    if packed.exists():
-        pass  # An archive that is packed again has other times in it.
-    elif kind == "zip":
+    if kind == "zip":
         write_zip(packed, files)
-    else:
+    elif not packed.exists():  # gzip writes down when it packed
         write_tar(packed, files, "w:gz" if kind == "tar.gz" else "w")
     inbox.mkdir(parents=True, exist_ok=True)
     shutil.copy(packed, inbox)
@@ -266,7 +264,6 @@ def test_there_are_never_more_shards_than_airflow_maps(
 ) -> None:
     monkeypatch.setattr(plan_module, "MOST_SHARDS", 5)
     cutting = of_size(settings, 1)
-    monkeypatch.setitem(plan_module.plan_batch.__kwdefaults__, "most_shards", 5)
     write_inbox(settings, "large", GOOD)
     write_inbox(settings, "small", {"glioma/s.png": png(80)})
     write_zip(settings.home / "objects/inbox/middle.zip", {f"no/{n}.png": png(n) for n in range(3)})

@@ -77,6 +77,9 @@ def plan_batch(settings: Settings, batch_id: str, *, most_shards: int = MOST_SHA
         TumorMLError: There is no such batch.
     """
     store = object_store(settings)
+    plan = read_plan(store, batch_id)
+    if plan is not None:
+        return plan
     with writing(settings) as session:
         lock(session, f"plan of batch {batch_id}")
         if session.get(Batch, batch_id) is None:
@@ -88,7 +91,7 @@ def _count(settings: Settings, batch_id: str) -> int:
     try:
         if is_tar(read_claim(object_store(settings), batch_id)):
             return 1
-        return plan_batch(settings, batch_id).shards
+        return plan_batch(settings, batch_id, most_shards=MOST_SHARDS).shards
     except Exception:
         log.exception("%s cannot be cut into shards; its reading will try again", batch_id)
         return 1
