@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 
 from tumorml.airflow_plugin.inbox_trigger import InboxTrigger
@@ -21,6 +23,9 @@ INBOX = Asset(
     ],
 )
 SCANS = Asset("scans")
+SHARD = (
+    "{{ task.op_kwargs['batch_id'] }} {{ task.op_kwargs['shard'] }}/{{ task.op_kwargs['shards'] }}"
+)
 
 
 @dag(
@@ -36,8 +41,10 @@ SCANS = Asset("scans")
     tags=["tumorml"],
     doc_md="""
     Woken by a new drop, and each night before the retraining, it takes **all** waiting drops, each
-    as one batch: decode, profile, validate, register, archive. Ask `batch_summary` and
-    `batch_file` in SQL for what became of each file.
+    as one batch: decode, profile, validate, register, archive. A large drop is read as many shards,
+    on as many workers as the pool `ingest` lets. A batch of which a shard cannot be read waits for
+    the next run, and the others are finished. Ask `batch_summary` and `batch_file` in SQL for what
+    became of each file.
     """,
 )
 def ingest_scans() -> None:
@@ -48,21 +55,61 @@ def ingest_scans() -> None:
 
         return claim_drops(get_settings())
 
-    @task(pool="ingest", map_index_template="{{ task.op_kwargs['batch_id'] }}", outlets=[SCANS])
-    def ingest_batch(batch_id: str) -> str:
-        """Read, validate and register one batch, then move its files away."""
-        from tumorml.scans.ingest import ingest_batch
+    @task
+    def plan_shards(batch_ids: list[str]) -> list[dict[str, Any]]:
+        """Cut each batch into shards that one worker can read."""
+        from tumorml.scans.plan import plan_shards
 
-        return ingest_batch(get_settings(), batch_id)
+        return plan_shards(get_settings(), batch_ids)
 
-    @task(trigger_rule="none_failed")
+    @task(pool="ingest", map_index_template=SHARD)
+    def read_shard(batch_id: str, shard: int, shards: int) -> None:
+        """Read the files of one shard and store their scans."""
+        from tumorml.scans.read_shard import read_shard
+
+        read_shard(get_settings(), batch_id, shard, shards)
+
+    @task
+    def planned_batches(shards: list[dict[str, Any]]) -> list[str]:
+        """The batches that this run takes in."""
+        from tumorml.scans.plan import planned_batches
+
+        return planned_batches(shards)
+
+    @task(
+        pool="ingest",
+        map_index_template="{{ task.op_kwargs['batch_id'] }}",
+        outlets=[SCANS],
+        trigger_rule="all_done",  # a shard that failed is one batch's trouble
+    )
+    def finish_batch(batch_id: str) -> str:
+        """Validate and register one batch, then move its files away."""
+        from tumorml.scans.ingest import finish_batch
+
+        return finish_batch(get_settings(), batch_id)
+
+    @task(pool="ingest", map_index_template=SHARD, trigger_rule="all_done")
+    def fingerprint_scans(batch_id: str, shard: int, shards: int) -> int:
+        """Fingerprints for one part of a batch's scans."""
+        from tumorml.scans.fingerprints import fingerprint_scans
+
+        return fingerprint_scans(get_settings(), batch_id, shard, shards)
+
+    @task(trigger_rule="all_done")
     def assign_groups() -> int:
         """Give new scans their group and their side of the split."""
         from tumorml.datasets.groups import assign_groups
 
         return assign_groups(get_settings())
 
-    ingest_batch.expand(batch_id=claim_drops()) >> assign_groups()
+    # The last task in a row of its own, so that the run fails where a batch could not be finished.
+    every_batch_is_in = EmptyOperator(task_id="every_batch_is_in", trigger_rule="none_failed")
+
+    planned = plan_shards(claim_drops())
+    finished = finish_batch.expand(batch_id=planned_batches(planned))
+    read_shard.expand_kwargs(planned) >> finished
+    finished >> fingerprint_scans.expand_kwargs(planned) >> assign_groups()
+    finished >> every_batch_is_in
 
 
 ingest_scans()

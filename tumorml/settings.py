@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         PROJECT_ROOT / "promotion.toml", description="The policy that every verdict follows."
     )
 
+    ingest_shard_files: PositiveInt = Field(
+        2_000, description="Files of a drop that one worker reads at a time; a tar is read by one."
+    )
     max_archive_files: PositiveInt = Field(200_000, description="Most members of one archive.")
     max_archive_bytes: PositiveInt = Field(
         64 * 1024**3, description="Most bytes that one archive may unpack to."

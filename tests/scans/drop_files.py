@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import struct
 import tarfile
 import zipfile
@@ -16,8 +17,8 @@ from PIL import Image
 from sqlalchemy import select, text
 
 from tumorml.objects import object_store
-from tumorml.results.session import reading
-from tumorml.results.tables import Batch, BatchFile
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import Batch, BatchFile, Fingerprint, Scan, ScanLabel
 from tumorml.scans.claim import claim_drops
 from tumorml.scans.ingest import ingest_batch
 from tumorml.settings import Settings
@@ -76,7 +77,7 @@ def write_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEF
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, method)  # packed again, the same bytes
     return path
 
 
@@ -132,6 +133,14 @@ def original(settings: Settings, row: BatchFile) -> bytes:
         return unpacked.read() if unpacked else b""
 
 
+def start_again(settings: Settings) -> None:
+    """Empty the results store's tables of what came in, and the home."""
+    with writing(settings) as session:
+        for table in (Fingerprint, BatchFile, ScanLabel, Scan, Batch):
+            session.query(table).delete()
+    shutil.rmtree(settings.home)
+
+
 def stored_digests(settings: Settings) -> set[str]:
     """SHA-256 of every file under archive/ and quarantine/ of a local store."""
     root = settings.home / "objects"
@@ -147,19 +156,25 @@ def everything(settings: Settings) -> dict[str, Any]:
     """Rows without times, and files with their digests: what must not depend on the way there."""
     queries = {
         "batch": "select drop_name, state, reason, validation, warnings from batch",
-        "file": "select path, outcome, reason, sha256, scan_id, label, mask_key from batch_file",
-        "scan": "select id, width, height, mean, object_key from scan",
+        "file": "select to_jsonb(batch_file) - '{batch_id}'::text[] from batch_file",
+        "scan": "select to_jsonb(scan) - '{batch_id,created_at}'::text[] from scan",
         "label": "select scan_id, label from scan_label",
+        "fingerprint": "select to_jsonb(fingerprint) - '{compared_at}'::text[] from fingerprint",
     }
     with reading(settings) as session:
+        (batch,) = session.scalars(select(Batch)).all()
         found: dict[str, Any] = {
-            name: sorted(map(str, session.execute(text(query)).all()))
+            name: sorted(
+                str(tuple(row)).replace(batch.id, "<batch>") for row in session.execute(text(query))
+            )
             for name, query in queries.items()
         }
-        (batch,) = session.scalars(select(Batch)).all()
     root = settings.home / "objects"
     found["objects"] = sorted(
-        (path.relative_to(root).as_posix().replace(batch.id, "<batch>"), path.stat().st_size)
+        (
+            path.relative_to(root).as_posix().replace(batch.id, "<batch>"),
+            path.read_bytes().replace(batch.id.encode(), b"<batch>"),
+        )
         for path in root.rglob("*")
         if path.is_file() and not {"data-docs", "claims"} & set(path.relative_to(root).parts)
     )

@@ -17,6 +17,7 @@ from tests.scans.drop_files import (
     original,
     picture,
     png,
+    start_again,
     write_files,
     write_inbox,
     write_zip,
@@ -27,10 +28,11 @@ from tumorml.objects.local import LocalObjects
 from tumorml.objects.s3 import S3Objects
 from tumorml.results.session import reading
 from tumorml.results.tables import Scan, ScanLabel
-from tumorml.scans import ingest, intake, put_away, record
+from tumorml.scans import ingest, intake, plan, put_away, read_shard, record
 from tumorml.scans.claim import claim_drops
 from tumorml.scans.decode import decode, scan_id
 from tumorml.scans.drops import put_drop, waiting_drops
+from tumorml.scans.fingerprints import fingerprint_scans
 from tumorml.scans.ingest import ingest_batch
 from tumorml.settings import Settings
 
@@ -256,7 +258,12 @@ CRASHES = [
     (LocalObjects, "write", 1),
     (LocalObjects, "write", 3),
     (intake, "validate", 1),
-    (ingest, "read_drop", 1),
+    (ingest, "plan_batch", 1),
+    (plan, "write_work", 1),
+    (plan, "write_plan", 1),
+    (read_shard, "write_found", 1),
+    (ingest, "read_shard", 1),
+    (ingest, "gather", 1),
     (record, "copy_rows", 1),
     (record, "copy_rows", 3),
     (ingest, "record", 1),
@@ -278,21 +285,13 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
         else:
             write_inbox(settings, "drop", FILES)
 
-    from tumorml.results.session import writing
-    from tumorml.results.tables import Batch, BatchFile, Fingerprint
-
     drop()
     ingest_all(settings)
     once = everything(settings)
     for where, name, call in CRASHES:
         if archive and name == "move" and call > 1:
             continue
-        with writing(settings) as session:
-            for table in (Fingerprint, BatchFile, ScanLabel, Scan, Batch):
-                session.query(table).delete()
-        import shutil
-
-        shutil.rmtree(settings.home)
+        start_again(settings)
         drop()
         with monkeypatch.context() as patch:
             (batch_id,) = claim_drops(settings)
@@ -302,6 +301,7 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
         left = claim_drops(settings)
         assert left == ([] if name == "put_away" else [batch_id]), name
         assert ingest_all(settings) == left
+        fingerprint_scans(settings)  # as assign_groups does
         assert everything(settings) == once, (where, name, call)
         assert waiting_drops(settings) == []
 

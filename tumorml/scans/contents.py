@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from tumorml.errors import TumorMLError
@@ -35,9 +36,12 @@ class Entry:
 
 
 class Contents(Protocol):
-    """A drop that can be listed at once and read in the order of its listing."""
+    """A drop that can be listed, and can be read in the same order, each without the other."""
 
-    entries: list[Entry]
+    @property
+    def entries(self) -> list[Entry]:
+        """Every file, listed when first asked for."""
+        ...
 
     def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
         """The wanted entries without a refusal: with their bytes, or with why they have none."""
@@ -49,22 +53,29 @@ class FolderContents:
 
     def __init__(self, store: ObjectStore, claim: Claim, settings: Settings) -> None:
         self._store = store
-        self._drop_key = claim.drop_key
-        self._files = {file.path: file for file in claim.files}
-        changed = changed_files(store, claim)
-        limit = settings.max_file_bytes
-        self.entries = [
-            Entry(file.path, file.size, CHANGED if file.path in changed else _refusal(file, limit))
-            for file in claim.files
+        self._claim = claim
+        self._limit = settings.max_file_bytes
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The claimed files; one that is not in the inbox any more as it was claimed is refused."""
+        changed = changed_files(self._store, self._claim)
+        return [
+            replace(entry, refusal=CHANGED) if entry.path in changed else entry
+            for entry in map(self._entry, self._claim.files)
         ]
+
+    def _entry(self, file: ClaimedFile) -> Entry:
+        return Entry(file.path, file.size, _refusal(file, self._limit))
 
     def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
         """The wanted entries with their bytes; see ``Contents``."""
-        for entry in self.entries:
+        for file in self._claim.files:
+            entry = self._entry(file)
             if entry.refusal or entry.path not in wanted:
                 continue
             try:
-                yield entry, self._store.read(self._files[entry.path].key), None
+                yield entry, self._store.read(file.key), None
             except FileNotFoundError:
                 yield entry, None, CHANGED
             except PermissionError:
@@ -89,6 +100,11 @@ def is_archive(claim: Claim) -> bool:
     )
 
 
+def is_tar(claim: Claim) -> bool:
+    """Whether the drop is an archive that can only be read from its start to its end."""
+    return is_archive(claim) and archive_suffix(claim.drop_key) != ".zip"
+
+
 @contextmanager
 def open_contents(store: ObjectStore, claim: Claim, settings: Settings) -> Iterator[Contents]:
     """The contents of a claimed drop.
@@ -107,10 +123,7 @@ def open_contents(store: ObjectStore, claim: Claim, settings: Settings) -> Itera
     if changed_files(store, claim):
         raise DropRefusedError(CHANGED)
     with store.open(claim.drop_key) as stream:
-        if archive_suffix(claim.drop_key) == ".zip":
-            yield ZipContents(stream, settings)
-        else:
-            yield TarContents(stream, settings)
+        yield TarContents(stream, settings) if is_tar(claim) else ZipContents(stream, settings)
 
 
 def _refusal(file: ClaimedFile, limit: int) -> str | None:

@@ -27,7 +27,9 @@ _SCANS_AT_ONCE = 512
 _LOG_SECONDS = 5.0
 
 
-def fingerprint_scans(settings: Settings, batch_id: str | None = None) -> int:
+def fingerprint_scans(
+    settings: Settings, batch_id: str | None = None, shard: int = 1, shards: int = 1
+) -> int:
     """Give every scan that has none a fingerprint; older ones are made anew.
 
     Done again after a crash it goes on where it was. A scan in which no head stands out needs no
@@ -36,16 +38,20 @@ def fingerprint_scans(settings: Settings, batch_id: str | None = None) -> int:
     Args:
         settings: Where.
         batch_id: Only the scans that this batch brought; none: all.
+        shard: Which part of them, from 1; ids are digests, so that the parts are equally large.
+        shards: Of how many.
 
     Returns:
         How many were made.
     """
     store = object_store(settings)
-    made, after, last = 0, "", time.monotonic()
+    after = _bound(shard - 1, shards) if shard > 1 else ""
+    until = _bound(shard, shards) if shard < shards else None
+    made, last = 0, time.monotonic()
     with ThreadPoolExecutor() as pool:
         while True:
             with reading(settings) as session:
-                waiting = _without(session, batch_id, after)
+                waiting = _without(session, batch_id, after, until)
             if not waiting:
                 break
             rows = list(pool.map(lambda scan: _row(store, scan), waiting))
@@ -61,7 +67,14 @@ def fingerprint_scans(settings: Settings, batch_id: str | None = None) -> int:
     return made
 
 
-def _without(session: Session, batch_id: str | None, after: str) -> Sequence[str]:
+def _bound(part: int, parts: int) -> str:
+    """Ids up to this one are of the first ``part`` of all parts."""
+    return f"{16**8 * part // parts:08x}"
+
+
+def _without(
+    session: Session, batch_id: str | None, after: str, until: str | None
+) -> Sequence[str]:
     query = (
         select(Scan.id)
         .outerjoin(Fingerprint, Fingerprint.scan_id == Scan.id)
@@ -72,9 +85,11 @@ def _without(session: Session, batch_id: str | None, after: str) -> Sequence[str
         .order_by(Scan.id)
         .limit(_SCANS_AT_ONCE)
     )
-    return session.scalars(
-        query if batch_id is None else query.where(Scan.batch_id == batch_id)
-    ).all()
+    if batch_id is not None:
+        query = query.where(Scan.batch_id == batch_id)
+    if until is not None:
+        query = query.where(Scan.id <= until)
+    return session.scalars(query).all()
 
 
 def _forget(session: Session, scans: Sequence[str]) -> None:

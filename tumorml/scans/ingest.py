@@ -13,8 +13,10 @@ from tumorml.results.session import reading
 from tumorml.results.tables import Batch, BatchFile
 from tumorml.scans.claim import read_claim
 from tumorml.scans.fingerprints import fingerprint_scans
-from tumorml.scans.intake import Progress, read_drop
+from tumorml.scans.intake import gather
+from tumorml.scans.plan import plan_batch
 from tumorml.scans.put_away import put_away
+from tumorml.scans.read_shard import Progress, read_shard
 from tumorml.scans.record import record
 from tumorml.settings import Settings
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def ingest_batch(settings: Settings, batch_id: str, *, on_progress: Progress | None = None) -> str:
-    """Take in one batch that ``claim_drops`` made; the batch's id is returned.
+    """Take in one batch that ``claim_drops`` made, one shard after the other; its id is returned.
 
     After a crash anywhere, doing it again ends with the same rows and files. A batch that is
     finished is left as it is.
@@ -35,21 +37,42 @@ def ingest_batch(settings: Settings, batch_id: str, *, on_progress: Progress | N
     Raises:
         TumorMLError: There is no such batch.
     """
+    if _batch(settings, batch_id).state == "waiting":
+        plan = plan_batch(settings, batch_id)
+        before = 0
+
+        def read(done: int, of_shard: int) -> None:
+            nonlocal before
+            if on_progress is not None:
+                on_progress(before + done, plan.files)
+            before += of_shard if done == of_shard else 0
+
+        for shard in range(1, plan.shards + 1):
+            read_shard(settings, batch_id, shard, plan.shards, on_progress=read)
+    finish_batch(settings, batch_id)
+    fingerprint_scans(settings, batch_id)
+    return batch_id
+
+
+def finish_batch(settings: Settings, batch_id: str) -> str:
+    """Judge a batch whose shards are read, record it and put its files away; its id is returned.
+
+    Needs of each file what was found in it, and no pixels. A batch that is finished is left as it
+    is.
+
+    Raises:
+        TumorMLError: There is no such batch, or a shard of it was not read.
+    """
     started = time.monotonic()
-    with reading(settings) as session:
-        batch = session.get(Batch, batch_id)
-    if batch is None:
-        raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch for those there.")
+    batch = _batch(settings, batch_id)
     if batch.finished_at is not None:
         return batch_id
     store = object_store(settings)
     claim = read_claim(store, batch_id)
     if batch.state == "waiting":
-        log.info("taking in %s: %s files of %s", batch_id, len(claim.files), batch.drop_name)
-        intake = read_drop(settings, store, batch_id, claim, batch.claimed_at, on_progress)
-        record(settings, batch_id, claim, intake, time.monotonic() - started)
+        intake = gather(settings, store, batch_id, claim, batch.claimed_at)
+        record(settings, batch_id, claim, intake, intake.seconds + time.monotonic() - started)
     put_away(settings, store, batch_id, claim)
-    fingerprint_scans(settings, batch_id)
     with reading(settings) as session:
         counts = session.execute(
             select(BatchFile.outcome, func.count())
@@ -60,5 +83,13 @@ def ingest_batch(settings: Settings, batch_id: str, *, on_progress: Progress | N
             f"{number} {outcome}" for outcome, number in sorted(map(tuple, counts))
         )
     seconds = time.monotonic() - started
-    log.info("%s is done after %.1f s: %s", batch_id, seconds, outcomes or "no file")
+    log.info("%s is finished in %.1f s: %s", batch_id, seconds, outcomes or "no file")
     return batch_id
+
+
+def _batch(settings: Settings, batch_id: str) -> Batch:
+    with reading(settings) as session:
+        batch = session.get(Batch, batch_id)
+    if batch is None:
+        raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch for those there.")
+    return batch

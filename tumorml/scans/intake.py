@@ -1,43 +1,33 @@
-"""Read a claimed drop once: store its scans, and say of each file what should become of it."""
+"""What a drop turned out to be: gathered from its shards, with what should become of each file."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import logging
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore
 from tumorml.scans.claim import Claim
 from tumorml.scans.contents import (
     CHANGED,
     Contents,
     DropRefusedError,
-    Entry,
     changed_files,
     is_archive,
     open_contents,
 )
-from tumorml.scans.decode import encode_png
-from tumorml.scans.layout import Layout, Reading, read_folders
-from tumorml.scans.manifest import find_manifest, read_manifest
-from tumorml.scans.masks import MaskPairs
-from tumorml.scans.names import drop_stem, leads_outside, quarantine_key, scan_key
-from tumorml.scans.profile import FileProfile, examine
+from tumorml.scans.layout import Reading
+from tumorml.scans.masks import settle_masks
+from tumorml.scans.names import mask_key, quarantine_key
+from tumorml.scans.profile import FileProfile
+from tumorml.scans.shard_files import ShardFile, is_read, read_found, read_plan
 from tumorml.scans.validation import Judgement, validate
 from tumorml.settings import Settings
 
-log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
-
-_LOG_SECONDS = 5.0
 _NAME_ERRORS = {errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EINVAL}
 
 
@@ -55,6 +45,10 @@ class Intake:
     """Key of the stored mask by the path of the scan."""
     copies: dict[str, str] = field(default_factory=dict)
     """Key of the copy of each refused member of an archive."""
+    seconds: float = 0.0
+    """What reading the shards took, together."""
+    peak_memory_bytes: int = 0
+    """Of the worker that needed most."""
     judgement: Judgement | None = None
     docs_key: str | None = None
 
@@ -66,123 +60,62 @@ class Intake:
         return reading.role if reading else "refused"
 
 
-def read_drop(
-    settings: Settings,
-    store: ObjectStore,
-    batch_id: str,
-    claim: Claim,
-    claimed_at: datetime,
-    on_progress: Progress | None,
+def gather(
+    settings: Settings, store: ObjectStore, batch_id: str, claim: Claim, claimed_at: datetime
 ) -> Intake:
-    """Read every file of a claimed drop once; write scans, masks and Data Docs to the store.
+    """Put together what was found in the shards of a batch, and judge it; writes Data Docs.
 
     Nothing is written that doing it again would not write just so.
+
+    Raises:
+        TumorMLError: A shard was not read.
     """
-    intake = Intake()
+    files, intake = _gathered(store, batch_id)
+    if intake.reason:
+        return intake
     try:
         with open_contents(store, claim, settings) as contents:
-            for entry in contents.entries:
-                intake.profiles[entry.path] = FileProfile(
-                    entry.path, size_bytes=entry.size, reason=entry.refusal
-                )
-            _read_layout(intake, contents, claim)
-            _read_files(intake, contents, settings, store, on_progress)
-            _note_changes(intake, store, claim)
+            # What was written to while it was read: its bytes may be of neither version.
+            for path in () if is_archive(claim) else changed_files(store, claim):
+                intake.profiles[path].reason = CHANGED
             _judge(intake, settings, store, batch_id, claimed_at)
-            if is_archive(claim) and not intake.reason:
-                _copy_refused(intake, contents, store, batch_id)
+            if not intake.reason:
+                scans = (file for file in files if intake.role(file.profile.path) == "scan")
+                settle_masks(settings, store, batch_id, scans, contents)
+                if is_archive(claim):
+                    _copy_refused(intake, contents, store, batch_id)
     except DropRefusedError as refused:
         intake.reason = str(refused)
     return intake
 
 
-def _read_layout(intake: Intake, contents: Contents, claim: Claim) -> None:
-    """Let the manifest or the folders speak about every file that may be read."""
-    paths = [path for path, profile in intake.profiles.items() if profile.reason is None]
-    manifest = find_manifest([path for path in intake.profiles if not leads_outside(path)])
-    if manifest is None:
-        layout = read_folders(paths, drop_stem(claim.drop_key.partition("/")[2]))
-    else:
-        layout = _read_manifest(contents, manifest, paths)
-    intake.readings = layout.readings
-    intake.missing = {
-        path: reason for path, reason in layout.missing.items() if path not in intake.profiles
-    }
-    for path, reading in layout.readings.items():
-        profile = intake.profiles[path]
-        profile.label = reading.label
-        profile.split_understood = reading.split_understood
-        if reading.role == "refused":
-            profile.reason = reading.reason
-
-
-def _read_manifest(contents: Contents, manifest: str, paths: list[str]) -> Layout:
-    for _, data, failure in contents.read({manifest}):
-        if data is None:
-            raise DropRefusedError(f"manifest.csv cannot be read. {failure}")
-        return read_manifest(data, manifest, paths)
-    (refusal,) = (entry.refusal for entry in contents.entries if entry.path == manifest)
-    raise DropRefusedError(f"manifest.csv cannot be read. {refusal}")
-
-
-def _read_files(
-    intake: Intake,
-    contents: Contents,
-    settings: Settings,
-    store: ObjectStore,
-    on_progress: Progress | None,
-) -> None:
-    masks = MaskPairs(store, settings)
-    total = len(intake.readings)
-    started = last = time.monotonic()
-    for done, (entry, data, failure) in enumerate(contents.read(intake.readings), start=1):
-        _read_file(intake, entry, data, failure, masks, settings, store)
-        if on_progress is not None:
-            on_progress(done, total)
-        now = time.monotonic()
-        if now - last >= _LOG_SECONDS:
-            last = now
-            log.info("read %s of %s files, %.0f a second", done, total, done / (now - started))
-    intake.mask_keys = masks.keys
-    for path, reason in masks.refused.items():
-        intake.profiles[path].reason = reason
-
-
-def _read_file(
-    intake: Intake,
-    entry: Entry,
-    data: bytes | None,
-    failure: str | None,
-    masks: MaskPairs,
-    settings: Settings,
-    store: ObjectStore,
-) -> None:
-    profile, reading = intake.profiles[entry.path], intake.readings[entry.path]
-    if data is None:
-        profile.reason = failure
-        return
-    if reading.role == "companion":
-        profile.size_bytes, profile.sha256 = len(data), hashlib.sha256(data).hexdigest()
-        if reading.mask_of:
-            masks.add_mask(entry.path, data, reading.mask_of)
-        return
-    pixels = examine(profile, data, settings)
-    if pixels is None or profile.scan_id is None:
-        return
-    key = scan_key(profile.scan_id)
-    if not store.exists(key):
-        store.write(key, encode_png(pixels))
-    if reading.mask:
-        masks.add_scan(entry.path, profile.scan_id, pixels.shape, reading.mask)
-
-
-def _note_changes(intake: Intake, store: ObjectStore, claim: Claim) -> None:
-    """Refuse what was written to while it was read: its bytes may be of neither version."""
-    changed = changed_files(store, claim)
-    if changed and is_archive(claim):
-        raise DropRefusedError(CHANGED)
-    for path in changed:
-        intake.profiles[path].reason = CHANGED
+def _gathered(store: ObjectStore, batch_id: str) -> tuple[list[ShardFile], Intake]:
+    plan = read_plan(store, batch_id)
+    shards = range(1, plan.shards + 1) if plan else ()
+    unread = [shard for shard in shards if not is_read(store, batch_id, shard)]
+    if plan is None or unread:
+        which = f"its shards {', '.join(map(str, unread[:10]))}" if unread else "it"
+        raise TumorMLError(
+            f"{batch_id} waits, because {which} could not be read: see the task read_shard, and "
+            "put right what it says. The next run of ingest_scans tries again."
+        )
+    intake = Intake(reason=plan.reason, missing=plan.missing)
+    files: list[ShardFile] = []
+    for shard in shards:
+        found = read_found(store, batch_id, shard)
+        files += found.files
+        intake.reason = intake.reason or found.reason
+        intake.seconds += found.seconds
+        intake.peak_memory_bytes = max(intake.peak_memory_bytes, found.peak_memory_bytes)
+    files.sort(key=lambda file: file.index)
+    for file in files:
+        path = file.profile.path
+        intake.profiles[path] = file.profile
+        if file.reading:
+            intake.readings[path] = file.reading
+        if file.mask_sha256:
+            intake.mask_keys[path] = mask_key(str(file.profile.scan_id))
+    return files, intake
 
 
 def _judge(
@@ -206,6 +139,8 @@ def _judge(
 def _copy_refused(intake: Intake, contents: Contents, store: ObjectStore, batch_id: str) -> None:
     """Lay out an archive's refused members, so that a person can look without unpacking it."""
     refused = {path for path, profile in intake.profiles.items() if profile.reason}
+    if not refused:
+        return
     taken: set[str] = set()
     for entry, data, _ in contents.read(refused):
         key = quarantine_key(batch_id, entry.path)

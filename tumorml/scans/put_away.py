@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -23,8 +24,10 @@ from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_MOVES_AT_ONCE = 8
+_REMOTE_MOVES = 8
 """In a bucket a move is five requests, which mostly wait."""
+_MOVES_AT_ONCE = 500
+_LOG_SECONDS = 5.0
 
 
 def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim) -> None:
@@ -40,13 +43,14 @@ def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim
             return
         _write_reasons(session, store, batch)
         waiting = {stored.key: stored for stored in store.list(INBOX)}
-        moves = [
-            (file.key, target)
-            for file, target in _moves(session, batch, claim)
-            if target and file.is_still(waiting.get(file.key))
-        ]
-        with ThreadPoolExecutor(_MOVES_AT_ONCE) as pool:
-            list(pool.map(lambda move: _move(store, *move), moves))
+        _move_all(
+            store,
+            [
+                (file.key, target)
+                for file, target in _moves(session, batch, claim)
+                if target and file.is_still(waiting.get(file.key))
+            ],
+        )
         store.remove_empty_folders(claim.drop_key)
         batch.finished_at = datetime.now(UTC)
 
@@ -67,6 +71,20 @@ def _moves(
     if claim.marker:
         place = quarantine_key if quarantined else archive_key
         yield claim.marker, place(batch.id, claim.marker.path)
+
+
+def _move_all(store: ObjectStore, moves: Sequence[tuple[str, str]]) -> None:
+    """Where a move is a copy and a delete over a network, many at a time."""
+    threads = 1 if store.local_path(INBOX) else _REMOTE_MOVES
+    with ThreadPoolExecutor(threads) as pool:
+        last = time.monotonic()
+        for start in range(0, len(moves), _MOVES_AT_ONCE):
+            for _ in pool.map(lambda m: _move(store, *m), moves[start : start + _MOVES_AT_ONCE]):
+                pass  # raises what a move raised
+            if time.monotonic() - last >= _LOG_SECONDS:
+                last = time.monotonic()
+                moved = min(start + _MOVES_AT_ONCE, len(moves))
+                log.info("moved %s of %s files", moved, len(moves))
 
 
 def _move(store: ObjectStore, source: str, target: str) -> None:

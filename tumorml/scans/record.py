@@ -41,7 +41,7 @@ def record(settings: Settings, batch_id: str, claim: Claim, intake: Intake, seco
         batch.state = "quarantined" if intake.reason else "ingested"
         batch.reason = intake.reason
         batch.seconds = seconds
-        batch.peak_memory_bytes = peak_memory_bytes()
+        batch.peak_memory_bytes = max(intake.peak_memory_bytes, peak_memory_bytes())
         batch.data_docs_key = intake.docs_key
         if intake.judgement:
             batch.validation = intake.judgement.summary

@@ -9,6 +9,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import IO, Protocol
 
 from tumorml.scans.contents import NOT_TEXT, TOO_LARGE, DropRefusedError, Entry
@@ -27,20 +28,25 @@ _UNPACKER_BYTES = 256 * 1024**2
 class TarContents:
     """The members of a tar, in their order. The archive is read once to list it and once for data.
 
-    Raises:
-        DropRefusedError: It is damaged, or has more members or unpacks to more than is allowed.
+    Both raise ``DropRefusedError`` where it is damaged or unpacks to more than is allowed, listing
+    also where it has more members.
     """
 
     def __init__(self, stream: IO[bytes], settings: Settings) -> None:
         self._stream = stream
         self._settings = settings
-        self.entries: list[Entry] = []
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Every member but folders; for this the archive is read once."""
+        entries: list[Entry] = []
         with self._members() as members:
             for entry, _, _ in members:
-                self.entries.append(entry)
-                if len(self.entries) > settings.max_archive_files:
-                    most = f"{settings.max_archive_files:,}"
+                entries.append(entry)
+                if len(entries) > self._settings.max_archive_files:
+                    most = f"{self._settings.max_archive_files:,}"
                     raise DropRefusedError(f"The archive holds more than {most} files.")
+        return entries
 
     def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
         """The wanted entries with their bytes; see ``Contents``."""

@@ -32,8 +32,9 @@ class Batch(Base):
     claimed_at: Mapped[CreatedAt]
     finished_at: Mapped[Timestamp | None]
     seconds: Mapped[float | None]
-    """Wall time of the ingest, in seconds."""
+    """What taking it in took, in seconds, together over the workers that read its shards."""
     peak_memory_bytes: Mapped[int | None]
+    """Of the worker that needed most."""
     validation: Mapped[dict[str, Any] | None]
     """Each expectation with its severity, success and number of unexpected files."""
     warnings: Mapped[int] = mapped_column(server_default="0")

@@ -1,0 +1,238 @@
+"""Ingest of one large drop by several worker processes, against its bound, and what it holds.
+
+A drop of painted slices (varied in brightness, contrast, size and noise; 256 to 512 pixels, every
+second one a JPEG) is taken in as the DAG does it: planned, its shards read by 1, 2 and 4 processes,
+finished by one, fingerprinted by as many as read. The bound is a tight loop over a part of the same
+files in two processes: read, SHA-256, decode, the scan's id, encode, write; no store, no rows.
+
+Memory is each process's high-water mark (``VmHWM``), for the drop and for a quarter of it: a worker
+holds its shard and no more, the finisher some bytes a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.pool import Pool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sqlalchemy import func, select
+
+from tumorml.demo.drop import draw_patient
+from tumorml.demo.template import load_anatomy
+from tumorml.labels import LABELS, Task
+from tumorml.results.migrate import migrate
+from tumorml.results.server import results_store
+from tumorml.results.session import dispose_engines, reading
+from tumorml.results.tables import Fingerprint, Scan
+from tumorml.scans.claim import claim_drops
+from tumorml.scans.decode import decode, encode_png, scan_id
+from tumorml.scans.fingerprints import fingerprint_scans
+from tumorml.scans.ingest import finish_batch
+from tumorml.scans.plan import plan_shards
+from tumorml.scans.read_shard import read_shard
+from tumorml.settings import Settings
+
+PATIENTS, SLICES = 6, 3
+BOUND_FILES, BOUND_PROCESSES = 2_000, 2
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """One ingest: seconds of its steps, and the peak memory of its processes in bytes."""
+
+    plan: float
+    read: float
+    finish: float
+    fingerprint: float
+    worker_bytes: int
+    finisher_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """From the claim to the last fingerprint."""
+        return self.plan + self.read + self.finish + self.fingerprint
+
+
+def painted() -> list[tuple[str, NDArray[np.uint8]]]:
+    """A few slices with their labels."""
+    anatomy = load_anatomy()
+    return [
+        (label, made.image)
+        for label in LABELS[Task.FOUR_CLASS]
+        for patient in range(PATIENTS)
+        for made in draw_patient(anatomy, label, patient, 7, SLICES)
+    ]
+
+
+def write_varied(folder: Path, slices: Sequence[tuple[str, NDArray[np.uint8]]], part: range) -> int:
+    """Write the files of these numbers; no two have the same pixels."""
+    for number in part:
+        random = np.random.default_rng(number)
+        label, pixels = slices[number % len(slices)]
+        side = int(random.integers(256, 513))
+        image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
+        grey = np.asarray(image, np.float32) * random.uniform(0.7, 1.1) + random.uniform(-4, 4)
+        grey += random.standard_normal((side, side), np.float32) * 2 * (grey > 12)
+        varied = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+        path = folder / label / f"{number:06}.{'jpg' if number % 2 else 'png'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if number % 2:
+            varied.save(path, quality=92)
+        else:
+            varied.save(path, compress_level=2)
+    return len(part)
+
+
+def bound_part(paths: Sequence[Path]) -> int:
+    """What has to be done to each file, in a tight loop."""
+    with tempfile.TemporaryDirectory(prefix="tumorml-bound-") as folder:
+        for path in paths:
+            data = path.read_bytes()
+            hashlib.sha256(data).hexdigest()
+            pixels = decode(data).pixels
+            (Path(folder) / scan_id(pixels)).write_bytes(encode_png(pixels))
+    return len(paths)
+
+
+def bound_rate(drop: Path) -> float:
+    """Files a second of the bound."""
+    paths = sorted(drop.rglob("*.*"))
+    sample = paths[:: max(1, len(paths) // BOUND_FILES)]
+    parts = [sample[number::BOUND_PROCESSES] for number in range(BOUND_PROCESSES)]
+    with workers(BOUND_PROCESSES) as pool:
+        started = time.perf_counter()
+        done = sum(pool.imap_unordered(bound_part, parts, chunksize=1))
+        return done / (time.perf_counter() - started)
+
+
+def peak_bytes() -> int:
+    """The high-water mark of this process's memory, not that of whoever started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def read_one(settings: Settings, shard: dict[str, Any]) -> int:
+    """Read a shard; the worker's peak so far."""
+    read_shard(settings, **shard)
+    return peak_bytes()
+
+
+def finish_one(settings: Settings, batch_id: str) -> int:
+    """Finish a batch; the finisher's peak."""
+    finish_batch(settings, batch_id)
+    return peak_bytes()
+
+
+def fingerprint_one(settings: Settings, shard: dict[str, Any]) -> int:
+    """Fingerprint a part; how many scans had none."""
+    return fingerprint_scans(settings, **shard)
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Pool]:
+    """Processes that have started and imported what they need."""
+    with SPAWN.Pool(count) as pool:
+        pool.map(len, [""] * count * 4, chunksize=1)
+        yield pool
+        pool.close()
+        pool.join()
+
+
+def ingest(drop: Path, home: Path, processes: int, settings: Settings) -> Ingest:
+    """Take a drop into an empty home."""
+    settings = settings.model_copy(update={"home": home})
+    inbox = home / "objects" / "inbox" / "drop"
+    shutil.copytree(drop, inbox, copy_function=os.link)
+    files = sum(1 for _ in inbox.rglob("*.*"))
+    with results_store(settings):
+        migrate(settings)
+        with workers(processes) as pool, workers(1) as finisher:
+            started = time.perf_counter()
+            shards = plan_shards(settings, claim_drops(settings))
+            planned = time.perf_counter()
+            peaks = pool.map(partial(read_one, settings), shards, chunksize=1)
+            read = time.perf_counter()
+            batch_id = shards[0]["batch_id"]
+            finisher_bytes = finisher.apply(finish_one, (settings, batch_id))
+            finished = time.perf_counter()
+            made = sum(pool.map(partial(fingerprint_one, settings), shards, chunksize=1))
+            ended = time.perf_counter()
+        with reading(settings) as session:
+            scans = session.scalar(select(func.count()).select_from(Scan))
+            prints = session.scalar(select(func.count()).select_from(Fingerprint))
+        dispose_engines()
+    if not files == scans == made == prints:
+        raise RuntimeError(f"of {files} files there are {scans} scans and {prints} fingerprints")
+    shutil.rmtree(home)
+    return Ingest(
+        planned - started,
+        read - planned,
+        finished - read,
+        ended - finished,
+        max(peaks),
+        finisher_bytes,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--scans", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--shard-files", type=int, default=1_000)
+    parser.add_argument("--folder", type=Path, help="where to write, some 200 kB a scan")
+    asked = parser.parse_args()
+    settings = Settings(settle_seconds=0, ingest_shard_files=asked.shard_files)
+    with tempfile.TemporaryDirectory(
+        prefix="tumorml-bench-", dir=asked.folder, ignore_cleanup_errors=True
+    ) as folder:
+        root = Path(folder)
+        slices, quarter = painted(), asked.scans // 4
+        parts = [range(s, min(s + 100, asked.scans)) for s in range(0, asked.scans, 100)]
+        with workers(2) as pool:
+            pool.map(partial(write_varied, root / "drop", slices), parts, chunksize=1)
+            first = [range(p.start, min(p.stop, quarter)) for p in parts if p.start < quarter]
+            pool.map(partial(write_varied, root / "quarter", slices), first, chunksize=1)
+        size = sum(path.stat().st_size for path in (root / "drop").rglob("*.*"))
+        print(
+            f"{asked.scans} scans of {size / asked.scans / 1e3:.0f} kB, {asked.shard_files} a shard"
+        )
+        bound = bound_rate(root / "drop")
+        print(f"bound, {BOUND_PROCESSES} processes: {bound:.0f} scans/s")
+        print("workers  read scans/s  of bound  all scans/s   plan   read  finish  prints, s")
+        for count in asked.workers:
+            whole = ingest(root / "drop", root / f"home-{count}", count, settings)
+            rate = asked.scans / whole.read
+            print(
+                f"{count:7}  {rate:12.0f}  {rate / bound:8.0%}  {asked.scans / whole.seconds:11.0f}"
+                f"  {whole.plan:5.1f}  {whole.read:5.1f}  {whole.finish:6.1f}"
+                f"  {whole.fingerprint:6.1f}",
+                flush=True,
+            )
+        part = ingest(root / "quarter", root / "home-quarter", asked.workers[-1], settings)
+    per_file = (whole.finisher_bytes - part.finisher_bytes) / (asked.scans - quarter)
+    print(f"peak memory, MB: a drop of {quarter} / of {asked.scans} scans")
+    print(f"  a worker:     {part.worker_bytes / 1e6:.0f} / {whole.worker_bytes / 1e6:.0f}")
+    print(
+        f"  the finisher: {part.finisher_bytes / 1e6:.0f} / {whole.finisher_bytes / 1e6:.0f}, "
+        f"{per_file:.0f} bytes a file"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The ingest of several drops in shards, run by ``dag.test()`` on real Postgres."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.dags.conftest import Airflow
+from tests.scans.drop_files import files_of, png, write_files, write_zip
+from tumorml.objects import object_store
+from tumorml.results.session import reading
+from tumorml.results.tables import Batch
+from tumorml.scans.claim import claim_drops
+from tumorml.scans.drops import put_drop
+from tumorml.scans.plan import plan_batch
+from tumorml.service.airflow_environment import airflow_database_url
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def state(airflow: Airflow, batch_id: str) -> str:
+    with reading(airflow.settings) as session:
+        return session.get_one(Batch, batch_id).state
+
+
+def test_a_damaged_shard_fails_the_run_and_its_batch_alone_and_the_next_run_heals_it(
+    airflow: Airflow, tmp_path: Path
+) -> None:
+    settings = airflow.settings.model_copy(update={"ingest_shard_files": 4})
+    sharded = replace(
+        airflow, environment={**airflow.environment, "TUMORML_INGEST_SHARD_FILES": "4"}
+    )
+    files = {f"glioma/{number}.png": png(9_000 + number) for number in range(10)}
+    put_drop(settings, write_files(tmp_path / "damaged", files))
+    others = {f"no/{number}.png": png(9_100 + number) for number in range(6)}
+    put_drop(settings, write_zip(tmp_path / "sound.zip", others))
+    damaged, sound = claim_drops(settings)
+    assert plan_batch(settings, damaged).shards == 3
+    store = object_store(settings)
+    work = f"claims/{damaged}/work-0002.json.gz"
+    kept = store.read(work)
+    store.remove(work)
+
+    states = sharded.run("ingest_scans", "damaged")
+    read = [states[f"read_shard[{index}]"] for index in range(5)]
+    assert sorted(read) == ["failed", *["success"] * 4]
+    finished = [states[f"finish_batch[{index}]"] for index in range(2)]
+    assert sorted(finished) == ["failed", "success"]
+    assert states["assign_groups[-1]"] == "success"
+    assert states["every_batch_is_in[-1]"] == "upstream_failed"
+    assert states["run"] == "failed"
+    assert (state(airflow, damaged), state(airflow, sound)) == ("waiting", "ingested")
+    assert shard_names(airflow, "damaged") == {
+        "read_shard": {f"{sound} 1/2", f"{sound} 2/2"} | {f"{damaged} {n}/3" for n in (1, 2, 3)},
+        "finish_batch": {sound, damaged},
+    }
+
+    store.write(work, kept)
+    states = sharded.run("ingest_scans", "healed")
+    assert states["run"] == "success", states
+    assert state(airflow, damaged) == "ingested"
+    assert len(files_of(settings, damaged)) == 10
+    with reading(settings) as session:
+        without_group = text(
+            "select count(*) from scan s left join scan_group g on g.scan_id = s.id "
+            "left join fingerprint f on f.scan_id = s.id "
+            "where g.scan_id is null or f.scan_id is null"
+        )
+        assert session.scalar(without_group) == 0
+
+
+def shard_names(airflow: Airflow, run_id: str) -> dict[str, set[str]]:
+    """What the Airflow UI calls each of the mapped tasks."""
+    engine = create_engine(airflow_database_url(airflow.settings))
+    query = text(
+        "select t.task_id, t.rendered_map_index from task_instance t join dag_run r "
+        "on r.dag_id = t.dag_id and r.run_id = t.run_id where t.dag_id = 'ingest_scans' "
+        "and t.task_id in ('read_shard', 'finish_batch') and t.map_index >= 0 "
+        "and r.id = (select max(id) from dag_run where dag_id = 'ingest_scans')"
+    )
+    found: dict[str, set[str]] = {}
+    with engine.connect() as connection:
+        for task_id, name in connection.execute(query):
+            found.setdefault(task_id, set()).add(name)
+    engine.dispose()
+    return found
