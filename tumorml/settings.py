@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     reader_database_url: str | None = Field(
         None, description="The results store as the role that may only select; none: derived."
     )
+    owner_database_url: str | None = Field(
+        None,
+        description="The results store as the role that owns its tables, for migrations; none: "
+        "`database_url`.",
+    )
     object_store_url: str | None = Field(
         None, description="fsspec URL of the object store; none: the folder `objects` under `home`."
     )
@@ -105,7 +110,13 @@ class Settings(BaseSettings):
     )
     api_batch: PositiveInt = Field(16, description="Most scans that are answered at once.")
 
-    ui_port: PositiveInt = Field(8082, description="Port of the page for people, on 127.0.0.1.")
+    ui_host: str = Field(
+        "127.0.0.1", description="Address of the page for people, which asks nobody who they are."
+    )
+    ui_port: PositiveInt = Field(8082, description="Port of the page for people.")
+    ui_names: str = Field(
+        "127.0.0.1,localhost", description="Names by which browsers may call it, with commas."
+    )
     ui_api_key: str = Field("", description="Key by which that page asks the API, where keys are.")
 
     @field_validator("home")
