@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.s3_server import CREDENTIALS, S3Server
 from tumorml.results.local_postgres import (
     OWNER,
     READER,
@@ -50,6 +52,22 @@ def settings(postgres: Settings, tmp_path: Path) -> Iterator[Settings]:
         settle_seconds=0,
     )
     run_as_owner(postgres, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running S3 server; its credentials are in the environment from then on."""
+    os.environ.update(CREDENTIALS)
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3_settings(settings: Settings, s3_server: S3Server) -> Settings:
+    """The same as ``settings`` with an object store in a bucket that no other test sees."""
+    return s3_server.settings(settings, uuid.uuid4().hex)
 
 
 def run_as_owner(server: Settings, statement: str) -> None:

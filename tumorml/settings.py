@@ -44,7 +44,19 @@ class Settings(BaseSettings):
         "`database_url`.",
     )
     object_store_url: str | None = Field(
-        None, description="fsspec URL of the object store; none: the folder `objects` under `home`."
+        None,
+        description="The object store: `file:///folder` or `s3://bucket/prefix`; none: the folder "
+        "`objects` under `home`.",
+    )
+    object_store_patience_seconds: NonNegativeFloat = Field(
+        60.0, description="How long a call waits for an S3 store that does not answer."
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        description="Endpoint of an S3 store that is not Amazon's, such as `http://host:8333`.",
+    )
+    s3_region: str | None = Field(
+        None, description="Region of the bucket; none: AWS_DEFAULT_REGION, else us-east-1."
     )
 
     settle_seconds: NonNegativeFloat = Field(
@@ -126,7 +138,7 @@ class Settings(BaseSettings):
 
     @property
     def objects_url(self) -> str:
-        """The fsspec URL of the object store's root."""
+        """The URL of the object store's root."""
         return self.object_store_url or f"file://{self.home / 'objects'}"
 
 

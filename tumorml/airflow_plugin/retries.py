@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from tumorml.errors import TooLittleMemoryError, TumorMLError
+from tumorml.errors import MayPassError, TumorMLError
 
 RETRY_WHAT_MAY_PASS: dict[str, Any] = {
     "retries": 3,
@@ -15,9 +15,9 @@ RETRY_WHAT_MAY_PASS: dict[str, Any] = {
     "retry_policy": ExceptionRetryPolicy(
         rules=[
             RetryRule(
-                exception=TooLittleMemoryError,
+                exception=MayPassError,
                 action=RetryAction.RETRY,
-                reason="Whoever has the memory now may have left by then.",
+                reason="Whoever has the memory may have left, the object store may answer again.",
             ),
             RetryRule(
                 exception=TumorMLError,

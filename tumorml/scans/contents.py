@@ -74,9 +74,8 @@ class FolderContents:
 def changed_files(store: ObjectStore, claim: Claim) -> set[str]:
     """Paths of the claimed files that are not in the inbox any more as they were claimed."""
     now = {stored.key: stored for stored in store.list(claim.drop_key)}
-    for file in claim.files:
-        if file.key == claim.drop_key:
-            now |= {s.key: s for s in store.list("inbox") if s.key == file.key}
+    if single := store.find(claim.drop_key):
+        now[single.key] = single
     return {file.path for file in claim.files if not file.is_still(now.get(file.key))}
 
 

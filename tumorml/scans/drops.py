@@ -62,7 +62,8 @@ def waiting_drops(settings: Settings) -> list[WaitingDrop]:
     now = datetime.now(UTC)
     drops = []
     for key in sorted({*found, *markers, *folders}):
-        objects = tuple(found.get(key, ()))
+        # In an order of our own: the fingerprint must not hang on how a store lists.
+        objects = tuple(sorted(found.get(key, ()), key=lambda stored: stored.key))
         marker = markers.get(key)
         if not objects and marker and marker.key.endswith(f".{READY}"):
             continue  # The marker of an archive that is not there (yet).
@@ -125,7 +126,7 @@ def put_drop(settings: Settings, path: Path, name: str | None = None) -> str:
                 store.write_file(f"{key}/{target}", source)
             store.write(f"{key}/{READY}", b"")
             return numbered
-        if not is_folder and not store.exists(key) and not store.exists(f"{key}.{READY}"):
+        if not is_folder and not any(_is_taken(store, k) for k in (key, f"{key}.{READY}")):
             try:
                 store.write_file(key, path, overwrite=False)
             except FileExistsError:
@@ -171,11 +172,15 @@ def _last_change(folder: Path) -> datetime:
     return datetime.fromtimestamp(max(times, default=0.0), UTC)
 
 
+def _is_taken(store: ObjectStore, key: str) -> bool:
+    return store.exists(key) or next(iter(store.list(key)), None) is not None
+
+
 def _reserve(store: ObjectStore, key: str) -> bool:
     """Whether the folder is free; on a local disk it is made at once, so that no other takes it."""
     folder = store.local_path(key)
     if folder is None:
-        return next(iter(store.list(key)), None) is None
+        return not _is_taken(store, key)
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.mkdir()

@@ -18,7 +18,7 @@ from PIL import Image
 from tumorml.datasets.audit.findings import AuditedFile
 from tumorml.datasets.people import person_keys
 from tumorml.errors import TumorMLError
-from tumorml.objects import ObjectStore
+from tumorml.objects.local import LocalObjects
 from tumorml.scans.claim import Claim, ClaimedFile
 from tumorml.scans.contents import Contents, DropRefusedError, FolderContents
 from tumorml.scans.decode import decode
@@ -146,7 +146,7 @@ def _opened(path: Path, settings: Settings) -> Iterator[Contents]:
 
 
 def _folder(path: Path, settings: Settings) -> Contents:
-    store = ObjectStore(f"file://{path.parent}")
+    store = LocalObjects(str(path.parent))
     taken: set[str] = set()
     files = tuple(
         ClaimedFile(

@@ -1,0 +1,149 @@
+"""The object store as a folder of this machine, or of a network file system."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from tumorml.errors import MissingObjectError
+from tumorml.objects.store import ObjectStore, StoredObject, check_key
+
+_TEMPORARY_NAME = re.compile(r"\..*\.[0-9a-f]{32}\.part", re.DOTALL)
+
+
+class LocalObjects(ObjectStore):
+    """Objects as files below a folder; the key is the path."""
+
+    def __init__(self, url: str) -> None:
+        self._root = os.path.abspath(url.removeprefix("file://"))
+
+    def _path(self, key: str) -> str:
+        check_key(key)
+        return f"{self._root}/{key}"
+
+    def local_path(self, key: str) -> Path | None:
+        """The object's path."""
+        return Path(self._path(key))
+
+    def display(self, key: str) -> str:
+        """The object's path."""
+        return self._path(key)
+
+    def exists(self, key: str) -> bool:
+        """Whether an object or a folder has this key."""
+        return os.path.lexists(self._path(key))
+
+    def find(self, key: str) -> StoredObject | None:
+        """What ``list`` would say of the one object with this key."""
+        path = self._path(key)
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return None if stat.S_ISDIR(status.st_mode) else self._stored(path, status)
+
+    def read(self, key: str) -> bytes:
+        """The object's bytes; see `ObjectStore.read`."""
+        try:
+            return Path(self._path(key)).read_bytes()
+        except FileNotFoundError as error:
+            raise MissingObjectError(
+                f"{self.display(key)} is not in the object store; bring it back from a backup."
+            ) from error
+
+    def open(self, key: str) -> IO[bytes]:
+        """The file itself."""
+        return Path(self._path(key)).open("rb")
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put bytes under a key, in one rename."""
+        path = self._path(key)
+        temporary = _temporary_beside(path)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+
+    def write_file(self, key: str, source: Path, *, overwrite: bool = True) -> None:
+        """Put a local file's bytes under a key; see `ObjectStore.write_file`."""
+        path = self._path(key)
+        temporary = _temporary_beside(path)
+        try:
+            shutil.copyfile(source, temporary)
+            if overwrite:
+                os.replace(temporary, path)
+            else:
+                _link_new(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def move(self, source: str, target: str) -> None:
+        """Move one object in one rename."""
+        path = Path(self._path(target))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(self._path(source)).replace(path)
+
+    def remove(self, key: str) -> None:
+        """Remove one object; one that is not there is removed."""
+        Path(self._path(key)).unlink(missing_ok=True)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object under a prefix, folder by folder, by name within each."""
+        folders = [self._path(prefix)]
+        while folders:
+            try:
+                entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            below = []
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                elif not _TEMPORARY_NAME.fullmatch(entry.name):
+                    try:
+                        yield self._stored(entry.path, entry.stat(follow_symlinks=False))
+                    except FileNotFoundError:
+                        continue
+            folders += reversed(below)
+
+    def _stored(self, path: str, status: os.stat_result) -> StoredObject:
+        return StoredObject(
+            key=path[len(self._root) + 1 :],
+            size=status.st_size,
+            version=f"{status.st_mtime_ns}-{status.st_ctime_ns}",
+            modified=datetime.fromtimestamp(status.st_ctime, UTC),
+            regular=stat.S_ISREG(status.st_mode),
+        )
+
+    def remove_empty_folders(self, prefix: str) -> None:
+        """Remove the folders at and under a prefix that hold nothing."""
+        root = Path(self._path(prefix))
+        if not root.is_dir():
+            return
+        for folder, _, _ in os.walk(root, topdown=False):
+            try:
+                Path(folder).rmdir()
+            except OSError:
+                continue
+
+
+def _temporary_beside(path: str) -> Path:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.part")
+
+
+def _link_new(temporary: Path, path: str) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # A file system without hard links.
+        if os.path.lexists(path):
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
