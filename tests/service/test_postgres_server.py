@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import run_as_owner
 from tumorml.errors import TumorMLError
-from tumorml.results.local_postgres import OWNER, database_url
+from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
 from tumorml.results.migrate import migrate
 from tumorml.results.session import reading, writing
 from tumorml.service.postgres_server import create_roles_and_databases
@@ -24,7 +24,7 @@ from tumorml.settings import Settings
 def names() -> dict[str, str]:
     """Of roles and databases that no other test has."""
     own = uuid.uuid4().hex[:8]
-    return {name: f"{name}_{own}" for name in ("writes", "reads", "airflow", "results")}
+    return {name: f"{name}_{own}" for name in ("owns", "writes", "reads", "airflow", "results")}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def elsewhere(postgres: Settings, names: dict[str, str], tmp_path: Path) -> Iter
     )
     for name in ("results", "airflow"):
         run_as_owner(postgres, f"drop database if exists {names[name]} with (force)")
-    for name in ("writes", "reads", "airflow"):
+    for name in ("writes", "reads", "airflow", "owns"):
         run_as_owner(postgres, f"drop role if exists {names[name]}")
 
 
@@ -68,6 +68,22 @@ def test_roles_of_any_name_read_and_write_and_nothing_more(
             session.execute(text("delete from api_key"))
     with writing(elsewhere) as session, pytest.raises(DBAPIError, match="must be owner"):
         session.execute(text("drop table api_key"))
+
+
+def test_an_owner_need_not_be_a_superuser(
+    postgres: Settings, elsewhere: Settings, names: dict[str, str]
+) -> None:
+    run_as_owner(postgres, f"create role {names['owns']} login createrole createdb")
+    for group in (WRITER, READER):
+        run_as_owner(postgres, f"grant {group} to {names['owns']} with admin option")
+    owner = make_url(str(elsewhere.owner_database_url)).set(username=names["owns"])
+    managed = elsewhere.model_copy(
+        update={"owner_database_url": owner.render_as_string(hide_password=False)}
+    )
+    create_roles_and_databases(managed, airflow_url(managed, names))
+    migrate(managed)
+    with reading(managed) as session:
+        assert session.scalar(text("select count(*) from champion_history")) == 0
 
 
 def test_airflows_role_owns_its_database(elsewhere: Settings, names: dict[str, str]) -> None:

@@ -74,6 +74,9 @@ def _ensure_login(
 
 def _ensure_database(connection: extensions.connection, name: str | None, owner: str) -> None:
     if name and not _exists(connection, "select from pg_database where datname = %s", name):
+        if not _exists(connection, "select where current_user = %s", owner):
+            # Only a member may make somebody the owner, unless it is a superuser.
+            _execute(connection, "grant {} to current_user", sql.Identifier(owner))
         _execute(
             connection, "create database {} owner {}", sql.Identifier(name), sql.Identifier(owner)
         )
