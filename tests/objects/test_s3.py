@@ -20,8 +20,9 @@ import pytest
 
 from tests.s3_server import READER, S3Server
 from tumorml.errors import StoreRefusedError, StoreUnreachableError, TumorMLError
-from tumorml.objects import ObjectStore, object_store, s3
+from tumorml.objects import ObjectStore, object_store, s3, s3_bucket
 from tumorml.objects.s3 import S3Objects
+from tumorml.objects.s3_bucket import Bucket
 from tumorml.scans.drops import waiting_drops
 from tumorml.settings import Settings
 
@@ -43,15 +44,15 @@ def own_server(s3_server: S3Server, tmp_path: Path) -> Iterator[S3Server]:
 @pytest.fixture
 def fresh_clients() -> Iterator[None]:
     """Let clients take their credentials anew, and forget them again."""
-    s3._filesystem.cache_clear()
+    s3_bucket.connection.cache_clear()
     yield
-    s3._filesystem.cache_clear()
+    s3_bucket.connection.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART_BYTES", 5 * 1024**2)  # the least that S3 allows
-    monkeypatch.setattr(s3, "_LONGEST_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(s3_bucket, "_LONGEST_PAUSE_SECONDS", 0.5)
 
 
 def write(store: ObjectStore, folder: Path) -> None:
@@ -110,12 +111,14 @@ def test_an_outage_in_the_middle_of_a_file_costs_one_part(
             sent.append(int(str(request["PartNumber"])))
             if sent == [1, 2]:
                 own_server.kill()
-                threading.Timer(2, own_server.start).start()
+                restart.start()
         return ask(operation, what, **request)
 
-    ask = store._ask  # type: ignore[attr-defined]
-    store._ask = watch  # type: ignore[attr-defined]
+    restart = threading.Timer(2, own_server.start)
+    ask = store._bucket.ask  # type: ignore[attr-defined]
+    store._bucket.ask = watch  # type: ignore[attr-defined]
     write_in_parts(store, tmp_path)
+    restart.join()
     assert sent == [1, 2, 3]
     assert store.read("large") == bytes(3 * s3.PART_BYTES)
 
@@ -131,9 +134,11 @@ def test_an_outage_of_half_a_minute_is_survived(own_server: S3Server, tmp_path: 
         (own_server.freeze, own_server.thaw),
     ):
         stop()
-        threading.Timer(30, go_on).start()
+        later = threading.Timer(30, go_on)
+        later.start()
         started = time.monotonic()
         read(store, tmp_path)
+        later.join()
         assert time.monotonic() - started > 29
 
 
@@ -214,7 +219,7 @@ def paged(settings: Settings, size: int) -> tuple[S3Objects, list[int]]:
     assert isinstance(store, S3Objects)
     store._page_size = size
     pages: list[int] = []
-    ask = store._ask
+    ask = store._bucket.ask
 
     def count(operation: str, what: str, **request: object) -> dict[str, list[object]]:
         answer = ask(operation, what, **request)
@@ -222,7 +227,7 @@ def paged(settings: Settings, size: int) -> tuple[S3Objects, list[int]]:
             pages.append(len(answer.get("Contents", [])))
         return answer
 
-    store._ask = count  # type: ignore[method-assign]
+    store._bucket.ask = count  # type: ignore[method-assign]
     return store, pages
 
 
@@ -244,13 +249,13 @@ def test_a_look_at_the_inbox_is_one_listing_and_sees_what_is_new(
 ) -> None:
     store = object_store(bucket)
     asked: list[str] = []
-    ask = S3Objects._ask
+    ask = Bucket.ask
 
-    def count(self: S3Objects, operation: str, what: str, **request: object) -> object:
+    def count(self: Bucket, operation: str, what: str, **request: object) -> object:
         asked.append(operation)
         return ask(self, operation, what, **request)
 
-    monkeypatch.setattr(S3Objects, "_ask", count)
+    monkeypatch.setattr(Bucket, "ask", count)
     for number in range(3):
         store.write(f"inbox/mine/{number}.png", b"x")
         store.write(f"inbox/one-{number}.png", b"x")
@@ -261,6 +266,7 @@ def test_a_look_at_the_inbox_is_one_listing_and_sees_what_is_new(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_hundred_thousand_keys_are_listed_in_bounded_memory(bucket: Settings) -> None:
     store, pages = paged(bucket, 1000)
     with ThreadPoolExecutor(16) as pool:
@@ -335,8 +341,8 @@ def test_what_is_written_over_while_it_is_moved_stays(bucket: Settings) -> None:
             store.write("inbox/a", b"new")
         return answer
 
-    ask = store._ask  # type: ignore[attr-defined]
-    store._ask = meddle  # type: ignore[attr-defined]
+    ask = store._bucket.ask  # type: ignore[attr-defined]
+    store._bucket.ask = meddle  # type: ignore[attr-defined]
     store.move("inbox/a", "archive/a")
     assert (store.read("archive/a"), store.read("inbox/a")) == (b"old", b"new")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3_server import S3Server
 from tests.scans.drop_files import png, write_files, write_inbox, write_tar, write_zip
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
@@ -134,14 +135,17 @@ def test_claiming_twice_makes_one_batch_and_names_it_until_it_is_finished(
     assert first[0].split("-", 3)[3].startswith("gr-e-7-")
 
 
-def test_drops_work_the_same_on_a_store_that_is_not_a_disk(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, object_store_url="memory://bucket", settle_seconds=3600)
+def test_drops_work_the_same_in_a_bucket(s3_server: S3Server, tmp_path: Path) -> None:
+    settings = s3_server.settings(Settings(home=tmp_path, settle_seconds=3600), tmp_path.name)
     folder = write_files(tmp_path / "mine", {"glioma/a.png": png(1)})
     archive = write_zip(tmp_path / "mine.zip", {"no/b.png": png(2)}, zipfile.ZIP_STORED)
     assert put_drop(settings, folder) == "mine"
     assert put_drop(settings, archive) == "mine.zip"
+    assert [put_drop(settings, folder), put_drop(settings, archive)] == ["mine-2", "mine-2.zip"]
     assert [(d.name, d.complete, d.files) for d in waiting_drops(settings)] == [
         ("mine", True, 1),
+        ("mine-2", True, 1),
+        ("mine-2.zip", True, 1),
         ("mine.zip", True, 1),
     ]
     store = object_store(settings)

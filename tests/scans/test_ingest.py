@@ -22,7 +22,9 @@ from tests.scans.drop_files import (
     write_zip,
 )
 from tumorml.errors import TumorMLError
-from tumorml.objects import ObjectStore, object_store
+from tumorml.objects import object_store
+from tumorml.objects.local import LocalObjects
+from tumorml.objects.s3 import S3Objects
 from tumorml.results.session import reading
 from tumorml.results.tables import Scan, ScanLabel
 from tumorml.scans import ingest, intake, put_away, record
@@ -251,17 +253,17 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: in
 
 
 CRASHES = [
-    (ObjectStore, "write", 1),
-    (ObjectStore, "write", 3),
+    (LocalObjects, "write", 1),
+    (LocalObjects, "write", 3),
     (intake, "validate", 1),
     (ingest, "read_drop", 1),
     (record, "copy_rows", 1),
     (record, "copy_rows", 3),
     (ingest, "record", 1),
     (put_away, "_write_reasons", 1),
-    (ObjectStore, "move", 1),
-    (ObjectStore, "move", 3),
-    (ObjectStore, "remove_empty_folders", 1),
+    (LocalObjects, "move", 1),
+    (LocalObjects, "move", 3),
+    (LocalObjects, "remove_empty_folders", 1),
     (ingest, "put_away", 1),
 ]
 
@@ -304,6 +306,27 @@ def test_a_crash_anywhere_is_healed_by_doing_it_again(
         assert waiting_drops(settings) == []
 
 
+def test_a_crash_in_the_middle_of_moves_in_a_bucket_is_healed(
+    s3_settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_drop(s3_settings, write_files(tmp_path / "drop", FILES))
+    (batch_id,) = claim_drops(s3_settings)
+
+    def crash(store: object, key: str) -> None:
+        if key.endswith(".png"):
+            raise CrashError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Objects, "remove", crash)  # all is copied, no picture is deleted
+        with pytest.raises(CrashError):
+            ingest_batch(s3_settings, batch_id)
+    assert [drop.name for drop in waiting_drops(s3_settings)] == ["drop"]
+    assert ingest_all(s3_settings) == [batch_id]
+    rows = files_of(s3_settings, batch_id)
+    assert all(original(s3_settings, rows[path]) == data for path, data in FILES.items())
+    assert waiting_drops(s3_settings) == []
+
+
 def test_the_same_batch_taken_in_twice_at_once_ends_as_once(settings: Settings) -> None:
     write_inbox(settings, "drop", FILES)
     (batch_id,) = claim_drops(settings)
@@ -339,18 +362,15 @@ def test_claiming_at_once_makes_one_batch(settings: Settings) -> None:
     assert len(batches(settings)) == 1
 
 
-def test_an_object_store_that_is_not_a_disk_takes_drops_in(
-    settings: Settings, tmp_path: Path
-) -> None:
-    remote = settings.model_copy(update={"object_store_url": f"memory://{tmp_path.name}"})
-    put_drop(remote, write_files(tmp_path / "mine", FILES))
-    put_drop(remote, write_zip(tmp_path / "mine.zip", FILES))
-    ids = ingest_all(remote)
+def test_a_bucket_takes_drops_in(s3_settings: Settings, tmp_path: Path) -> None:
+    put_drop(s3_settings, write_files(tmp_path / "mine", FILES))
+    put_drop(s3_settings, write_zip(tmp_path / "mine.zip", FILES))
+    ids = ingest_all(s3_settings)
     for batch_id in ids:
-        rows = files_of(remote, batch_id)
+        rows = files_of(s3_settings, batch_id)
         assert {row.outcome for row in rows.values()} >= {"refused", "duplicate", "companion"}
-        assert all(original(remote, rows[path]) == data for path, data in FILES.items())
-    assert waiting_drops(remote) == []
+        assert all(original(s3_settings, rows[path]) == data for path, data in FILES.items())
+    assert waiting_drops(s3_settings) == []
 
 
 def test_a_batch_that_is_not_there_is_the_users_error(settings: Settings) -> None:

@@ -1,43 +1,26 @@
-"""The object store as a bucket of any server that speaks S3, or a prefix in one.
-
-What short trouble there is (a lost connection, throttling) botocore tries again with backoff and
-jitter; an outage is waited for here, each request by itself, so that a large file goes on at the
-part where it was.
-"""
+"""The object store as a bucket of any server that speaks S3, or a prefix in one."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import math
-import os
-import random
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
-import s3fs
-from fsspec.asyn import sync
-
-from tumorml.errors import MissingObjectError, StoreUnreachableError, TumorMLError
-from tumorml.objects.s3_errors import error_code, may_pass, told
+from tumorml.errors import MissingObjectError, TumorMLError
+from tumorml.objects.s3_bucket import Bucket
+from tumorml.objects.s3_errors import error_code
 from tumorml.objects.store import ObjectStore, StoredObject, check_key
 
 log = logging.getLogger(__name__)
-
-Answer = TypeVar("Answer")
 
 PART_BYTES = 16 * 1024**2
 """Files beyond two parts are sent in parts, and opened ones fetched in parts; one is in memory."""
 _MOST_PARTS = 10_000
 _LARGEST_COPY_BYTES = 5 * 1024**3
-_CONNECT_SECONDS = 5
-_READ_SECONDS = 30
-_TRIES = 3
-_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class S3Objects(ObjectStore):
@@ -62,13 +45,11 @@ class S3Objects(ObjectStore):
         scratch: Path,
         page_size: int = 1000,
     ) -> None:
-        self._bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
-        if not self._bucket:
+        name, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
+        if not name:
             raise TumorMLError(f"TUMORML_OBJECT_STORE_URL names no bucket: {url!r}.")
+        self._bucket = Bucket(name, endpoint_url, region, patience_seconds)
         self._root = f"{prefix}/" if prefix else ""
-        self._endpoint_url = endpoint_url
-        self._region = region
-        self._patience_seconds = patience_seconds
         self._scratch = scratch
         self._page_size = page_size
 
@@ -79,7 +60,7 @@ class S3Objects(ObjectStore):
 
     def display(self, key: str) -> str:
         """The object's ``s3://`` URL."""
-        return f"s3://{self._bucket}/{self._name(key)}"
+        return f"s3://{self._bucket.name}/{self._name(key)}"
 
     def exists(self, key: str) -> bool:
         """Whether an object has this key."""
@@ -89,7 +70,9 @@ class S3Objects(ObjectStore):
         """What ``list`` would say of the one object with this key."""
         # Not asked by HEAD: it tells times less exactly on some servers than listings do.
         name = self._name(key)
-        page = self._ask("list_objects_v2", f"list {self.display(key)}", Prefix=name, MaxKeys=1)
+        page = self._bucket.ask(
+            "list_objects_v2", f"list {self.display(key)}", Prefix=name, MaxKeys=1
+        )
         found = page.get("Contents", [])
         return self._stored(found[0]) if found and found[0]["Key"] == name else None
 
@@ -121,7 +104,7 @@ class S3Objects(ObjectStore):
     def write_file(self, key: str, source: Path, *, overwrite: bool = True) -> None:
         """Put a local file's bytes under a key; see `ObjectStore.write_file`."""
         size = source.stat().st_size
-        only_new = {} if overwrite else {"IfNoneMatch": "*"}
+        only_new: dict[str, Any] = {} if overwrite else {"IfNoneMatch": "*"}
         with source.open("rb") as file:
             if size < 2 * PART_BYTES:
                 self._put(key, file.read(), **only_new)
@@ -139,11 +122,11 @@ class S3Objects(ObjectStore):
         if head is None:
             raise self._missing(source)
         if head["ContentLength"] < _LARGEST_COPY_BYTES:
-            self._ask(
+            self._bucket.ask(
                 "copy_object",
                 f"move {self.display(source)} to {self.display(target)}",
                 Key=self._name(target),
-                CopySource={"Bucket": self._bucket, "Key": self._name(source)},
+                CopySource={"Bucket": self._bucket.name, "Key": self._name(source)},
                 CopySourceIfMatch=head["ETag"],
             )
         else:
@@ -156,13 +139,13 @@ class S3Objects(ObjectStore):
 
     def remove(self, key: str) -> None:
         """Remove one object; one that is not there is removed."""
-        self._ask("delete_object", f"remove {self.display(key)}", Key=self._name(key))
+        self._bucket.ask("delete_object", f"remove {self.display(key)}", Key=self._name(key))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Every object under a prefix, page by page; a page is asked for when it is needed."""
-        request = {"Prefix": f"{self._name(prefix)}/", "MaxKeys": self._page_size}
+        request: dict[str, Any] = {"Prefix": f"{self._name(prefix)}/", "MaxKeys": self._page_size}
         while True:
-            page = self._ask("list_objects_v2", f"list {self.display(prefix)}", **request)
+            page = self._bucket.ask("list_objects_v2", f"list {self.display(prefix)}", **request)
             for found in page.get("Contents", []):
                 key = found["Key"].removeprefix(self._root)
                 if ".." in PurePosixPath(key).parts:
@@ -204,23 +187,13 @@ class S3Objects(ObjectStore):
 
     def _head(self, key: str) -> dict[str, Any] | None:
         try:
-            return self._ask("head_object", f"read {self.display(key)}", Key=self._name(key))
+            return self._bucket.ask("head_object", f"read {self.display(key)}", Key=self._name(key))
         except FileNotFoundError:
             return None
 
     def _get(self, key: str, **request: Any) -> bytes:
-        filesystem = self._filesystem()
-
-        async def get() -> bytes:
-            answer = await filesystem._call_s3(
-                "get_object", Bucket=self._bucket, Key=self._name(key), **request
-            )
-            async with answer["Body"] as body:
-                return bytes(await body.read())
-
-        what = f"read {self.display(key)}"
         try:
-            return self._patiently(lambda: bytes(sync(filesystem.loop, get)), what)
+            return self._bucket.get(f"read {self.display(key)}", Key=self._name(key), **request)
         except OSError as error:
             if error_code(error) in _CHANGED:
                 raise MissingObjectError(
@@ -231,7 +204,7 @@ class S3Objects(ObjectStore):
     def _put(self, key: str, data: bytes, **request: Any) -> None:
         what = f"write {self.display(key)}"
         try:
-            self._ask("put_object", what, Key=self._name(key), Body=data, **request)
+            self._bucket.ask("put_object", what, Key=self._name(key), Body=data, **request)
         except OSError as error:
             if error_code(error) not in _CHANGED:
                 raise
@@ -241,10 +214,12 @@ class S3Objects(ObjectStore):
             if head is None or head["ETag"] != ours:
                 raise FileExistsError(self.display(key)) from error
 
-    def _put_in_parts(self, key: str, parts: Iterator[bytes], condition: dict[str, str]) -> None:
+    def _put_in_parts(self, key: str, parts: Iterator[bytes], condition: dict[str, Any]) -> None:
         def send(upload: dict[str, Any]) -> Iterator[str]:
             for number, part in enumerate(parts, 1):
-                yield self._ask("upload_part", what, **upload, PartNumber=number, Body=part)["ETag"]
+                yield self._bucket.ask("upload_part", what, **upload, PartNumber=number, Body=part)[
+                    "ETag"
+                ]
 
         what = f"write {self.display(key)}"
         self._in_parts(key, what, send, condition)
@@ -255,12 +230,12 @@ class S3Objects(ObjectStore):
         def send(upload: dict[str, Any]) -> Iterator[str]:
             for number, start in enumerate(range(0, head["ContentLength"], part), 1):
                 end = min(start + part, head["ContentLength"]) - 1
-                answer = self._ask(
+                answer = self._bucket.ask(
                     "upload_part_copy",
                     what,
                     **upload,
                     PartNumber=number,
-                    CopySource={"Bucket": self._bucket, "Key": self._name(source)},
+                    CopySource={"Bucket": self._bucket.name, "Key": self._name(source)},
                     CopySourceIfMatch=head["ETag"],
                     CopySourceRange=f"bytes={start}-{end}",
                 )
@@ -274,14 +249,14 @@ class S3Objects(ObjectStore):
         key: str,
         what: str,
         send: Callable[[dict[str, Any]], Iterator[str]],
-        condition: dict[str, str],
+        condition: dict[str, Any],
     ) -> None:
-        begun = self._ask("create_multipart_upload", what, Key=self._name(key))
+        begun = self._bucket.ask("create_multipart_upload", what, Key=self._name(key))
         upload = {"Key": self._name(key), "UploadId": begun["UploadId"]}
         try:
             parts = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(send(upload), 1)]
             whole = {"Parts": parts}
-            self._ask(
+            self._bucket.ask(
                 "complete_multipart_upload", what, **upload, MultipartUpload=whole, **condition
             )
         except BaseException as error:
@@ -294,76 +269,9 @@ class S3Objects(ObjectStore):
 
     def _abort(self, upload: dict[str, Any]) -> None:
         try:
-            self._filesystem().call_s3("abort_multipart_upload", Bucket=self._bucket, **upload)
+            self._bucket.ask("abort_multipart_upload", "end an upload", patient=False, **upload)
         except Exception as error:  # What is left costs space, and hides no failure.
             log.warning("parts of %s may be left behind: %s", upload["Key"], error)
 
-    def _ask(self, operation: str, what: str, **request: Any) -> dict[str, Any]:
-        filesystem = self._filesystem()
-        return self._patiently(
-            lambda: filesystem.call_s3(operation, Bucket=self._bucket, **request), what
-        )
-
-    def _patiently(self, ask: Callable[[], Answer], what: str) -> Answer:
-        endpoint = self._endpoint_url or "Amazon S3"
-        started, pause, waited = time.monotonic(), 0.2, False
-        while True:
-            try:
-                answer = ask()
-            except Exception as error:
-                if not may_pass(error):
-                    meant = told(error, bucket=self._bucket, endpoint=endpoint, what=what)
-                    if meant is error:
-                        raise
-                    raise meant from error
-                seconds = time.monotonic() - started
-                if seconds + pause > self._patience_seconds:
-                    raise StoreUnreachableError(
-                        f"The object store at {endpoint} did not {what} within {seconds:.0f} s "
-                        f"({error}): see whether it runs, and whether TUMORML_S3_ENDPOINT_URL is "
-                        "its address."
-                    ) from error
-                if not waited:
-                    log.warning("the object store at %s has trouble (%s); waiting", endpoint, error)
-                waited = True
-            else:
-                if waited:
-                    log.info("the object store answers after %.1f s", time.monotonic() - started)
-                return answer
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-    def _filesystem(self) -> Any:
-        try:
-            return _filesystem(self._endpoint_url, self._region)
-        except ValueError as error:
-            raise told(
-                error, bucket=self._bucket, endpoint=str(self._endpoint_url), what="connect"
-            ) from error
-
 
 _CHANGED = {"ConditionalRequestConflict", "PreconditionFailed", "412"}
-
-
-@lru_cache
-def _filesystem(endpoint_url: str | None, region: str | None) -> s3fs.S3FileSystem:
-    """One for all threads; fsspec would make one for each."""
-    filesystem = s3fs.S3FileSystem(
-        endpoint_url=endpoint_url,
-        client_kwargs={"region_name": region} if region else {},
-        config_kwargs={
-            "connect_timeout": _CONNECT_SECONDS,
-            "read_timeout": _READ_SECONDS,
-            "retries": {"mode": "standard", "max_attempts": _TRIES},
-            "request_checksum_calculation": "when_supported",
-            "response_checksum_validation": "when_supported",
-        },
-        use_listings_cache=False,
-        skip_instance_cache=True,
-    )
-    filesystem.retries = 1  # botocore and the patience above do that
-    return filesystem
-
-
-# A forked process has neither the thread nor the connections.
-os.register_at_fork(after_in_child=_filesystem.cache_clear)

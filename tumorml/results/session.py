@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from tumorml.errors import LockLostError
 from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
 from tumorml.settings import Settings
 
@@ -55,22 +57,67 @@ def reading(settings: Settings) -> Iterator[Session]:
         yield session
 
 
+class Lock:
+    """An advisory lock that is held by a connection of its own, and falls with it.
+
+    What is written through `writing` is written only while the lock is held: a worker that was cut
+    off or paused, and whose lock another has by now, can change nothing any more.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """One transaction on the connection that holds the lock.
+
+        Raises:
+            LockLostError: The connection is gone, and the lock with it; nothing was written.
+        """
+        lost = LockLostError(
+            f"The connection to the results store that made this process the {self._name} is gone, "
+            "and another may be it by now: this one stops here and writes nothing more."
+        )
+        if self._connection.invalidated:  # SQLAlchemy would open another, that holds no lock
+            raise lost
+        try:
+            with Session(self._connection) as session, session.begin():
+                yield session
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise lost from error
+
+
 @contextmanager
-def alone(settings: Settings, name: str) -> Iterator[None]:
+def alone(settings: Settings, name: str) -> Iterator[Lock]:
     """Hold an advisory lock through many transactions; it falls when the process dies."""
     engine = create_engine(writer_url(settings), poolclass=NullPool)
     query = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with engine.connect() as connection:
+            for setting in _DEAD_PEERS:
+                connection.execute(text(f"set {setting}"))
             waited = 0
             while not connection.execute(query, {"name": name}).scalar_one():
+                connection.rollback()
                 if waited % 30 == 0:
                     logger.info("another process is the %s; waiting for it", name)
                 waited += 1
                 time.sleep(1)
-            yield
+            connection.commit()  # the lock outlives its transaction
+            yield Lock(connection, name)
     finally:
         engine.dispose()
+
+
+_DEAD_PEERS = (
+    "tcp_keepalives_idle = 30",
+    "tcp_keepalives_interval = 10",
+    "tcp_keepalives_count = 3",
+)
+"""The server lets go after a minute of a machine that vanished; otherwise after two hours."""
 
 
 def lock(session: Session, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -22,6 +23,9 @@ from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_MOVES_AT_ONCE = 8
+"""In a bucket a move is five requests, which mostly wait."""
+
 
 def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim) -> None:
     """Move what was claimed to ``archive/`` and ``quarantine/``, then close the batch.
@@ -36,9 +40,13 @@ def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim
             return
         _write_reasons(session, store, batch)
         waiting = {stored.key: stored for stored in store.list(INBOX)}
-        for file, target in _moves(session, batch, claim):
-            if target and file.is_still(waiting.get(file.key)):
-                _move(store, file.key, target)
+        moves = [
+            (file.key, target)
+            for file, target in _moves(session, batch, claim)
+            if target and file.is_still(waiting.get(file.key))
+        ]
+        with ThreadPoolExecutor(_MOVES_AT_ONCE) as pool:
+            list(pool.map(lambda move: _move(store, *move), moves))
         store.remove_empty_folders(claim.drop_key)
         batch.finished_at = datetime.now(UTC)
 

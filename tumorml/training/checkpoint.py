@@ -157,6 +157,11 @@ def remove_all_but_best(folder: Path, epoch: int) -> None:
             path.unlink(missing_ok=True)
 
 
+def checkpoint_files(folder: Path) -> list[Path]:
+    """All that a folder's checkpoint needs: the best weights, if they are kept, and it, last."""
+    return [*sorted(folder.glob("best-*.npz")), folder / _CHECKPOINT]
+
+
 def _best_path(folder: Path, epoch: int) -> Path:
     return folder / f"best-{epoch:04d}.npz"
 

@@ -6,6 +6,7 @@ import logging
 import platform
 import shutil
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
@@ -14,19 +15,21 @@ from sqlalchemy.dialects.postgresql import insert
 from tumorml.datasets.groups import assign_groups
 from tumorml.datasets.leaks import write_leak_report
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
-from tumorml.errors import TumorMLError
+from tumorml.errors import LockLostError, TumorMLError
 from tumorml.labels import Task
 from tumorml.memory import peak_memory_bytes
 from tumorml.models.files import MODEL_FILE
 from tumorml.models.store import put_model
+from tumorml.objects import object_store
 from tumorml.policy import load_policy
 from tumorml.recipes.recipe import recipe_from_text
-from tumorml.results.session import alone, reading, writing
+from tumorml.results.session import Lock, alone, reading
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
 from tumorml.training.end_on_sigterm import end_on_sigterm
 from tumorml.training.plan import check_weights, recipe_of
+from tumorml.training.stored_checkpoint import StoredCheckpoint
 from tumorml.training.train_model import train_model
 
 if TYPE_CHECKING:
@@ -49,7 +52,8 @@ LIBRARIES = (
 def train_run(settings: Settings, run_id: str) -> str:
     """Train a planned run, resuming at its last finished epoch, and store its model version.
 
-    One process at a time trains a run: a second one waits for the first. A run that has left a
+    One process at a time trains a run, on whatever machine: a second one waits for the first, and
+    goes on at the newest checkpoint of this machine or the object store. A run that has left a
     model version is not trained again.
 
     Returns:
@@ -58,8 +62,9 @@ def train_run(settings: Settings, run_id: str) -> str:
     Raises:
         TumorMLError: The run does not exist, its data leaks, or training cannot go on; the run is
             marked as failed with the reason.
+        LockLostError: Another process may be training the run by now.
     """
-    with alone(settings, f"trainer of {run_id}"):
+    with alone(settings, f"trainer of {run_id}") as lock:
         with reading(settings) as session:
             run = session.get(Run, run_id)
             known = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run_id))
@@ -67,15 +72,18 @@ def train_run(settings: Settings, run_id: str) -> str:
             raise TumorMLError(f"There is no run {run_id!r}.")
         if known is not None:
             logger.info("run %s has left model version %s before; nothing to do", run_id, known)
+            _stored_checkpoint(settings, run_id).remove()
             return known
         try:
-            return _train(settings, run)
+            return _train(settings, run, lock)
+        except LockLostError:
+            raise
         except TumorMLError as error:
-            _set_run(settings, run_id, state="failed", reason=str(error))
+            _set_run(lock, run_id, state="failed", reason=str(error))
             raise
 
 
-def _train(settings: Settings, run: Run) -> str:
+def _train(settings: Settings, run: Run, lock: Lock) -> str:
     # TensorFlow takes seconds to import, and this module is imported by the CLI.
     from tumorml.models.artifact import save_model
     from tumorml.training.fit import finished_epochs
@@ -88,7 +96,7 @@ def _train(settings: Settings, run: Run) -> str:
     check_weights(settings, run)
     _check_leaks(settings, run, entries)
     _set_run(
-        settings,
+        lock,
         run.id,
         state="training",
         reason=None,
@@ -98,10 +106,17 @@ def _train(settings: Settings, run: Run) -> str:
         code_version=code_version(),
         training_started_at=func.coalesce(Run.training_started_at, func.now()),
     )
-    folder = settings.home / "runs" / run.id
+    folder = _folder(settings, run.id)
+    stored_checkpoint = _stored_checkpoint(settings, run.id)
+    stored_checkpoint.take()
     # A process that was killed between a checkpoint and its row has left the row to us.
     for record in finished_epochs(folder / "checkpoints"):
-        _write_epoch(settings, run.id, record, heal=True)
+        _write_epoch(lock, run.id, record, heal=True)
+
+    def end_epoch(record: EpochRecord) -> None:
+        _write_epoch(lock, run.id, record)
+        stored_checkpoint.put(record.epoch)
+
     with end_on_sigterm(f"the service tries again by itself; by hand, `tumorml resume {run.id}`"):
         trained = train_model(
             settings,
@@ -111,7 +126,7 @@ def _train(settings: Settings, run: Run) -> str:
             seed=run.seed,
             min_sensitivity=min_sensitivity,
             checkpoints=folder / "checkpoints",
-            on_epoch=lambda record: _write_epoch(settings, run.id, record),
+            on_epoch=end_epoch,
             warm_start_id=run.warm_start_id,
         )
     predictor = trained.predictor
@@ -134,7 +149,7 @@ def _train(settings: Settings, run: Run) -> str:
         },
     )
     stored = put_model(settings, folder / "model", files)
-    with writing(settings) as session:
+    with lock.writing() as session:
         session.add(
             ModelVersion(
                 id=stored.id,
@@ -174,6 +189,7 @@ def _train(settings: Settings, run: Run) -> str:
                 peak_memory_bytes=peak_memory_bytes(),
             )
         )
+    stored_checkpoint.remove()
     shutil.rmtree(folder, ignore_errors=True)
     logger.info("run %s left model version %s", run.id, stored.id)
     return stored.id
@@ -200,9 +216,16 @@ def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> 
         )
 
 
-def _write_epoch(
-    settings: Settings, run_id: str, record: EpochRecord, *, heal: bool = False
-) -> None:
+def _folder(settings: Settings, run_id: str) -> Path:
+    return settings.home / "runs" / run_id
+
+
+def _stored_checkpoint(settings: Settings, run_id: str) -> StoredCheckpoint:
+    folder = _folder(settings, run_id) / "checkpoints"
+    return StoredCheckpoint(object_store(settings), run_id, folder)
+
+
+def _write_epoch(lock: Lock, run_id: str, record: EpochRecord, *, heal: bool = False) -> None:
     row: dict[str, Any] = {
         "run_id": run_id,
         "epoch": record.epoch,
@@ -223,12 +246,12 @@ def _write_epoch(
         statement = statement.on_conflict_do_update(
             index_elements=key, set_={**row, "created_at": func.now()}
         )
-    with writing(settings) as session:
+    with lock.writing() as session:
         session.execute(statement)
 
 
-def _set_run(settings: Settings, run_id: str, **values: Any) -> None:
-    with writing(settings) as session:
+def _set_run(lock: Lock, run_id: str, **values: Any) -> None:
+    with lock.writing() as session:
         session.execute(update(Run).where(Run.id == run_id).values(**values))
 
 
