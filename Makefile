@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet
+# What an image installs is a choice from the one lock, which has the hashes; CUDA has a lock of its own.
+CHOOSE := $(BIN)/uv pip compile --universal --no-header --no-annotate --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-slow lint format bench lock clean
@@ -43,8 +46,12 @@ bench: install ## Measure what is claimed about speed (recipes.py and nightly.py
 	@for benchmark in benchmarks/[!rn]*.py; do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
 lock: install ## Write the locks anew from pyproject.toml
-	$(BIN)/uv pip compile --universal --generate-hashes --no-header --all-extras --group dev --quiet --output-file requirements.lock pyproject.toml
-	echo 'uv' | $(BIN)/uv pip compile --universal --generate-hashes --no-header --quiet --output-file requirements-bootstrap.lock -
+	$(COMPILE) $(addprefix --extra ,airflow cluster local s3 serving steps training) --group dev --output-file requirements.lock pyproject.toml
+	$(CHOOSE) $(addprefix --extra ,airflow cluster s3) --output-file docker/control-plane.txt pyproject.toml
+	$(CHOOSE) $(addprefix --extra ,airflow cluster s3 steps training) --output-file docker/worker.txt pyproject.toml
+	$(CHOOSE) $(addprefix --extra ,s3 serving) --output-file docker/serving.txt pyproject.toml
+	echo 'tensorflow[and-cuda]' | $(COMPILE) --no-annotate --constraint requirements.lock --output-file docker/cuda.lock -
+	echo 'uv' | $(COMPILE) --output-file requirements-bootstrap.lock -
 
 clean: ## Remove the virtual environment and caches; never the data under var/
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -90,6 +90,43 @@ def up(
     start(get_settings(), once=once, demo=demo)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def airflow(context: typer.Context) -> None:
+    """Run Airflow's own command line in the environment of this service."""
+    from tumorml.service.airflow_environment import airflow_environment
+
+    command = [sys.executable, "-m", "airflow", *context.args]
+    os.execve(command[0], command, airflow_environment(get_settings()))  # noqa: S606
+
+
+@app.command()
+def prepare() -> None:
+    """Make a cluster's roles, databases, schemas and pools; `tumorml up` needs none of it."""
+    from tumorml.service.prepare import prepare as run
+
+    run(get_settings(), console.print)
+
+
+@app.command("init-env")
+def init_env(
+    path: Annotated[Path, typer.Argument(help="The new file.")] = Path(".env"),
+    gpu: Annotated[bool, typer.Option("--gpu", help="Train on this machine's card.")] = False,
+) -> None:
+    """Draw the secrets of a docker-compose stack into a .env file."""
+    from tumorml.service.env_file import write_env_file
+
+    write_env_file(path, gpu=gpu)
+    console.print(
+        f"{path} holds the secrets of a new stack, for you alone to read. Start it with\n"
+        "  docker compose up --detach --build\n"
+        "and sign in to Airflow at http://127.0.0.1:8080 as admin, with AIRFLOW_ADMIN_PASSWORD",
+        soft_wrap=True,
+    )
+
+
 @app.command()
 def drop(
     path: Annotated[Path, typer.Argument(help="A folder, zip or tar of scans.")],
@@ -283,7 +320,9 @@ def ui() -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the page first
     with _results_store() as settings, suppress(KeyboardInterrupt):
-        console.print(f"the page is at http://127.0.0.1:{settings.ui_port}; Ctrl-C stops it")
+        console.print(
+            f"the page is at http://{settings.ui_host}:{settings.ui_port}; Ctrl-C stops it"
+        )
         ended = subprocess.run(ui_command(settings), check=False).returncode
         if ended:
             raise TumorMLError(

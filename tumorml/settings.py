@@ -42,6 +42,12 @@ class Settings(BaseSettings):
         repr=False,
         description="The results store as the role that may only select; none: derived.",
     )
+    owner_database_url: str | None = Field(
+        None,
+        repr=False,
+        description="The results store as the role that owns its tables, for migrations; none: "
+        "`database_url`.",
+    )
     object_store_url: str | None = Field(
         None,
         description="The object store: `file:///folder` or `s3://bucket/prefix`; none: the folder "
@@ -126,7 +132,13 @@ class Settings(BaseSettings):
     )
     api_batch: PositiveInt = Field(16, description="Most scans that are answered at once.")
 
-    ui_port: PositiveInt = Field(8082, description="Port of the page for people, on 127.0.0.1.")
+    ui_host: str = Field(
+        "127.0.0.1", description="Address of the page for people, which asks nobody who they are."
+    )
+    ui_port: PositiveInt = Field(8082, description="Port of the page for people.")
+    ui_names: str = Field(
+        "127.0.0.1,localhost", description="Names by which browsers may call it, with commas."
+    )
     ui_api_key: str = Field(
         "", repr=False, description="Key by which that page asks the API, where keys are."
     )

@@ -86,7 +86,14 @@ ROLES = """
 """
 
 GRANTS = (
-    "alter role tumorml_reader set default_transaction_read_only = on",
+    """
+    do $$
+    begin
+        alter role tumorml_reader set default_transaction_read_only = on;
+    exception when insufficient_privilege then
+        null;  -- somebody else made the role; without a right to write it reads all the same
+    end $$
+    """,
     "grant usage on schema public to tumorml_writer, tumorml_reader",
     "grant select on all tables in schema public to tumorml_reader",
     "grant select, insert, update, delete on all tables in schema public to tumorml_writer",

@@ -28,7 +28,8 @@ def writer_url(settings: Settings) -> str:
 
 def owner_url(settings: Settings) -> str:
     """The results store as the role that owns the tables, for migrations."""
-    return settings.database_url or database_url(settings, role=OWNER)
+    configured = settings.owner_database_url or settings.database_url
+    return configured or database_url(settings, role=OWNER)
 
 
 def reader_url(settings: Settings) -> str:

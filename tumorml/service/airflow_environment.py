@@ -1,4 +1,4 @@
-"""The environment that every Airflow process of the local service runs in."""
+"""The environment that every Airflow process of the service runs in, here or in a container."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in ("AIRFLOW__CORE__UNIT_TEST_MODE", "AIRFLOW_CONFIG")
     }
-    for name, value in _airflow_options(settings).items():
+    for name, value in (_airflow_options(settings) | _keys(settings, environment)).items():
         if not _is_set(name, environment):
             environment[name] = value
     environment |= _tumorml_variables(settings)
@@ -92,9 +92,21 @@ def _tumorml_variables(settings: Settings) -> dict[str, str]:
     }
 
 
+def _keys(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """What all processes must share; made and kept under `home` unless all of it is given."""
+    names = {
+        "fernet_key": "AIRFLOW__CORE__FERNET_KEY",
+        "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
+        "api_secret_key": "AIRFLOW__API__SECRET_KEY",
+    }
+    if all(_is_set(name, environment) for name in names.values()):
+        return {}
+    keys = load_or_create_secrets(airflow_home(settings))
+    return {name: getattr(keys, key) for key, name in names.items()}
+
+
 def _airflow_options(settings: Settings) -> dict[str, str]:
     home = airflow_home(settings)
-    keys = load_or_create_secrets(home)
     url = airflow_url(settings)
     options: dict[str, dict[str, object]] = {
         "core": {
@@ -108,7 +120,6 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "execution_api_server_url": f"{url}/execution/",
             "simple_auth_manager_users": f"{ADMIN_USER}:admin",
             "simple_auth_manager_passwords_file": passwords_path(home),
-            "fernet_key": keys.fernet_key,
             "min_serialized_dag_update_interval": 10,
         },
         "database": {"sql_alchemy_conn": airflow_database_url(settings)},
@@ -117,11 +128,9 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "port": settings.airflow_port,
             "base_url": url,
             "workers": 1,
-            "secret_key": keys.api_secret_key,
             "expose_config": False,
             "instance_name": "tumorml",
         },
-        "api_auth": {"jwt_secret": keys.jwt_secret},
         # A task killed with kill -9 is noticed after its heartbeat timeout, a killed scheduler's
         # tasks when the next one finds its job stale: each within about a minute.
         "scheduler": {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography.fernet import Fernet
 
 ADMIN_USER = "admin"
 
@@ -30,6 +29,11 @@ class AirflowSecrets:
     admin_password: str
 
 
+def new_fernet_key() -> str:
+    """A key as Fernet wants it: 32 random bytes in URL-safe base64."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
 def secrets_path(airflow_home: Path) -> Path:
     """Where the keys lie."""
     return airflow_home / "secrets.json"
@@ -49,7 +53,7 @@ def load_or_create_secrets(airflow_home: Path) -> AirflowSecrets:
     keys = _read_or_write(
         secrets_path(airflow_home),
         {
-            "fernet_key": Fernet.generate_key().decode(),
+            "fernet_key": new_fernet_key(),
             "jwt_secret": secrets.token_urlsafe(48),
             "api_secret_key": secrets.token_urlsafe(48),
         },

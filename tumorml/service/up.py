@@ -27,6 +27,7 @@ from tumorml.service.databases import (
 from tumorml.service.first_run import INGEST_DAG, RETRAIN_DAG, FirstRun
 from tumorml.service.first_screen import show_champions, show_way_in
 from tumorml.service.home_lock import home_lock
+from tumorml.service.pools import POOLS
 from tumorml.service.port import require_free_port
 from tumorml.service.screen import Screen
 from tumorml.service.stop_signal import StopRequested, StopSignal
@@ -35,10 +36,6 @@ from tumorml.serving.api.keys import require_safe_address
 from tumorml.serving.ui.command import ui_command
 from tumorml.settings import Settings
 
-POOLS = (
-    ("gpu", 1, "Training, evaluation, scoring: one at a time, so that no two share the card."),
-    ("ingest", 2, "Taking in drops."),
-)
 BEFORE_SCHEDULER = ("api-server", "dag-processor", "triggerer")
 BESIDE_AIRFLOW = ("api", "ui")
 AIRFLOW = {*BEFORE_SCHEDULER, "scheduler"}
@@ -68,7 +65,7 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
             screen.warn(f"Killed {leftovers} processes that an earlier tumorml had left behind.")
         require_free_port(settings.airflow_port, "TUMORML_AIRFLOW_PORT", "Airflow UI")
         require_free_port(settings.api_port, "TUMORML_API_PORT", "API", settings.api_host)
-        require_free_port(settings.ui_port, "TUMORML_UI_PORT", "page for people")
+        require_free_port(settings.ui_port, "TUMORML_UI_PORT", "page for people", settings.ui_host)
         service = _Service(settings, screen, stop)
         try:
             api = service.start()
@@ -127,8 +124,8 @@ class _Service:
             # Not before: a task that it finds interrupted would start, and ask nobody in vain.
             self._supervisor.start("scheduler", *BESIDE_AIRFLOW)
             self._wait_for_health(api, started, COMPONENTS)
-            for name, slots, description in POOLS:
-                api.ensure_pool(name, slots, description)
+            for pool in POOLS:
+                api.ensure_pool(pool.name, pool.slots, pool.description)
         with screen.step("Waiting for the DAGs", "The DAGs are known"):
             self._wait_for_dags(api)
         return api

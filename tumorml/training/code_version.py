@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib.metadata import version
 
@@ -9,7 +10,9 @@ from tumorml.settings import PROJECT_ROOT
 
 
 def code_version() -> str:
-    """What git says of the checkout, or the package's version where there is none."""
+    """What the image was built of, what git says of the checkout, or the package's version."""
+    if built_of := os.environ.get("TUMORML_CODE_VERSION"):
+        return built_of
     if not (PROJECT_ROOT / ".git").exists():
         return version("tumorml")
     try:

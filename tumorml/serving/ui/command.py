@@ -11,12 +11,12 @@ _MEGABYTE = 1024**2
 
 
 def ui_command(settings: Settings) -> list[str]:
-    """The command line that serves the page to this machine alone; it ends on SIGINT or SIGTERM.
+    """The command line that serves the page; it ends on SIGINT or SIGTERM.
 
     It reads its settings from the environment, as every command does.
     """
     options = {
-        "server.address": "127.0.0.1",
+        "server.address": settings.ui_host,
         "server.port": settings.ui_port,
         "server.headless": "true",
         "server.showEmailPrompt": "false",
@@ -33,6 +33,6 @@ def ui_command(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("app.py"))),
         *(f"--{name}={value}" for name, value in options.items()),
-        # A page of another site must not act in the name of a browser on this machine.
-        *(f"--server.allowedHosts={host}" for host in ("127.0.0.1", "localhost")),
+        # A page of another site must not act in the name of a browser that may call this one.
+        *(f"--server.allowedHosts={name.strip()}" for name in settings.ui_names.split(",")),
     ]

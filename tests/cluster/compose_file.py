@@ -1,0 +1,88 @@
+"""Reads docker-compose.yml as Docker Compose does: anchors, merges, `${VARIABLE}` from a `.env`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tumorml.settings import PROJECT_ROOT
+
+COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yml"
+
+_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<how>:?[?-])(?P<word>[^}]*))?\})")
+
+
+class UnsetVariableError(Exception):
+    """A variable that the file requires is missing or empty."""
+
+
+def parse(path: Path = COMPOSE_FILE) -> dict[str, Any]:
+    """The file with anchors and merges resolved and `${...}` as it stands."""
+    parsed: dict[str, Any] = yaml.safe_load(path.read_text())
+    return parsed
+
+
+def resolve(variables: Mapping[str, str], path: Path = COMPOSE_FILE) -> dict[str, Any]:
+    """The file as a stack with these variables runs it.
+
+    Raises:
+        UnsetVariableError: One that is required is not among them.
+    """
+    resolved: dict[str, Any] = _interpolate(parse(path), variables)
+    return resolved
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a `.env` or an `env_file` of plain `NAME=value` lines."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
+
+
+def required_variables() -> set[str]:
+    """Every name that the file does not do without."""
+    return {
+        match["name"]
+        for text in _texts(parse())
+        for match in _VARIABLE.finditer(text)
+        if (match["how"] or "").endswith("?")
+    }
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _texts(key)
+            yield from _texts(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value)
+
+
+def _interpolate(node: Any, variables: Mapping[str, str]) -> Any:
+    if isinstance(node, str):
+        return _VARIABLE.sub(lambda match: _value(match, variables), node)
+    if isinstance(node, Mapping):
+        return {key: _interpolate(value, variables) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_interpolate(value, variables) for value in node]
+    return node
+
+
+def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    if match["dollar"]:
+        return "$"
+    value = variables.get(match["name"])
+    how = match["how"] or ""
+    lacking = not value if how.startswith(":") else value is None
+    if lacking and how.endswith("?"):
+        raise UnsetVariableError(f"{match['name']}: {match['word']}")
+    if lacking:
+        return match["word"] if how else ""
+    return str(value)

@@ -1,0 +1,160 @@
+"""The stack as processes: a drop becomes a champion that answers, over Celery's queues."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.cluster.processes import Cluster
+from tests.serving.made_champions import pictures
+from tumorml.demo.drop import write_demo_drop
+from tumorml.scans.decode import encode_png
+from tumorml.service.airflow_api import AirflowApi
+from tumorml.settings import PROJECT_ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def ask(cluster: Cluster, service: str, variable: str, query: str) -> list[Any]:
+    """Rows of a query, asked with a database URL from a service's environment."""
+    engine = create_engine(cluster.environment(service)[variable])
+    try:
+        with engine.connect() as connection:
+            return list(connection.execute(text(query)).all())
+    finally:
+        engine.dispose()
+
+
+def results(cluster: Cluster, query: str) -> list[Any]:
+    return ask(cluster, "worker", "TUMORML_READER_DATABASE_URL", query)
+
+
+def wait_for(happened: Callable[[], bool], cluster: Cluster, patience_seconds: float) -> None:
+    until = time.monotonic() + patience_seconds
+    while not happened():
+        ended = [name for name in cluster.started() if not cluster.runs(name)]
+        assert set(ended) <= {"airflow-init"}, {name: cluster.log(name) for name in ended}
+        assert time.monotonic() < until, {name: cluster.log(name) for name in cluster.started()}
+        time.sleep(2)
+
+
+@pytest.fixture(scope="module")
+def airflow(cluster: Cluster) -> Iterator[AirflowApi]:
+    api = AirflowApi(cluster.address("api-server"), cluster.variables["AIRFLOW_ADMIN_PASSWORD"])
+    wait_for(lambda: not api.import_errors() and api.has_dag("retrain_champion"), cluster, 180)
+    yield api
+    api.close()
+
+
+@pytest.fixture(scope="module")
+def champion(
+    cluster: Cluster, airflow: AirflowApi, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The model version that a first drop and a first retraining lead to."""
+    folder = tmp_path_factory.mktemp("drop") / "synthetic"
+    write_demo_drop(folder, patients_per_label=24, slices_per_patient=2)
+    subprocess.run(
+        ["tumorml", "drop", folder], env=cluster.environment("worker"), cwd=PROJECT_ROOT, check=True
+    )
+    taken_in = "select 1 from batch_summary where state = 'ingested' and taken_in = 192"
+    wait_for(lambda: bool(results(cluster, taken_in)), cluster, 300)
+    wait_for(
+        lambda: all(run["state"] == "success" for run in airflow.runs("ingest_scans")), cluster, 120
+    )
+    airflow.trigger("retrain_champion", "first", {"task": "four_class"})
+    wait_for(
+        lambda: airflow.run_state("retrain_champion", "first") in ("success", "failed"),
+        cluster,
+        900,
+    )
+    tasks = airflow.tasks("retrain_champion", "first")
+    assert airflow.run_state("retrain_champion", "first") == "success", tasks
+    ((model_version,),) = results(cluster, "select model_version from champion_history")
+    return str(model_version)
+
+
+def test_a_drop_becomes_a_champion(cluster: Cluster, champion: str) -> None:
+    (run,) = results(cluster, "select state, epochs_done, verdict, model_version from run_summary")
+    assert run == ("judged", 10, "promoted", champion)
+
+
+def test_training_alone_went_to_the_workers_with_a_card(cluster: Cluster, champion: str) -> None:
+    ran = ask(
+        cluster,
+        "scheduler",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+        "select task_id, queue from task_instance where state = 'success' and pid is not null",
+    )
+    queues = {queue: {task for task, on in ran if on == queue} for _, queue in ran}
+    assert queues.keys() == {"default", "gpu"}
+    assert queues["gpu"] == {"retrain.train"}
+    assert {"ingest_batch", "retrain.evaluate", "retrain.judge"} <= queues["default"]
+
+
+def test_the_champion_answers_who_has_the_key_and_nobody_else(
+    cluster: Cluster, champion: str
+) -> None:
+    files = {"images": ("one.png", encode_png(pictures(1)[0]))}
+    address = f"{cluster.address('api')}/predict"
+    assert httpx.post(address, files=files, trust_env=False).status_code == 401
+    key = {"X-API-Key": cluster.variables["PAGE_API_KEY"]}
+    answer = httpx.post(address, files=files, headers=key, timeout=60, trust_env=False)
+    assert (answer.status_code, answer.json()["model_version"]) == (200, champion)
+
+
+def test_airflow_shows_the_champion_to_who_signed_in_and_nobody_else(
+    cluster: Cluster, champion: str
+) -> None:
+    client = httpx.Client(base_url=cluster.address("api-server"), trust_env=False, timeout=60)
+    assert client.get("/tumorml/overview").status_code in (401, 403)
+    account = {"username": "admin", "password": cluster.variables["AIRFLOW_ADMIN_PASSWORD"]}
+    token = client.post("/auth/token", json=account).json()["access_token"]
+    page = client.get("/tumorml/overview", headers={"Authorization": f"Bearer {token}"})
+    assert page.status_code == 200 and champion in page.text
+    wrong = client.post("/auth/token", json=account | {"password": "admin"})
+    assert wrong.status_code == 401
+
+
+def test_readers_only_read_and_writers_own_nothing(cluster: Cluster, champion: str) -> None:
+    for variable, statement in (
+        ("TUMORML_READER_DATABASE_URL", "delete from champion"),
+        ("TUMORML_DATABASE_URL", "drop table champion"),
+    ):
+        with pytest.raises(Exception, match=r"read-only|must be owner|permission denied"):
+            ask(cluster, "worker", variable, statement)
+
+
+def test_every_service_says_by_its_own_check_that_it_is_well(cluster: Cluster) -> None:
+    for name in cluster.started():
+        if name != "airflow-init":
+            cluster.wait_until_healthy(name, 120)
+
+
+def test_the_preparation_done_again_changes_nothing(cluster: Cluster, champion: str) -> None:
+    before = results(cluster, "select model_version, since from champion_history")
+    cluster.kill("airflow-init")
+    cluster.start("airflow-init")
+    cluster.wait_until_done("airflow-init")
+    assert results(cluster, "select model_version, since from champion_history") == before
+
+
+def test_a_killed_worker_is_replaced_under_its_name(cluster: Cluster) -> None:
+    cluster.kill("worker-cpu-train-1")
+    assert not cluster.is_healthy("worker-cpu-train-1")
+    cluster.start("worker-cpu-train-1")
+    cluster.wait_until_healthy("worker-cpu-train-1", 120)
+
+
+def test_secrets_stay_in_files_of_their_owner(cluster: Cluster) -> None:
+    logs = Path(cluster.folder / "logs")
+    for name in ("POSTGRES_PASSWORD", "READER_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "S3_SECRET_KEY"):
+        secret = cluster.variables[name].encode()
+        telling = [path.name for path in logs.iterdir() if secret in path.read_bytes()]
+        assert telling == [], name

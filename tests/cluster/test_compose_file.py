@@ -1,0 +1,198 @@
+"""docker-compose.yml: valid, pinned, closed, and of commands that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import typer.main
+
+from tests.cluster.compose_file import (
+    COMPOSE_FILE,
+    UnsetVariableError,
+    parse,
+    resolve,
+)
+from tests.cluster.processes import LISTENING
+from tumorml.cli import app
+from tumorml.service.env_file import draw_variables
+from tumorml.settings import PROJECT_ROOT
+
+PUBLISHED = {"api-server": 8080, "api": 8081, "ui": 8082}
+ONE_SHOT = {"airflow-init"}
+
+
+@pytest.fixture(scope="module")
+def stack() -> dict[str, Any]:
+    return resolve(draw_variables(gpu=False))
+
+
+@pytest.fixture(scope="module")
+def services(stack: dict[str, Any]) -> dict[str, Any]:
+    described: dict[str, Any] = stack["services"]
+    return described
+
+
+def test_the_file_follows_the_compose_specification(stack: dict[str, Any]) -> None:
+    vendored = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    schema = json.loads(vendored.read_text())
+    jsonschema.validate(parse(), schema)
+    jsonschema.validate(stack, schema)
+
+
+def test_docker_compose_reads_the_file_as_the_tests_do(
+    services: dict[str, Any], tmp_path: Path
+) -> None:
+    """Where Docker Compose is installed; it needs no engine for this."""
+    standalone = shutil.which("docker-compose")
+    plugin = (
+        shutil.which("docker")
+        and not subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
+    )
+    if not standalone and not plugin:
+        pytest.skip("neither docker-compose nor docker compose is installed")
+    variables = draw_variables(gpu=False) | {"COMPOSE_PROFILES": "cpu,gpu"}
+    (tmp_path / ".env").write_text("".join(f"{k}={v}\n" for k, v in variables.items()))
+    command = [standalone] if standalone else ["docker", "compose"]
+    read = subprocess.run(
+        [*command, "--env-file", tmp_path / ".env", "-f", COMPOSE_FILE, "config", "--format=json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = json.loads(read.stdout.replace("$$", "$"))["services"]
+    ours = resolve(variables)["services"]
+    assert theirs.keys() == ours.keys()
+    for name, service in ours.items():
+        assert theirs[name].get("environment", {}) == service.get("environment", {}), name
+        assert theirs[name]["command"] == service.get("command"), name
+        assert theirs[name]["image"] == service["image"], name
+        assert theirs[name].get("healthcheck", {}).get("test") == service.get(
+            "healthcheck", {}
+        ).get("test"), name
+
+
+def test_without_secrets_the_stack_says_which_command_draws_them() -> None:
+    for missing in draw_variables(gpu=False).keys() - {"COMPOSE_PROFILES"}:
+        variables = draw_variables(gpu=False) | {missing: ""}
+        with pytest.raises(UnsetVariableError, match=f"{missing}: run `tumorml init-env`"):
+            resolve(variables)
+
+
+def test_no_secret_has_a_default() -> None:
+    text = COMPOSE_FILE.read_text()
+    for name, how in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)(:?.)", text):
+        assert how == ":?", name
+
+
+def test_every_image_is_pinned(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        repository, _, tag = service["image"].rpartition(":")
+        assert repository and re.search(r"\d+\.\d+", tag), name
+
+
+def test_only_the_two_pages_and_the_api_are_published_and_on_loopback(
+    services: dict[str, Any],
+) -> None:
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {name: [f"127.0.0.1:{port}:{port}"] for name, port in PUBLISHED.items()}
+    assert not any("network_mode" in service for service in services.values())
+
+
+def test_what_keeps_running_says_how_it_is_and_is_started_again(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["logging"]["options"]["max-size"], name
+        if name not in ONE_SHOT:
+            assert service["restart"] == "unless-stopped", name
+            assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
+
+
+def test_nobody_waits_for_health_that_is_never_told(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            done = how["condition"] == "service_completed_successfully"
+            assert done == (needed in ONE_SHOT), (name, needed)
+
+
+def test_volumes_are_named_and_declared(stack: dict[str, Any]) -> None:
+    mounted = {
+        volume.partition(":")[0]
+        for service in stack["services"].values()
+        for volume in service.get("volumes", ())
+    }
+    assert mounted - {"./promotion.toml"} == stack["volumes"].keys()
+
+
+def test_addresses_are_those_that_services_listen_on(services: dict[str, Any]) -> None:
+    told = re.findall(r"[/@]([a-z][a-z-]*):(\d+)(?=[/'])", str(services))
+    assert {(name, int(port)) for name, port in told} <= LISTENING.items()
+    assert PUBLISHED.items() <= LISTENING.items()
+
+
+def test_only_the_preparation_knows_the_superuser(services: dict[str, Any]) -> None:
+    knowing = {name for name, service in services.items() if "psycopg2://postgres:" in str(service)}
+    assert knowing == ONE_SHOT
+
+
+def commands(services: dict[str, Any]) -> dict[str, list[str]]:
+    """The command lines of our own programs: what services run, and how they say they are well."""
+    found: dict[str, list[str]] = {}
+    for name, service in services.items():
+        if service["image"].startswith("tumorml-"):
+            found[name] = _words(service["command"])
+            if "healthcheck" in service:
+                found[f"{name}, healthy"] = _words(service["healthcheck"]["test"])
+    return found
+
+
+def _words(command: list[str]) -> list[str]:
+    if command[:2] == ["sh", "-c"]:
+        return shlex.split(command[2].removeprefix("exec "))
+    if command[0] == "CMD-SHELL":
+        return shlex.split(command[1])
+    return command[1:] if command[0] == "CMD" else command
+
+
+def test_every_command_is_one_that_its_program_understands(services: dict[str, Any]) -> None:
+    from airflow.cli.cli_parser import get_parser
+
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, (program, *words) in commands(services).items():
+        assert program in ("tumorml", "celery", "python"), name
+        if program == "tumorml":
+            assert words[0] in verbs, name
+            if words[0] == "airflow":
+                get_parser().parse_args(words[1:])
+
+
+def test_training_alone_goes_to_the_workers_with_a_card(services: dict[str, Any]) -> None:
+    queues = {
+        name: words[words.index("--queues") + 1]
+        for name, words in commands(services).items()
+        if "--queues" in words
+    }
+    assert queues == {"worker": "default", "worker-cpu-train": "gpu", "worker-gpu": "gpu"}
+    in_dags = re.findall(
+        r"queue=\"(\w+)\".*\n\s+def (\w+)",
+        "".join(path.read_text() for path in (PROJECT_ROOT / "dags").glob("*.py")),
+    )
+    assert in_dags == [("gpu", "train")]
+
+
+def test_a_card_is_asked_for_by_the_worker_that_has_cuda(services: dict[str, Any]) -> None:
+    asking = {
+        name: service["build"]["target"]
+        for name, service in services.items()
+        if "deploy" in service
+    }
+    assert asking == {"worker-gpu": "worker-gpu"}
+    (device,) = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}

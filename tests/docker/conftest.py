@@ -1,0 +1,37 @@
+"""A champion that an image can serve."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.serving.made_champions import crown, make_model, pictures
+from tumorml.scans.decode import encode_png
+from tumorml.settings import PROJECT_ROOT, Settings
+
+
+@pytest.fixture
+def champion(settings: Settings, tmp_path: Path) -> str:
+    (tmp_path / "made").mkdir()
+    return crown(settings, make_model(tmp_path / "made", seed=1))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    path.write_bytes(encode_png(pictures(1, seed=4)[0]))
+    return path
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    """Of a process that has these settings and nothing of this one's."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "TUMORML_HOME": str(settings.home),
+        "TUMORML_DATABASE_URL": str(settings.database_url),
+        "TUMORML_READER_DATABASE_URL": str(settings.reader_database_url),
+    }

@@ -1,0 +1,57 @@
+"""The serving image's packages answer: no Airflow, no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.docker.as_installed_in import NotInstalled
+
+ANSWER = Path(__file__).with_name("answer.py")
+
+
+def test_neither_airflow_nor_tensorflow_can_be_imported_there() -> None:
+    lacking = NotInstalled("serving").lacking
+    assert {"airflow", "tensorflow", "keras", "great_expectations", "sklearn"} <= lacking
+    assert not {"fastapi", "uvicorn", "streamlit", "ai_edge_litert"} & lacking
+
+
+def test_a_scan_is_answered_there(
+    champion: str, picture: Path, environment: dict[str, str]
+) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.docker.as_installed_in", "serving", ANSWER, picture],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert told.returncode == 0, told.stderr[-4000:]
+    live, status, answer = json.loads(told.stdout.splitlines()[-1])
+    assert (live, status, answer["model_version"]) == (200, 200, champion)
+    assert 0 < sum(answer["answers"][0]["probabilities"].values()) <= 1.001
+
+
+def test_the_page_loads_there(tmp_path: Path, environment: dict[str, str]) -> None:
+    program = tmp_path / "page.py"
+    program.write_text(
+        "import pathlib, tumorml.serving.ui as ui\n"
+        "from importlib import import_module\n"
+        "for path in sorted(pathlib.Path(ui.__file__).parent.glob('*.py')):\n"
+        "    if path.stem not in ('app', '__init__'):\n"
+        "        import_module(f'tumorml.serving.ui.{path.stem}')\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "app = pathlib.Path(ui.__file__).with_name('app.py')\n"
+        "page = AppTest.from_file(str(app)).run(timeout=60)\n"
+        "assert not page.exception, page.exception\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.docker.as_installed_in", "serving", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert told.returncode == 0, told.stderr[-4000:]

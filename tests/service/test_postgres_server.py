@@ -1,0 +1,104 @@
+"""Roles and databases on a server of one's own, over TCP as others reach it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+
+from tests.conftest import run_as_owner
+from tumorml.errors import TumorMLError
+from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
+from tumorml.results.migrate import migrate
+from tumorml.results.session import reading, writing
+from tumorml.service.postgres_server import create_roles_and_databases
+from tumorml.settings import Settings
+
+
+@pytest.fixture
+def names() -> dict[str, str]:
+    """Of roles and databases that no other test has."""
+    own = uuid.uuid4().hex[:8]
+    return {name: f"{name}_{own}" for name in ("owns", "writes", "reads", "airflow", "results")}
+
+
+@pytest.fixture
+def elsewhere(postgres: Settings, names: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
+    def url(role: str, database: str) -> str:
+        local = make_url(database_url(postgres, database, role)).set(password="secret of " + role)
+        return local.render_as_string(hide_password=False)
+
+    yield Settings(
+        home=tmp_path,
+        database_url=url(names["writes"], names["results"]),
+        reader_database_url=url(names["reads"], names["results"]),
+        owner_database_url=url(OWNER, names["results"]),
+    )
+    for name in ("results", "airflow"):
+        run_as_owner(postgres, f"drop database if exists {names[name]} with (force)")
+    for name in ("writes", "reads", "airflow", "owns"):
+        run_as_owner(postgres, f"drop role if exists {names[name]}")
+
+
+def airflow_url(settings: Settings, names: dict[str, str]) -> str:
+    owner: URL = make_url(str(settings.owner_database_url))
+    return owner.set(username=names["airflow"], database=names["airflow"]).render_as_string(False)
+
+
+def test_roles_of_any_name_read_and_write_and_nothing_more(
+    elsewhere: Settings, names: dict[str, str]
+) -> None:
+    for _ in range(2):
+        create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
+        migrate(elsewhere)
+    with writing(elsewhere) as session:
+        assert session.scalar(text("select current_user")) == names["writes"]
+        session.execute(
+            text("insert into api_key (name, sha256, role) values ('a', 'b', 'reader')")
+        )
+    with reading(elsewhere) as session:
+        assert session.scalar(text("select current_user")) == names["reads"]
+        assert session.scalar(text("select count(*) from api_key")) == 1
+        with pytest.raises(DBAPIError, match="permission denied"):
+            session.execute(text("delete from api_key"))
+    with writing(elsewhere) as session, pytest.raises(DBAPIError, match="must be owner"):
+        session.execute(text("drop table api_key"))
+
+
+def test_an_owner_need_not_be_a_superuser(
+    postgres: Settings, elsewhere: Settings, names: dict[str, str]
+) -> None:
+    run_as_owner(postgres, f"create role {names['owns']} login createrole createdb")
+    for group in (WRITER, READER):
+        run_as_owner(postgres, f"grant {group} to {names['owns']} with admin option")
+    owner = make_url(str(elsewhere.owner_database_url)).set(username=names["owns"])
+    managed = elsewhere.model_copy(
+        update={"owner_database_url": owner.render_as_string(hide_password=False)}
+    )
+    create_roles_and_databases(managed, airflow_url(managed, names))
+    migrate(managed)
+    with reading(managed) as session:
+        assert session.scalar(text("select count(*) from champion_history")) == 0
+
+
+def test_airflows_role_owns_its_database(elsewhere: Settings, names: dict[str, str]) -> None:
+    url = airflow_url(elsewhere, names)
+    create_roles_and_databases(elsewhere, url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("create table mine (id int)"))
+    engine.dispose()
+
+
+def test_an_owner_who_may_not_is_told_what_to_do(
+    elsewhere: Settings, names: dict[str, str]
+) -> None:
+    create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
+    powerless = elsewhere.model_copy(update={"owner_database_url": elsewhere.reader_database_url})
+    with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL a role that may"):
+        create_roles_and_databases(powerless, airflow_url(elsewhere, names))
