@@ -27,7 +27,7 @@ run: install ## Start the service; on a new home also take in a first drop and r
 	@$(BIN)/tumorml up
 
 test: install lint ## Lint, type check and run every test but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: install ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
