@@ -125,7 +125,7 @@ def retrain_champion() -> None:
 
         @task(pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def explain(retraining: str) -> int:
-            """Store heatmaps of all errors and of some right answers."""
+            """Store heatmaps of the surest errors and of some right answers."""
             from tumorml.explain.step import explain_run
 
             return explain_run(get_settings(), retraining)

@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         description="Least training scans of each label before a run starts; with 0 a label may "
         "be missing, as in a set of tumours only.",
     )
+    heatmaps_of_errors: PositiveInt = Field(
+        100,
+        description="Most heatmaps kept of wrongly classified test scans, missed tumours and the "
+        "surest first.",
+    )
     heatmaps_per_label: PositiveInt = Field(
         8, description="Heatmaps kept of rightly classified test scans, for each label."
     )

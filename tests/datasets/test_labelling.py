@@ -7,7 +7,12 @@ from sqlalchemy import text
 
 from tests.datasets.test_snapshots import four_class_batch
 from tests.rows import Dropped, add_batch, add_twins, scan_of
-from tumorml.datasets.labelling import readings_for_task, settle_label
+from tumorml.datasets.labelling import (
+    readings_for_task,
+    settle_label,
+    settle_labels,
+    settled_labels,
+)
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, contradict
@@ -136,3 +141,15 @@ def test_the_view_and_the_snapshots_agree_on_what_contradicts(settings: Settings
     with reading(settings) as session:
         held_out = {scan for task in Task for scan in readings_for_task(session, task)[1]}
     assert held_out == frozenset().union(*expected)
+
+
+def test_scans_that_are_settled_together_are_settled_all_or_none(settings: Settings) -> None:
+    add_batch(settings, "b", [Dropped("x", "glioma"), Dropped("y", "pituitary")])
+    with pytest.raises(TumorMLError, match="no scan begins"):
+        settle_labels(settings, [scan_of("x"), "nobody"], "glioma", reason="seen", who="me")
+    with reading(settings) as session:
+        assert settled_labels(session) == {}
+    both = [scan_of("x"), scan_of("y")]
+    assert settle_labels(settings, both, "glioma", reason="seen", who="me") == both
+    with reading(settings) as session:
+        assert settled_labels(session) == dict.fromkeys(both, "glioma")

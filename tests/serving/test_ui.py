@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+import string
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -11,25 +14,30 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from streamlit.testing.v1 import AppTest
 
 from tests.rows import Dropped, add_batch, scan_of, verdict_row
 from tests.serving.made_champions import Made, crown, pictures, take_in
 from tests.serving.running_api import running_api
+from tumorml.datasets.labelling import settle_label
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
 from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Evaluation, Prediction, SnapshotScan
+from tumorml.results.tables import Evaluation, Prediction, ScanLabel, SnapshotScan
 from tumorml.scans.claim import claim_drops
 from tumorml.scans.decode import encode_png, scan_id
 from tumorml.scans.drops import waiting_drops
 from tumorml.scans.ingest import ingest_batch
 from tumorml.scans.names import scan_key
+from tumorml.serving.api.history import predictions
+from tumorml.serving.ui.ask import Read
 from tumorml.serving.ui.command import ui_command
 from tumorml.serving.ui.drop import AS_PACKED, NO_LABEL, drop_files
 from tumorml.serving.ui.history import between, csv_of
+from tumorml.serving.ui.read import labels_today
+from tumorml.serving.ui.uploads import pixels_of
 from tumorml.serving.ui.widgets import plain
 from tumorml.settings import Settings
 
@@ -40,6 +48,12 @@ def script(name, settings):  # its text is run by itself
     show(name, settings)
 
 
+def script_of_details(settings):
+    from tumorml.serving.ui.history import details, found
+
+    details(settings, found(settings, {}, 1)[0][0])
+
+
 def opened(name: str, settings: Settings) -> AppTest:
     page = AppTest.from_function(script, args=(name, settings), default_timeout=60).run()
     assert not page.exception
@@ -47,9 +61,10 @@ def opened(name: str, settings: Settings) -> AppTest:
 
 
 def words(page: AppTest) -> str:
-    """All that is written on it."""
+    """All that is written on it, as people see it."""
     kinds = ("markdown", "caption", "info", "warning", "error", "success")
-    return "\n".join(element.value for kind in kinds for element in page.get(kind))
+    written = "\n".join(element.value for kind in kinds for element in page.get(kind))
+    return re.sub(f"\\\\([{re.escape(string.punctuation)}])", r"\1", written)
 
 
 @pytest.fixture
@@ -116,6 +131,62 @@ def test_an_uploaded_scan_is_read_and_its_map_lies_under_a_slider(
     assert len(rows(api, "select * from prediction_history")) == 1
 
 
+def test_an_answer_of_a_champion_of_before_still_says_what_its_heatmap_is_worth(
+    api: Settings, champion: str, made_later: Made
+) -> None:
+    page = opened("read", api)
+    page.file_uploader(key="images").set_value([image("a.png", 1)]).run()
+    crown(api, made_later)
+    page.slider(key="opacity").set_value(0).run()
+    assert champion in words(page)
+    page.run()
+    assert champion in words(page)
+    assert "How well the heatmaps point at tumours was not measured" in words(page)
+
+
+def test_more_files_than_the_api_takes_are_asked_about_in_parts_and_decoded_once(
+    settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+
+    def counting(settings: Settings, content: bytes) -> Any:
+        decoded.append(content)
+        return pixels_of(settings, content)
+
+    monkeypatch.setattr("tumorml.serving.ui.uploads.pixels_of", counting)
+    with running_api(settings.model_copy(update={"api_max_images": 2})) as asked:
+        page = opened("read", asked)
+        files = [image(f"{n}.png", n) for n in range(5)]
+        page.file_uploader(key="images").set_value(files).run()
+        page.selectbox[0].select_index(4).run()
+    assert not page.error
+    assert list(page.dataframe[0].value["file"]) == [name for name, _, _ in files]
+    moments = rows(settings, "select distinct created_at from prediction_history")
+    assert len(moments) >= 3
+    assert len(rows(settings, "select * from prediction_history")) == len(decoded) == 5
+
+
+def test_similar_scans_stand_with_the_label_that_was_settled_since(settings: Settings) -> None:
+    same, settled, contested, gone = take_in(settings, *pictures(4, seed=11))
+    with writing(settings) as session:
+        for scan, labels in (
+            (same, ["glioma", "tumor"]),
+            (settled, ["glioma"]),
+            (contested, ["glioma", "pituitary"]),
+        ):
+            for label in labels:
+                session.add(ScanLabel(scan_id=scan, label=label, batch_id="b"))
+    settle_label(settings, settled, "no_tumor", reason="seen", who="me")
+    similar = [{"scan": scan, "label": "glioma"} for scan in (same, settled, contested, gone)]
+    read = Read("four_class", "m", {"similar": similar}, pictures(1)[0])
+    assert labels_today(settings, read) == {
+        same: "glioma",
+        settled: "no tumor (learnt as glioma)",
+        contested: "glioma or pituitary (learnt as glioma)",
+        gone: "glioma",
+    }
+
+
 def test_a_scan_unlike_the_training_data_is_warned_of(api: Settings) -> None:
     ramp = np.tile(np.arange(0, 240, 2, dtype=np.uint8), (120, 1))
     page = opened("read", api)
@@ -146,7 +217,7 @@ def test_several_scans_are_read_and_what_cannot_be_is_named(api: Settings) -> No
     page = opened("read", api)
     files = [image("a.png", 1), ("notes.txt", b"no scan", "text/plain"), image("b.png", 2)]
     page.file_uploader(key="images").set_value(files).run()
-    assert [error.value.split(":")[0] for error in page.error] == [plain("notes.txt")]
+    assert [error.value.startswith(plain("notes.txt: ")) for error in page.error] == [True]
     assert list(page.dataframe[0].value["file"]) == ["a.png", "b.png"]
     page.selectbox[0].select_index(1).run()
     scans = {row["scan"] for row in rows(api, "select scan from prediction_history")}
@@ -196,7 +267,7 @@ def test_the_champion_page_shows_numbers_history_and_files(
     page = opened("champion", settings)
     assert [(one.label, one.value, one.delta) for one in page.metric] == [
         ("Accuracy", "0.910", "0.870 to 0.940"),
-        ("Macro F1", "0.910", "0.870 to 0.940"),
+        ("F1, macro", "0.910", "0.870 to 0.940"),
     ]
     assert list(page.dataframe[0].value["model_version"]) == [later, champion]
     assert [button.label for button in page.get("download_button")] == ["model-card.md"]
@@ -237,7 +308,84 @@ def test_days_go_to_the_end_of_the_last_and_a_csv_has_every_column() -> None:
     assert between((date(2026, 5, 2), date(2026, 5, 3)))["until"] == next_day
     written = csv_of([{"scan": "a", "probabilities": {"glioma": 0.5}, "caller": None}])
     (row,) = csv.DictReader(io.StringIO(written.decode()))
-    assert row == {"scan": "a", "probabilities": "{'glioma': 0.5}", "caller": ""}
+    assert json.loads(row.pop("probabilities")) == {"glioma": 0.5}
+    assert row == {"scan": "a", "caller": ""}
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", "\r=1"])
+def test_no_cell_of_a_csv_is_a_formula(name: str) -> None:
+    (row,) = csv.DictReader(io.StringIO(csv_of([{"file": name, "distance": -0.5}]).decode(), ""))
+    assert row == {"file": f"'{name}", "distance": "-0.5"}
+
+
+def test_callers_and_models_are_offered_as_they_are_called(
+    settings: Settings, champion: str
+) -> None:
+    evaluate(settings, champion, [("glioma", "glioma", 0.9)] * 4)
+    with writing(settings) as session:
+        for row, caller in zip(
+            session.scalars(select(Prediction)), ["b_c", None, "a_b", "b_c"], strict=True
+        ):
+            row.caller = caller
+    page = opened("history", settings)
+    assert page.selectbox(key="Caller").options == ["a_b", "b_c"]
+    assert page.selectbox(key="Model version").options == [champion]
+    assert "no tumor" in page.selectbox(key="Predicted label").options
+    page.selectbox(key="Caller").select("b_c").run()
+    assert len(page.dataframe[0].value) == 2
+
+
+def test_a_click_does_not_ask_the_store_again(
+    settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        asked.append(args)
+        return predictions(*args, **kwargs)
+
+    monkeypatch.setattr("tumorml.serving.ui.history.predictions", counting)
+    evaluate(settings, champion, [("glioma", "glioma", 0.9)])
+    page = opened("history", settings)
+    page.run()
+    assert len(asked) == 1
+    page.checkbox(key="wrong").check().run()
+    assert len(asked) == 2
+
+
+def test_a_stored_heatmap_stands_beside_what_it_is_worth(settings: Settings, champion: str) -> None:
+    evaluate(settings, champion, [("glioma", "pituitary", 0.97)])
+    object_store(settings).write("h.png", encode_png(pictures(1)[0]))
+    with writing(settings) as session:
+        session.scalars(select(Prediction)).one().heatmap_key = "h.png"
+    page = opened("review", settings)
+    page.segmented_control(key="list").set_value("Surely wrong").run()
+    assert len(page.get("image")) == 1
+    assert "How well the heatmaps point at tumours was not measured" in words(page)
+
+    page = AppTest.from_function(script_of_details, args=(settings,), default_timeout=60).run()
+    assert len(page.get("image")) == 1
+    assert "How well the heatmaps point at tumours was not measured" in words(page)
+
+
+def test_verdicts_of_one_minute_are_told_apart_and_one_that_waits_is_not_called_promoted(
+    settings: Settings, champion: str, made_later: Made
+) -> None:
+    later = crown(settings, made_later)
+    moment = datetime(2026, 5, 3, tzinfo=UTC)
+    with writing(settings) as session:
+        for name, model, approval in (("v-1", champion, None), ("v-2", later, "waiting")):
+            session.add(
+                verdict_row(
+                    name, f"r-{model}", "four_class", model, outcome="promoted",
+                    approval=approval, created_at=moment,
+                )
+            )  # fmt: skip
+    page = opened("champion", settings)
+    assert sorted(page.selectbox(key="verdict-four_class").options) == [
+        "2026-05-03 00:00 UTC, promoted, v-1",
+        "2026-05-03 00:00 UTC, waiting, v-2",
+    ]
 
 
 def test_a_drop_lies_in_the_inbox_and_becomes_a_batch(settings: Settings) -> None:

@@ -6,6 +6,8 @@ Mounted by `plugin`, behind Airflow's own login: whoever may read the runs of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -13,21 +15,48 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Query
 from fastapi.responses import HTMLResponse, Response
-from sqlalchemy import Select, select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from tumorml.airflow_plugin.addresses import file_address, runs_address
 from tumorml.demo import SYNTHETIC
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
+from tumorml.reports.heatmap_claims import read_heatmap_claim
 from tumorml.reports.html import render_page
 from tumorml.reports.intake import warnings_of
 from tumorml.reports.overview import read_overview
 from tumorml.reports.run import split, verdict
+from tumorml.reports.run.localised import HeatmapClaim
 from tumorml.results.session import reading
 from tumorml.results.tables import Artifact, Run, Verdict
 from tumorml.settings import get_settings
 
 PICTURES = ("heatmap", "feature_maps")
+SHOWN_PICTURES = 200
+"""More of a run's pictures than its report has are in the results store."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """A run with what is told about it.
+
+    Attributes:
+        run: Its row.
+        verdict: On it, where it was judged.
+        told: Report, slides, card and the like.
+        pictures: The first of its heatmaps and feature maps, and
+        all_pictures: how many it has of both.
+        heatmap_claim: What its heatmaps are worth, where it has some.
+    """
+
+    run: Run
+    verdict: Verdict | None
+    told: Sequence[Artifact]
+    pictures: Sequence[Artifact]
+    all_pictures: int
+    heatmap_claim: HeatmapClaim | None
+
 
 # What is shown came from drops: nothing in it may run, and nothing may be fetched from elsewhere.
 _HEADERS = {
@@ -73,10 +102,8 @@ def runs(dag_run: Annotated[str, Query()]) -> HTMLResponse:
             .where(Run.trigger == dag_run)
             .order_by(Run.task)
         ).all()
-        files = {run.id: session.scalars(_files_of(run.id)).all() for run, _ in found}
-    return _page(
-        "runs.html", dag_run=dag_run, runs=found, files=files, pictures=PICTURES, verdict=verdict
-    )
+        shown = [_shown(session, run, judged) for run, judged in found]
+    return _page("runs.html", dag_run=dag_run, runs=shown, verdict=verdict)
 
 
 @app.get("/files/{key:path}")
@@ -99,5 +126,18 @@ def _page(template: str, **values: Any) -> HTMLResponse:
     return HTMLResponse(page, headers=_HEADERS)
 
 
-def _files_of(run_id: str) -> Select[Artifact]:
-    return select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.object_key)
+def _shown(session: Session, run: Run, judged: Verdict | None) -> ShownRun:
+    of_run = select(Artifact).where(Artifact.run_id == run.id).order_by(Artifact.object_key)
+    is_picture = Artifact.kind.in_(PICTURES)
+    pictures = session.scalars(of_run.where(is_picture).limit(SHOWN_PICTURES)).all()
+    model = next((one.model_version_id for one in pictures if one.model_version_id), None)
+    return ShownRun(
+        run=run,
+        verdict=judged,
+        told=session.scalars(of_run.where(~is_picture)).all(),
+        pictures=pictures,
+        all_pictures=session.scalars(
+            select(func.count()).where(Artifact.run_id == run.id, is_picture)
+        ).one(),
+        heatmap_claim=None if model is None else read_heatmap_claim(session, model),
+    )

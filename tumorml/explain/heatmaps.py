@@ -9,6 +9,7 @@ does not outline a lesion.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -77,8 +78,9 @@ def explain(
     whatever the class: what lies there was classified, beside the whole scan.
 
     Args:
-        predictor: its model has an evidence map, or a layer whose side is an eighth of the input's,
-            which every path to the logits leads through, as every packaged network has.
+        predictor: its model has an evidence map, or a feature map which every path to the logits
+            leads through, at an eighth of the input's side as every packaged network has, or at the
+            nearest to that.
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
         class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
             In a binary model class 0 is explained by the negated logit.
@@ -218,16 +220,23 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
 def _fine_features(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:
     """The last feature map at an eighth of the input's side that all paths lead through.
 
-    And the network behind it. A stride rounds the side of its map up or down.
+    And the network behind it. Where there is none at an eighth, it is the nearest by the ratio of
+    the sides, of two as near the finer one, and at the input's own side only where there is no
+    other. A stride rounds the side of its map up or down.
     """
     import keras
 
     side = model.inputs[0].shape[1]
-    for layer in reversed(model.layers):
-        shape = layer.output.shape
-        if len(shape) == 4 and shape[1] in (side // 8, -(-side // 8)):
-            try:
-                return layer.output, keras.Model(layer.output, model.outputs[0])
-            except ValueError:  # a path goes around it
-                continue
-    raise ValueError(f"network {model.name} has no feature map at an eighth of its input's side")
+    maps = [layer.output for layer in reversed(model.layers) if len(layer.output.shape) == 4]
+
+    def away(output: keras.KerasTensor) -> tuple[bool, float, int]:
+        own = output.shape[1]
+        at_an_eighth = own in (side // 8, -(-side // 8))
+        return own == side, 0.0 if at_an_eighth else abs(math.log(8 * own / side)), -own
+
+    for output in sorted(maps, key=away):
+        try:
+            return output, keras.Model(output, model.outputs[0])
+        except ValueError:  # a path goes around it
+            continue
+    raise ValueError(f"network {model.name} has no feature map")

@@ -1,20 +1,20 @@
-"""The step ``explain``: heatmaps of a run's errors and of some right answers, and feature maps."""
+"""The step ``explain``: heatmaps of the answers of a run that are shown, and feature maps."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import Text, column, select, update, values
+from sqlalchemy.orm import Session
 
 from tumorml.datasets.pixel_cache import read_scan
 from tumorml.datasets.resize import fit_to_square, from_square
 from tumorml.datasets.snapshots import read_snapshot
 from tumorml.evaluation.metrics import write_metrics
+from tumorml.explain.chosen import first_right, surest_errors
 from tumorml.explain.feature_maps import feature_maps, sheet_png
 from tumorml.explain.heatmaps import heatmaps, meaning
 from tumorml.explain.localise import localise
@@ -23,7 +23,7 @@ from tumorml.models.predictor import Predictor
 from tumorml.models.store import fetch_predictor
 from tumorml.objects import ObjectStore, object_store
 from tumorml.policy import load_policy
-from tumorml.results.artifacts import record_artifacts
+from tumorml.results.artifacts import artifact_row, record_artifacts
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import ModelVersion, Prediction, Run
 from tumorml.scans.decode import decode
@@ -36,40 +36,37 @@ BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class ChosenAnswer:
     """One answer whose heatmap is wanted."""
 
     scan_id: str
+    true_label: str | None
     label: str
     probability: float
-    true_label: str | None
 
 
 def explain_run(settings: Settings, run_id: str) -> int:
     """Store the overlays of a run's test answers and point its predictions to them.
 
-    All scans that the run's own model version got wrong, and of each label the
-    ``heatmaps_per_label`` first right ones by scan id; of the first of them also a sheet of feature
-    maps.
+    Those that the report shows: at most ``heatmaps_of_errors`` wrong ones, missed tumours and the
+    surest first, and of each label the ``heatmaps_per_label`` first right ones by scan id; of the
+    first of them also a sheet of feature maps.
 
     Returns:
-        How many overlays the run has.
+        How many overlays were made.
     """
     with reading(settings) as session:
+        run = session.get_one(Run, run_id)
         model = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run_id)).one()
-        snapshot = session.get_one(Run, run_id).snapshot_id
-        rows = session.execute(
-            select(
-                Prediction.scan_id,
-                Prediction.label,
-                Prediction.probability,
-                Prediction.true_label,
+        snapshot = run.snapshot_id
+        chosen = [
+            ChosenAnswer(scan, true_label, label, probability)
+            for query in (
+                surest_errors(run, model, settings.heatmaps_of_errors),
+                first_right(run, model, settings.heatmaps_per_label),
             )
-            .where(Prediction.run_id == run_id, Prediction.model_version_id == model)
-            .order_by(Prediction.scan_id)
-        )
-        answers = [Explained(*row) for row in rows]
-    chosen = _choose(answers, settings.heatmaps_per_label)
+            for scan, true_label, label, probability, _ in session.execute(query)
+        ]
     predictor = fetch_predictor(settings, model)
     keys: dict[str, str] = {}
     artifacts = []
@@ -77,9 +74,9 @@ def explain_run(settings: Settings, run_id: str) -> int:
         object_store(settings), predictor, chosen, f"runs/{run_id}/heatmaps"
     ):
         keys[answer.scan_id] = key
-        artifacts.append(picture_artifact("heatmap", key, data, answer.scan_id, model, run_id))
+        artifacts.append(artifact_row("heatmap", key, data, answer.scan_id, model, run_id))
     for scan_id, key, data in _store_feature_maps(settings, predictor, chosen, run_id):
-        artifacts.append(picture_artifact("feature_maps", key, data, scan_id, model, run_id))
+        artifacts.append(artifact_row("feature_maps", key, data, scan_id, model, run_id))
     located = localise(
         settings,
         predictor,
@@ -89,24 +86,33 @@ def explain_run(settings: Settings, run_id: str) -> int:
     with writing(settings) as session:
         write_metrics(session, {"test": located}, run_id=run_id, model_version_id=model)
         record_artifacts(session, artifacts)
-        for scan_id, key in keys.items():
-            session.execute(
-                update(Prediction)
-                .where(
-                    Prediction.run_id == run_id,
-                    Prediction.model_version_id == model,
-                    Prediction.scan_id == scan_id,
-                )
-                .values(heatmap_key=key)
-            )
+        if keys:
+            _point_predictions(session, run_id, model, keys)
     wrong = sum(answer.label != answer.true_label for answer in chosen)
     logger.info("run %s: %s heatmaps, %s of them of wrong answers", run_id, len(keys), wrong)
     return len(keys)
 
 
+def _point_predictions(session: Session, run_id: str, model: str, keys: Mapping[str, str]) -> None:
+    """Give the predictions of these scans the keys of their heatmaps, in one statement."""
+    made = values(column("scan_id", Text), column("key", Text), name="made").data(
+        list(keys.items())
+    )
+    session.execute(
+        update(Prediction)
+        .where(
+            Prediction.run_id == run_id,
+            Prediction.model_version_id == model,
+            Prediction.scan_id == made.c.scan_id,
+        )
+        .values(heatmap_key=made.c.key)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def store_overlays(
-    store: ObjectStore, predictor: Predictor, answers: Sequence[Explained], folder: str
-) -> Iterator[tuple[Explained, str, bytes]]:
+    store: ObjectStore, predictor: Predictor, answers: Sequence[ChosenAnswer], folder: str
+) -> Iterator[tuple[ChosenAnswer, str, bytes]]:
     """Make and store the overlay of each answer, a batch at a time; yields it, its key, its PNG."""
     for start in range(0, len(answers), BATCH):
         part = answers[start : start + BATCH]
@@ -131,7 +137,7 @@ def store_overlays(
 
 
 def _store_feature_maps(
-    settings: Settings, predictor: Predictor, answers: Sequence[Explained], run_id: str
+    settings: Settings, predictor: Predictor, answers: Sequence[ChosenAnswer], run_id: str
 ) -> Iterator[tuple[str, str, bytes]]:
     """A sheet of the first right answer of each label: its scan, its key, its PNG."""
     store = object_store(settings)
@@ -142,36 +148,3 @@ def _store_feature_maps(
         key = f"runs/{run_id}/feature-maps/{answer.scan_id}.png"
         store.write(key, data)
         yield answer.scan_id, key, data
-
-
-def picture_artifact(
-    kind: str,
-    key: str,
-    data: bytes,
-    scan_id: str | None,
-    model_version_id: str,
-    run_id: str | None,
-) -> dict[str, object]:
-    """The ``artifact`` row of a stored overlay or sheet."""
-    return {
-        "object_key": key,
-        "kind": kind,
-        "media_type": "image/png",
-        "size_bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "run_id": run_id,
-        "model_version_id": model_version_id,
-        "scan_id": scan_id,
-    }
-
-
-def _choose(answers: Sequence[Explained], per_label: int) -> list[Explained]:
-    chosen: list[Explained] = []
-    right: dict[str, int] = defaultdict(int)
-    for answer in answers:
-        if answer.label == answer.true_label:
-            right[answer.label] += 1
-            if right[answer.label] > per_label:
-                continue
-        chosen.append(answer)
-    return chosen

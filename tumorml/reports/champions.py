@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tumorml.demo import SYNTHETIC_DROP
 from tumorml.reports.run.data import read_sides
-from tumorml.reports.run.localised import heatmap_claim
+from tumorml.reports.run.localised import HeatmapClaim, heatmap_claim
 from tumorml.reports.run.numbers import measured
 from tumorml.results.tables import (
     Artifact,
@@ -25,7 +25,7 @@ from tumorml.results.tables import (
 
 
 @dataclass(frozen=True, slots=True)
-class ChampionCard:
+class ChampionSummary:
     """One champion.
 
     Attributes:
@@ -34,7 +34,7 @@ class ChampionCard:
         synthetic: Whether it has seen nothing but synthetic scans.
         metrics: On the whole test split, by name, as its own run measured them: a value and
             under it its 95 % interval.
-        heatmap_claim: What its heatmaps are worth, and whether that is a warning.
+        heatmap_claim: What its heatmaps are worth.
         heatmaps: Object keys of at most three heatmaps.
     """
 
@@ -42,12 +42,12 @@ class ChampionCard:
     run: Run
     synthetic: bool
     metrics: Mapping[str, str]
-    heatmap_claim: tuple[str, bool]
+    heatmap_claim: HeatmapClaim
     heatmaps: tuple[str, ...]
 
 
-def champion_cards(session: Session) -> list[ChampionCard]:
-    """A card of each champion, by task."""
+def champion_summaries(session: Session) -> list[ChampionSummary]:
+    """A summary of each champion, by task."""
     rows = session.execute(
         select(Champion, Run)
         .join(ModelVersion, ModelVersion.id == Champion.model_version_id)
@@ -55,10 +55,10 @@ def champion_cards(session: Session) -> list[ChampionCard]:
         .where(Champion.until.is_(None))
         .order_by(Champion.task)
     )
-    return [_card(session, champion, run) for champion, run in rows]
+    return [_summary(session, champion, run) for champion, run in rows]
 
 
-def _card(session: Session, champion: Champion, run: Run) -> ChampionCard:
+def _summary(session: Session, champion: Champion, run: Run) -> ChampionSummary:
     numbers = {
         (row.metric, row.slice): row
         for row in session.scalars(
@@ -83,7 +83,7 @@ def _card(session: Session, champion: Champion, run: Run) -> ChampionCard:
         .where(SnapshotScan.snapshot_id == run.snapshot_id, Batch.drop_name != SYNTHETIC_DROP)
         .limit(1)
     )
-    return ChampionCard(
+    return ChampionSummary(
         champion=champion,
         run=run,
         synthetic=real_scan is None,

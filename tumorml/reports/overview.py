@@ -10,7 +10,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from tumorml.labels import Task
-from tumorml.reports.champions import ChampionCard, champion_cards
+from tumorml.reports.champions import ChampionSummary, champion_summaries
 from tumorml.reports.intake import label_conflicts, newest_batches, refusals
 from tumorml.reports.run.data import DataOfRun, read_data
 from tumorml.reports.run.verdict import reason
@@ -40,7 +40,7 @@ class TaskOverview:
         data: Of the last run that was no benchmark.
     """
 
-    champion: ChampionCard | None
+    champion: ChampionSummary | None
     verdicts: Sequence[RecentVerdict]
     data: DataOfRun | None
 
@@ -66,7 +66,7 @@ class Overview:
 
 def read_overview(session: Session) -> Overview:
     """Ask the results store; nothing is left to be loaded afterwards."""
-    champions = {card.champion.task: card for card in champion_cards(session)}
+    champions = {card.champion.task: card for card in champion_summaries(session)}
     tasks = {
         task: TaskOverview(champions.get(task), _verdicts(session, task), _data(session, task))
         for task in Task

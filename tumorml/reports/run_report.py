@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from tumorml.objects import object_store
 from tumorml.reports.html import render_page
 from tumorml.reports.run.card import model_card, model_card_page
@@ -12,7 +10,7 @@ from tumorml.reports.run.facts import gather_run_facts
 from tumorml.reports.run.figures import draw_run_figures
 from tumorml.reports.run.pdf import pdf_document
 from tumorml.reports.run.report import run_report
-from tumorml.results.artifacts import record_artifacts
+from tumorml.results.artifacts import artifact_row, record_artifacts
 from tumorml.results.session import reading, writing
 from tumorml.settings import Settings
 
@@ -57,15 +55,14 @@ def write_run_report(settings: Settings, run_id: str) -> str:
         key = f"runs/{run_id}/{name}"
         store.write(key, data)
         rows.append(
-            {
-                "object_key": key,
-                "kind": kind,
-                "media_type": media_type,
-                "size_bytes": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "run_id": run_id,
-                "model_version_id": facts.model.id,
-            }
+            artifact_row(
+                kind,
+                key,
+                data,
+                model_version_id=facts.model.id,
+                run_id=run_id,
+                media_type=media_type,
+            )
         )
     with writing(settings) as session:
         record_artifacts(session, rows)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from sqlalchemy import make_url
 
 from tumorml.demo import SYNTHETIC
-from tumorml.reports.champions import ChampionCard, champion_cards
+from tumorml.reports.champions import ChampionSummary, champion_summaries
 from tumorml.results.session import reader_url, reading
 from tumorml.service.airflow_environment import airflow_home, airflow_url
 from tumorml.service.airflow_secrets import ADMIN_USER, load_or_create_secrets, passwords_path
@@ -50,7 +50,7 @@ def show_way_in(screen: Screen, settings: Settings) -> None:
 def show_champions(screen: Screen, settings: Settings) -> None:
     """Each champion with its numbers, heatmaps to look at, and SQL to ask."""
     with reading(settings) as session:
-        cards = champion_cards(session)
+        cards = champion_summaries(session)
     if not cards:
         screen.say("\nNo champion yet: drop labelled scans, then start retrain_champion in the UI.")
         return
@@ -75,7 +75,7 @@ def command() -> str:
     return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 
 
-def _show_card(screen: Screen, settings: Settings, card: ChampionCard) -> None:
+def _show_card(screen: Screen, settings: Settings, card: ChampionSummary) -> None:
     screen.console.print(
         f"\n[bold]Champion of {escape(card.champion.task)}:[/] "
         f"{escape(card.champion.model_version_id)} ({escape(card.run.recipe)})"
@@ -91,6 +91,8 @@ def _show_card(screen: Screen, settings: Settings, card: ChampionCard) -> None:
         screen.say(f"  measured on {of_what} that it never trained on")
     for key in card.heatmaps:
         screen.say(f"  heatmap: {object_path(settings, key)}")
+    if card.heatmaps:
+        screen.say(f"  {card.heatmap_claim.text}")
 
 
 def psql_line(settings: Settings) -> str:

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
-from tumorml.explain.step import picture_artifact
 from tumorml.objects import ObjectStore
+from tumorml.results.artifacts import artifact_row as picture_artifact
 from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import writing
 from tumorml.results.tables import ModelVersion, Run, SnapshotScan

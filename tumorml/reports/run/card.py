@@ -13,9 +13,9 @@ from markdown_it import MarkdownIt
 
 from tumorml.reports.html import render_page
 from tumorml.reports.run import localised, split, statements, tables, verdict
-from tumorml.reports.run.deck import HEADLINES
 from tumorml.reports.run.document import Table
 from tumorml.reports.run.facts import RunFacts
+from tumorml.reports.run.numbers import HEADLINES
 
 
 def model_card(facts: RunFacts) -> str:

@@ -9,21 +9,12 @@ from tumorml.reports.run.document import Picture, Table
 from tumorml.reports.run.facts import RunFacts
 from tumorml.reports.run.figures import RunFigures
 from tumorml.reports.run.localised import heatmap_claim
+from tumorml.reports.run.numbers import HEADLINES
 from tumorml.reports.run.slides import BODY, WARNING, Box, Slides
-from tumorml.reports.run.verdict import reason
+from tumorml.reports.run.verdict import outcome, reason
 
 SHOWN_RULES = 10
 SHOWN_HEATMAPS = 6
-HEADLINES = (
-    "accuracy",
-    "balanced_accuracy",
-    "f1_macro",
-    "roc_auc_macro",
-    "log_loss",
-    "ece",
-    "tumor_sensitivity",
-    "tumor_specificity",
-)
 _UPPER, _LOWER = Box(0.6, 1.3, 12.13, 1.1), Box(0.6, 2.5, 12.13, 4.3)
 
 
@@ -43,8 +34,7 @@ def slide_deck(facts: RunFacts, figures: RunFigures) -> bytes:
 
 def _what_and_why(slides: Slides, facts: RunFacts) -> None:
     run, model, verdict = facts.run, facts.model, facts.verdict
-    outcome = "waiting for a person" if verdict.approval == "waiting" else verdict.outcome
-    slides.add(f"Run {run.id}: {outcome}")
+    slides.add(f"Run {run.id}: {outcome(verdict)}")
     byline = f"Recipe {run.recipe}, seed {run.seed}; judged {verdict.created_at:%d %B %Y}."
     upper, lower = BODY.rows(2)
     slides.text([statements.headline(facts), byline], upper)

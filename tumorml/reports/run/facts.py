@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
+from tumorml.explain.chosen import surest_errors
 from tumorml.labels import LABELS, NO_TUMOR, Task
 from tumorml.objects import ObjectStore
 from tumorml.reports.run.answers import (
@@ -32,7 +33,7 @@ from tumorml.reports.run.data import (
     read_sites,
 )
 from tumorml.reports.run.numbers import Numbers
-from tumorml.reports.run.shown import ShownAnswer, read_shown, right_samples, surest_errors
+from tumorml.reports.run.shown import SHOWN_ERRORS, ShownAnswer, read_shown, right_samples
 from tumorml.results.tables import (
     Epoch,
     Evaluation,
@@ -218,7 +219,7 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
         recorded=read_recorded(session, run.snapshot_id),
         sites=read_sites(session, run.snapshot_id),
         errors=sorted(
-            read_shown(session, store, surest_errors(run, verdict.challenger_id)),
+            read_shown(session, store, surest_errors(run, verdict.challenger_id, SHOWN_ERRORS)),
             key=lambda answer: (not answer.missed, -answer.probability),
         ),
         right=read_shown(session, store, right_samples(run_id, verdict.challenger_id, len(labels))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from tumorml.datasets.splits import SIDES
 from tumorml.reports.run.data import SideOfData
@@ -33,11 +34,18 @@ def unbeaten_baselines(numbers: Numbers) -> list[str] | None:
     ]
 
 
-def heatmap_claim(numbers: Numbers, sides: Mapping[str, SideOfData]) -> tuple[str, bool]:
-    """What the heatmaps are worth, and whether that is a warning."""
+class HeatmapClaim(NamedTuple):
+    """What the heatmaps of a model version are worth, and whether that is a warning."""
+
+    text: str
+    is_warning: bool
+
+
+def heatmap_claim(numbers: Numbers, sides: Mapping[str, SideOfData]) -> HeatmapClaim:
+    """What the heatmaps are worth, by the numbers of the run that trained the model version."""
     unbeaten = unbeaten_baselines(numbers)
     if unbeaten is None:
-        return (
+        return HeatmapClaim(
             f"{not_measured(sides)} Do not read a heatmap as the place of a tumour: it shows what "
             "moved the model.",
             True,
@@ -49,7 +57,7 @@ def heatmap_claim(numbers: Numbers, sides: Mapping[str, SideOfData]) -> tuple[st
         f"{100 * (row.high or 0):.0f} %)."
     )
     if not unbeaten:
-        return (
+        return HeatmapClaim(
             f"{found} Both baselines that look at no scan are beaten. A heatmap is still no "
             "outline of a tumour.",
             False,
@@ -58,7 +66,7 @@ def heatmap_claim(numbers: Numbers, sides: Mapping[str, SideOfData]) -> tuple[st
         f"{MAP_NAMES[name]} ({100 * (numbers[f'pointing_game{name}', 'all'].value or 0):.0f} %)"
         for name in unbeaten
     )
-    return (
+    return HeatmapClaim(
         f"{found} That does not beat pointing without looking: {names}. Do not read these heatmaps "
         "as the place of a tumour.",
         True,

@@ -34,6 +34,18 @@ METRIC_NAMES = {
     "iou": "overlap (IoU)",
 }
 
+HEADLINES = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "roc_auc_macro",
+    "log_loss",
+    "ece",
+    "tumor_sensitivity",
+    "tumor_specificity",
+)
+"""The metrics that stand first, where not all of them do, in this order."""
+
 
 def measured(numbers: Numbers) -> dict[str, str]:
     """Of all scans the metrics that have a value, by their names, as ``cell`` writes them."""

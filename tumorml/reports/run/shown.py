@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import MissingObjectError
+from tumorml.explain.chosen import COLUMNS, Answers
 from tumorml.labels import NO_TUMOR
 from tumorml.objects import ObjectStore
-from tumorml.results.tables import Prediction, Run, SnapshotScan
+from tumorml.results.tables import Prediction
 
 SHOWN_ERRORS = 18
 SHOWN_RIGHT = 8
@@ -32,50 +33,11 @@ class ShownAnswer:
         return self.label == NO_TUMOR and self.true_label not in (None, NO_TUMOR)
 
 
-_Answers = Select[str, str | None, str, float, str | None]
-_COLUMNS = (
-    Prediction.scan_id,
-    Prediction.true_label,
-    Prediction.label,
-    Prediction.probability,
-    Prediction.heatmap_key,
-)
-
-
-def surest_errors(run: Run, model: str) -> _Answers:
-    """Missed tumours, then the surest wrong answers: one of each group before any second one.
-
-    The scans of a group are often alike.
-    """
-    group = func.coalesce(SnapshotScan.group_id, Prediction.scan_id)
-    surest = (Prediction.probability.desc(), Prediction.scan_id)
-    in_snapshot = and_(
-        SnapshotScan.snapshot_id == run.snapshot_id,
-        SnapshotScan.scan_id == Prediction.scan_id,
-        SnapshotScan.split == "test",
-    )
-    return (
-        select(*_COLUMNS)
-        .outerjoin(SnapshotScan, in_snapshot)
-        .where(
-            Prediction.run_id == run.id,
-            Prediction.model_version_id == model,
-            Prediction.label != Prediction.true_label,
-        )
-        .order_by(
-            Prediction.label != NO_TUMOR,
-            func.row_number().over(partition_by=group, order_by=surest),
-            *surest,
-        )
-        .limit(SHOWN_ERRORS)
-    )
-
-
-def right_samples(run_id: str, model: str, labels: int) -> _Answers:
+def right_samples(run_id: str, model: str, labels: int) -> Answers:
     """The first answers of each label whose overlay was made, the labels in turn."""
     turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
     return (
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .where(
             Prediction.run_id == run_id,
             Prediction.model_version_id == model,
@@ -87,7 +49,7 @@ def right_samples(run_id: str, model: str, labels: int) -> _Answers:
     )
 
 
-def read_shown(session: Session, store: ObjectStore, query: _Answers) -> list[ShownAnswer]:
+def read_shown(session: Session, store: ObjectStore, query: Answers) -> list[ShownAnswer]:
     """What a query finds, with overlays."""
     return [
         ShownAnswer(scan, true, label, probability, _overlay(store, key))

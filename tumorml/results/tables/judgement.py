@@ -49,6 +49,12 @@ class Prediction(Base):
         CheckConstraint("source in ('evaluation', 'score', 'api')", name="source"),
         Index("ix_prediction_run_id_model_version_id", "run_id", "model_version_id"),
         Index("ix_prediction_scan_id", "scan_id"),
+        Index(
+            "ix_prediction_caller_created_at",
+            "caller",
+            "created_at",
+            postgresql_where=text("caller is not null"),
+        ),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 

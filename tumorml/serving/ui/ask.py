@@ -53,11 +53,6 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
     """
     host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
     address = f"http://{host}:{settings.api_port}"
-    if sum(len(data) for _, data in files) > settings.api_max_bytes:
-        raise TumorMLError(
-            f"These images have more than {settings.api_max_bytes:,} bytes together: read fewer at "
-            "once."
-        )
     try:
         response = httpx.post(
             f"{address}/predict",

@@ -6,11 +6,16 @@ from functools import partial
 from pathlib import PurePosixPath
 
 import streamlit as st
+from sqlalchemy import select
 
 from tumorml.demo import SYNTHETIC
 from tumorml.objects import object_store
+from tumorml.reports.run.numbers import HEADLINES, METRIC_NAMES
+from tumorml.reports.run.verdict import outcome
+from tumorml.results.session import reading
+from tumorml.results.tables import Verdict
 from tumorml.serving.api.history import champions
-from tumorml.serving.ui.store import Row, card_of, rows_of
+from tumorml.serving.ui.store import Row, rows_of, summary_of
 from tumorml.serving.ui.widgets import at, named, plain, table
 from tumorml.settings import Settings
 
@@ -24,22 +29,11 @@ HISTORY = """
            f1_macro_when_trained, run
       from champion_history where task = :task order by since desc limit 50
 """
-VERDICTS = """
-    select id, created_at, outcome, approval, reason, challenger_id as challenger,
-           champion_id as champion, run_id as run
-      from verdict where task = :task order by created_at desc limit 10
-"""
+SHOWN_VERDICTS = 10
 RULES = """
     select rule, slice, result, explanation from verdict_rule
      where verdict_id = :verdict order by position
 """
-METRIC_NAMES = {
-    "accuracy": "Accuracy",
-    "f1_macro": "Macro F1",
-    "roc_auc_macro": "Macro ROC AUC",
-    "tumor_sensitivity": "Tumor sensitivity",
-    "tumor_specificity": "Tumor specificity",
-}
 
 
 def page(settings: Settings) -> None:
@@ -65,15 +59,15 @@ def record(settings: Settings, champion: Row) -> None:
         f"{at(champion['since'])}{pinned}: {champion['change']} by {plain(champion['who'])}"
     )
     st.caption(plain(champion["why"]))
-    card = card_of(settings, champion["model_version"])
-    if card is not None and card.synthetic:
+    serving = summary_of(settings, champion["model_version"])
+    if serving is not None and serving.synthetic:
         st.warning(SYNTHETIC, icon=":material/warning:")
     with st.container(horizontal=True):
-        for name, words in METRIC_NAMES.items():
+        for name in HEADLINES:
             number = champion["metrics"].get(name)
             if number is not None and number["value"] is not None:
                 st.metric(
-                    words,
+                    sentence(METRIC_NAMES[name].split(" (")[0]),
                     f"{number['value']:.3f}",
                     interval(number),
                     delta_color="off",
@@ -121,15 +115,39 @@ def reports(settings: Settings, run: str) -> None:
 
 def verdicts(settings: Settings, task: str) -> None:
     """The last verdicts, and the rules of one of them."""
-    found = rows_of(settings, VERDICTS, task=task)
+    with reading(settings) as session:
+        found = session.scalars(
+            select(Verdict)
+            .where(Verdict.task == task)
+            .order_by(Verdict.created_at.desc())
+            .limit(SHOWN_VERDICTS)
+        ).all()
     if not found:
         return
     st.subheader("Last verdicts", anchor=False)
-    table([{name: row[name] for name in row if name != "id"} for row in found])
-    by_name = {f"{at(row['created_at'])}, {row['outcome']}": row for row in found}
-    chosen = by_name[st.selectbox("Rules of the verdict of", by_name, key=f"verdict-{task}")]
-    st.caption(plain(chosen["reason"]))
-    rules = rows_of(settings, RULES, verdict=chosen["id"])
+    table(
+        [
+            {
+                "created_at": one.created_at,
+                "outcome": outcome(one),
+                "approval": one.approval,
+                "reason": one.reason,
+                "challenger": one.challenger_id,
+                "champion": one.champion_id,
+                "run": one.run_id,
+            }
+            for one in found
+        ]
+    )
+    by_title = {f"{at(one.created_at)}, {outcome(one)}, {one.id}": one for one in found}
+    chosen = by_title[st.selectbox("Rules of the verdict of", by_title, key=f"verdict-{task}")]
+    st.caption(plain(chosen.reason))
+    rules = rows_of(settings, RULES, verdict=chosen.id)
     passed = sum(rule["result"] == "passed" for rule in rules)
     with st.expander(f"{len(rules)} rules, {passed} of them passed"):
         st.table(rules, hide_index=True)
+
+
+def sentence(words: str) -> str:
+    """Words with a capital letter."""
+    return words[:1].upper() + words[1:]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -10,12 +15,32 @@ import streamlit as st
 from tumorml.labels import LABELS, Task
 from tumorml.serving.api.history import predictions
 from tumorml.serving.ui.store import Row, rows_of
-from tumorml.serving.ui.widgets import at, named, percent, readable, scan_picture, stored_picture
+from tumorml.serving.ui.widgets import (
+    at,
+    heatmap_worth,
+    named,
+    percent,
+    readable,
+    scan_picture,
+    stored_picture,
+)
 from tumorml.settings import Settings
 
+FRESH_SECONDS = 20
+"""So long what was read is shown again."""
+OF_SETTINGS: dict[str | type, Callable[[Any], Any]] = {Settings: Settings.model_dump_json}
 MOST = 5000
 """Rows that are shown, and taken away, at once."""
 SOURCES = ("evaluation", "score", "api")
+# From one caller to the next by the index: there may be millions of answers, and few callers.
+CALLERS = """
+    with recursive known as (
+        (select caller from prediction where caller is not null order by caller limit 1)
+        union all
+        select (select caller from prediction where caller > known.caller order by caller limit 1)
+          from known where known.caller is not null)
+    select caller from known where caller is not null
+"""
 COLUMNS = (
     "created_at", "predicted_label", "probability", "true_label", "correct", "unlike", "source",
     "caller", "task", "model_version", "file", "batch", "scan",
@@ -25,7 +50,7 @@ COLUMNS = (
 def page(settings: Settings) -> None:
     """Filters, what they leave, and the scan of the row that is chosen."""
     wanted = filters(settings)
-    rows, following = predictions(settings, wanted, after=None, limit=MOST)
+    rows, following = found(settings, wanted, MOST)
     if not rows:
         st.info("No prediction is like that.")
         return
@@ -45,7 +70,7 @@ def page(settings: Settings) -> None:
     )
     st.download_button(
         "Download with all columns",
-        csv_of(rows),
+        partial(csv_of, rows),
         "predictions.csv",
         "text/csv",
         icon=":material/download:",
@@ -61,22 +86,12 @@ def page(settings: Settings) -> None:
 def filters(settings: Settings) -> dict[str, Any]:
     """What is asked for, by the names that the API gives its filters."""
     labels = sorted({label for task in Task for label in LABELS[task]})
-    models = [
-        row["id"]
-        for row in rows_of(settings, "select id from model_version order by created_at desc")
-    ]
-    callers = [
-        row["caller"]
-        for row in rows_of(
-            settings,
-            "select distinct caller from prediction where caller is not null order by caller",
-        )
-    ]
+    models, callers = choices(settings)
     with st.container(horizontal=True):
         wanted: dict[str, Any] = {
-            "task": _one("Task", list(map(str, Task))),
-            "label": _one("Predicted label", labels),
-            "true_label": _one("True label", labels),
+            "task": _one("Task", list(map(str, Task)), named),
+            "label": _one("Predicted label", labels, named),
+            "true_label": _one("True label", labels, named),
             "source": _one("Source", list(SOURCES)),
             "model_version": _one("Model version", models),
             "caller": _one("Caller", callers),
@@ -88,10 +103,26 @@ def filters(settings: Settings) -> dict[str, Any]:
     return wanted | between(days)
 
 
-def _one(title: str, options: list[str]) -> str | None:
+def _one(title: str, options: list[str], read: Callable[[str], str] = str) -> str | None:
     return st.selectbox(
-        title, options, index=None, placeholder="any", format_func=named, key=title, width=170
+        title, options, index=None, placeholder="any", format_func=read, key=title, width=170
     )
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=20, show_spinner=False, hash_funcs=OF_SETTINGS)
+def found(
+    settings: Settings, wanted: dict[str, Any], most: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The newest predictions, and where the next ones are; a click asks for them no second time."""
+    return predictions(settings, wanted, after=None, limit=most)
+
+
+@st.cache_data(ttl=FRESH_SECONDS, max_entries=20, show_spinner=False, hash_funcs=OF_SETTINGS)
+def choices(settings: Settings) -> tuple[list[str], list[str]]:
+    """All model versions, the newest first, and all callers."""
+    models = rows_of(settings, "select id from model_version order by created_at desc")
+    callers = rows_of(settings, CALLERS)
+    return [row["id"] for row in models], [row["caller"] for row in callers]
 
 
 def between(days: date | tuple[date, ...] | None) -> dict[str, datetime]:
@@ -104,10 +135,21 @@ def between(days: date | tuple[date, ...] | None) -> dict[str, datetime]:
 
 
 def csv_of(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as a CSV with every column, UTF-8."""
-    import pandas as pd
+    """Rows as a CSV with every column, UTF-8; what holds several values is JSON."""
+    file = io.StringIO(newline="")
+    written = csv.writer(file)
+    written.writerow(rows[0])
+    written.writerows([_cell(value) for value in row.values()] for row in rows)
+    return file.getvalue().encode()
 
-    return pd.DataFrame(rows).to_csv(index=False).encode()
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    # A spreadsheet would compute what begins so, and callers and files are named by others.
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
 
 
 def details(settings: Settings, row: Row) -> None:
@@ -115,6 +157,7 @@ def details(settings: Settings, row: Row) -> None:
     said = f"{named(row['predicted_label'])} {percent(row['probability'])}, {at(row['created_at'])}"
     if row["heatmap_key"]:
         stored_picture(settings, row["heatmap_key"], said, alt="Scan and heatmap")
+        heatmap_worth(settings, row["model_version"])
     else:
         scan_picture(settings, row["scan"], said, width=256)
     st.caption(f"Scan `{row['scan']}`")

@@ -12,14 +12,17 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from tumorml.datasets.labelling import scan_readings
 from tumorml.errors import TumorMLError
 from tumorml.explain.overlay import MOST_OPAQUE, blend
 from tumorml.labels import Task
+from tumorml.results.session import reading
 from tumorml.scans.names import scan_key
 from tumorml.serving.api.uploads import read_image
 from tumorml.serving.ui.ask import Read, ask
-from tumorml.serving.ui.store import card_of, latest_evaluation, object_of, rows_of
-from tumorml.serving.ui.widgets import named, percent, plain, scan_picture
+from tumorml.serving.ui.store import latest_evaluation, object_of, rows_of
+from tumorml.serving.ui.uploads import uploaded
+from tumorml.serving.ui.widgets import heatmap_worth, named, percent, scan_picture
 from tumorml.settings import Settings
 
 SAMPLES = 6
@@ -65,32 +68,6 @@ def page(settings: Settings) -> None:
         st.dataframe(summary(reads), hide_index=True)
         chosen = reads[names.index(st.selectbox("Show", names))]
     show(settings, chosen)
-
-
-def uploaded(settings: Settings, task: str) -> list[Read]:
-    """What is said of the files that are uploaded; each is asked about once in a session."""
-    files = st.file_uploader(
-        "One or several images of one slice each: PNG, JPEG, TIFF, BMP, GIF or WebP",
-        accept_multiple_files=True,
-        key="images",
-    )
-    known: dict[tuple[str, str], Read] = st.session_state.setdefault("answers", {})
-    readable = []
-    for file in files:
-        try:
-            readable.append((file, read_image(settings, file.getvalue()).pixels))
-        except TumorMLError as error:
-            st.error(f"{plain(file.name)}: {error}", icon=":material/block:")
-    new = [pair for pair in readable if (task, pair[0].file_id) not in known]
-    if new:
-        with st.spinner("Reading ..."):
-            said = ask(settings, [(file.name, file.getvalue()) for file, _ in new], task)
-        for (file, pixels), answer in zip(new, said["answers"], strict=True):
-            known[task, file.file_id] = Read(said["task"], said["model_version"], answer, pixels)
-    ids = {file.file_id for file, _ in readable}
-    for key in [key for key in known if key[1] not in ids]:
-        del known[key]
-    return [known[task, file.file_id] for file, _ in readable]
 
 
 def stored(settings: Settings, task: str) -> list[Read]:
@@ -160,19 +137,34 @@ def show(settings: Settings, read: Read) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         picture(read)
-        card = card_of(settings, read.model_version)
-        if card is not None:
-            claim, is_warning = card.heatmap_claim
-            st.caption(f":orange[{claim}]" if is_warning else claim)
+        heatmap_worth(settings, read.model_version)
     with right:
         verdict(read)
     if answer["similar"]:
         st.subheader("Most similar training scans", anchor=False)
         with st.container(horizontal=True):
+            said = labels_today(settings, read)
             for near in answer["similar"]:
                 with st.container(width=THUMBNAIL):
-                    caption = f"{named(near['label'])}, {near['similarity']:.2f}"
+                    caption = f"{said[near['scan']]}, {near['similarity']:.2f}"
                     scan_picture(settings, near["scan"], caption)
+
+
+def labels_today(settings: Settings, read: Read) -> dict[str, str]:
+    """What the similar scans are known to show today, by scan.
+
+    The answer has the labels that the network learnt, which people may have settled otherwise.
+    """
+    learnt = {near["scan"]: near["label"] for near in read.answer["similar"]}
+    with reading(settings) as session:
+        today = scan_readings(session, Task(read.task), learnt)
+    said = {}
+    for scan, label in learnt.items():
+        labels = today.get(scan) or {label}
+        said[scan] = " or ".join(map(named, sorted(labels)))
+        if labels != {label}:
+            said[scan] += f" (learnt as {named(label)})"
+    return said
 
 
 @st.fragment

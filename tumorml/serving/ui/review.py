@@ -6,11 +6,18 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
-from tumorml.datasets.labelling import settle_label
+from tumorml.datasets.labelling import settle_labels
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.serving.ui.store import Row, latest_evaluation, rows_of
-from tumorml.serving.ui.widgets import named, percent, plain, scan_picture, stored_picture
+from tumorml.serving.ui.widgets import (
+    heatmap_worth,
+    named,
+    percent,
+    plain,
+    scan_picture,
+    stored_picture,
+)
 from tumorml.settings import Settings
 
 SHOWN = 10
@@ -103,8 +110,7 @@ def settle(
     """
     if label is None or not who.strip():
         raise TumorMLError("Say what it shows, and who says so.")
-    for scan in scans:
-        settle_label(settings, scan, label, reason=reason, who=who.strip())
+    settle_labels(settings, scans, label, reason=reason, who=who.strip())
 
 
 def disagreements(settings: Settings, task: str) -> None:
@@ -128,11 +134,14 @@ def disagreements(settings: Settings, task: str) -> None:
 
 def surely_wrong(settings: Settings, task: str) -> None:
     """Where the champion is wrong about a test scan, and sure; or its label is wrong."""
-    rows = rows_of(settings, WRONG, sure=SURE, shown=SHOWN, **latest_evaluation(settings, task))
+    evaluation = latest_evaluation(settings, task)
+    rows = rows_of(settings, WRONG, sure=SURE, shown=SHOWN, **evaluation)
     if not rows:
         st.info(f"The champion is wrong about no test scan with more than {SURE:.0%}.")
     else:
         st.markdown("Either the champion is wrong, or the label: `tumorml label` settles one.")
+    if any(row["heatmap_key"] for row in rows):
+        heatmap_worth(settings, evaluation["model"])
     for row in rows:
         said = (
             f"{named(row['label'])} {percent(row['probability'])}, known to be "

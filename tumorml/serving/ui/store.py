@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
-from tumorml.reports.champions import ChampionCard, champion_cards
+from tumorml.reports.champions import ChampionSummary, champion_summaries
 from tumorml.results.session import reading
 from tumorml.settings import Settings
 
@@ -37,11 +37,11 @@ def object_of(settings: Settings, key: str) -> bytes | None:
         return None
 
 
-def card_of(settings: Settings, model_version_id: str) -> ChampionCard | None:
+def summary_of(settings: Settings, model_version_id: str) -> ChampionSummary | None:
     """What is said of a champion wherever it is shown; None where it serves no more."""
     with reading(settings) as session:
-        cards = champion_cards(session)
-    return next((c for c in cards if c.champion.model_version_id == model_version_id), None)
+        found = champion_summaries(session)
+    return next((c for c in found if c.champion.model_version_id == model_version_id), None)
 
 
 def latest_evaluation(settings: Settings, task: str) -> dict[str, Any]:

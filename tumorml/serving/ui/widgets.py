@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
+from tumorml.reports.heatmap_claims import heatmap_claim
 from tumorml.scans.decode import decode
 from tumorml.scans.names import scan_key
 from tumorml.serving.ui.store import Row, object_of
@@ -34,7 +35,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except TumorMLError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
     except DBAPIError as error:
         logger.warning("the results store refuses: %s", error.orig)
         st.error(
@@ -54,6 +55,13 @@ def scan_picture(settings: Settings, scan: str, caption: str, width: Width = "st
 def stored_picture(settings: Settings, key: str, caption: str, *, alt: str) -> None:
     """A picture of the object store with a line below it; where it is gone, only that line."""
     _picture(object_of(settings, key), caption, alt=alt, width="content")
+
+
+def heatmap_worth(settings: Settings, model_version_id: str) -> None:
+    """What the heatmaps of a model version are worth: it stands beside each that is shown."""
+    claim = heatmap_claim(settings, model_version_id)
+    if claim is not None:
+        st.caption(f":orange[{claim.text}]" if claim.is_warning else claim.text)
 
 
 def _picture(

@@ -1,0 +1,23 @@
+"""Answers are found by their caller, the newest first."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Most answers were asked for by nobody: those of evaluations.
+    op.create_index(
+        "ix_prediction_caller_created_at",
+        "prediction",
+        ["caller", "created_at"],
+        postgresql_where=sa.text("caller is not null"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_prediction_caller_created_at", "prediction")
