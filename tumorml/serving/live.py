@@ -21,6 +21,7 @@ from tumorml.models.served import Served
 from tumorml.models.store import fetch_description, fetch_served
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
+from tumorml.reports.heatmap_claims import heatmap_claim
 from tumorml.results.session import reading
 from tumorml.results.tables import Champion
 from tumorml.settings import Settings
@@ -44,6 +45,7 @@ class Live:
         served: What answers; from one thread at a time.
         reference: What it remembers of its training, if it does.
         description: What its ``model.json`` holds.
+        heatmap_claim: What its heatmaps are worth, where a run of its own has measured that.
     """
 
     model_version_id: str
@@ -51,6 +53,7 @@ class Live:
     served: Served
     reference: Reference | None
     description: ModelDescription
+    heatmap_claim: str | None
 
     @property
     def task(self) -> Task:
@@ -78,7 +81,8 @@ def load_live(settings: Settings, model_version_id: str, since: datetime) -> Liv
                 f"It answers otherwise than when it was trained: a probability of the golden "
                 f"scan {scan} differs by {difference:.2g}."
             )
-    return Live(model_version_id, since, served, reference, description)
+    claim = heatmap_claim(settings, model_version_id)
+    return Live(model_version_id, since, served, reference, description, claim and claim.text)
 
 
 class LiveChampions:

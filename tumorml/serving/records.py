@@ -15,8 +15,7 @@ from sqlalchemy.orm import Session
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
 from tumorml.objects import ObjectStore
-from tumorml.results.artifacts import artifact_row as picture_artifact
-from tumorml.results.artifacts import record_artifacts
+from tumorml.results.artifacts import artifact_row, record_artifacts
 from tumorml.results.session import writing
 from tumorml.results.tables import ModelVersion, Run, SnapshotScan
 from tumorml.serving.answering import Answer
@@ -57,7 +56,7 @@ def store_overlay(
     # Another picture of the same scan, as of a server with other fonts, has another key.
     key = f"{folder}/{answer.scan_id}-{hashlib.sha256(data).hexdigest()[:8]}.png"
     store.write(key, data)
-    return picture_artifact("heatmap", key, data, scan_id, answer.live.model_version_id, None)
+    return artifact_row("heatmap", key, data, scan_id, answer.live.model_version_id, None)
 
 
 def records(settings: Settings) -> Batches[Record, str | None]:

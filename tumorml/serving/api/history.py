@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import text
 
+from tumorml.reports.run.numbers import HEADLINES
 from tumorml.results.session import reading
 from tumorml.serving.api.problems import ProblemError
 from tumorml.settings import Settings
 
-HEADLINES = ("accuracy", "f1_macro", "roc_auc_macro", "tumor_sensitivity", "tumor_specificity")
 FILTERS = {
     "task": "task = :task",
     "label": "predicted_label = :label",

@@ -90,7 +90,7 @@ async def _answered(
         names = str(live.task), live.model_version_id
         server.metrics.answers.labels(*names, one.label).inc()
         server.metrics.unlike.labels(*names).inc(bool(one.unlike))
-    return await run_in_threadpool(_tell, uploads, answers, reasons, splits, heatmap)
+    return await run_in_threadpool(_tell, live, uploads, answers, reasons, splits, heatmap)
 
 
 async def _all(futures: Sequence[Future[T]]) -> list[T]:
@@ -128,6 +128,7 @@ def _reasons(settings: Settings, uploads: list[Upload], answers: list[Answer]) -
 
 
 def _tell(
+    live: Live,
     uploads: list[Upload],
     answers: list[Answer],
     reasons: Sequence[_Reason | None],
@@ -135,10 +136,10 @@ def _tell(
     heatmap: Heatmap,
 ) -> Prediction:
     """Put the answers into words."""
-    live = answers[0].live
     return Prediction(
         task=live.task,
         model_version=live.model_version_id,
+        heatmap_claim=None if heatmap is Heatmap.NONE else live.heatmap_claim,
         answered_at=answers[0].answered_at,
         answers=[
             Answered(

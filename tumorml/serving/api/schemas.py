@@ -92,6 +92,11 @@ class Prediction(_Schema):
     model_version: str = Field(examples=[MODEL])
     answered_at: datetime
     answers: list[Answered]
+    heatmap_claim: str | None = Field(
+        description="What heatmaps of this model version are worth, as measured on its test scans; "
+        "null where none was asked for.",
+        examples=["Heatmaps of this model find tumours better than pointing without looking."],
+    )
     notice: str = Field("Research software; not a medical device.")
 
 
