@@ -199,13 +199,13 @@ def test_a_bare_map_lies_over_the_scan_and_says_what_is_warm(
     bare = Image.open(io.BytesIO(base64.b64decode(data)))
     assert (bare.mode, bare.size) == ("L", pixels.shape[::-1])
     assert answer["heatmap_meaning"].startswith("evidence map")
-    told = client.post("/predict?heatmap=map", files=files(pixels)).json()
-    assert "not measured" in told["heatmap_claim"]
-    assert client.post("/predict", files=files(pixels)).json()["heatmap_claim"] is None
     (row,) = history(settings)
     assert client.get(f"/heatmaps/{row['heatmap_key']}").status_code == 200
     schema = client.get("/openapi.json").json()["components"]["schemas"]
     assert "map" in schema["Heatmap"]["enum"]
+    told = client.post("/predict?heatmap=map", files=files(pixels)).json()
+    assert "not measured" in told["heatmap_claim"]
+    assert client.post("/predict", files=files(pixels)).json()["heatmap_claim"] is None
     assert "heatmap_meaning" in schema["Answered"]["properties"]
 
 
