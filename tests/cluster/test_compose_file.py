@@ -142,6 +142,32 @@ def test_only_the_preparation_knows_the_superuser(services: dict[str, Any]) -> N
     assert knowing == ONE_SHOT
 
 
+@pytest.mark.parametrize("name", ["first-host", "gpu-host"])
+def test_what_is_laid_over_for_more_hosts_fits_and_is_published_to_them_alone(
+    services: dict[str, Any], name: str
+) -> None:
+    hosts = {"PRIVATE_ADDRESS": "10.0.0.1", "WORKER_ADDRESS": "10.0.0.2"}
+    over = resolve(draw_variables(gpu=True) | hosts, PROJECT_ROOT / "docker" / f"{name}.yml")
+    assert over["services"].keys() <= services.keys()
+    for service, described in over["services"].items():
+        for port in described.get("ports", ()):
+            address, published, inside = port.split(":")
+            assert address in hosts.values() and published == inside
+            assert int(inside) == LISTENING.get(service, 8793)
+
+
+def test_a_worker_on_another_host_takes_trainings_and_lets_its_logs_be_read(
+    services: dict[str, Any],
+) -> None:
+    hosts = {"PRIVATE_ADDRESS": "10.0.0.1", "WORKER_ADDRESS": "10.0.0.2"}
+    over = resolve(hosts, PROJECT_ROOT / "docker" / "gpu-host.yml")["services"]["worker-gpu"]
+    here, there = _words(services["worker-gpu"]["command"]), _words(over["command"])
+    assert [word for word in here if word not in there] == ["--skip-serve-logs"]
+    named = {host.partition(":")[0] for host in over["extra_hosts"]}
+    asked = set(re.findall(r"[/@]([a-z-]+):\d+(?=[/'])", str(services["worker-gpu"])))
+    assert named == asked
+
+
 def commands(services: dict[str, Any]) -> dict[str, list[str]]:
     """The command lines of our own programs: what services run, and how they say they are well."""
     found: dict[str, list[str]] = {}

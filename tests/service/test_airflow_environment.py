@@ -34,6 +34,15 @@ def test_keys_are_made_once_and_only_their_owner_can_read_them(settings: Setting
         assert stat.S_IMODE((settings.home / "airflow" / name).stat().st_mode) == 0o600
 
 
+def test_a_container_that_is_given_all_keys_makes_none(tmp_path: Path, monkeypatch) -> None:
+    for name in ("CORE__FERNET_KEY", "API_AUTH__JWT_SECRET", "API__SECRET_KEY"):
+        monkeypatch.setenv(f"AIRFLOW__{name}", "given")
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://else/where")
+    environment = airflow_environment(Settings(home=tmp_path))
+    assert environment["AIRFLOW__CORE__FERNET_KEY"] == "given"
+    assert not list(tmp_path.rglob("*.json"))
+
+
 def test_what_the_user_set_for_airflow_wins(settings: Settings, monkeypatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY_CMD", "cat /run/fernet")

@@ -509,3 +509,9 @@ def test_the_page_is_for_this_machine_alone(settings: Settings) -> None:
         "--server.maxUploadSize=64",
     ):
         assert option in command
+
+
+def test_in_a_container_the_page_answers_to_the_names_it_is_given(settings: Settings) -> None:
+    command = ui_command(settings.model_copy(update={"ui_host": "::", "ui_names": "a.org, b.org"}))
+    assert {"--server.address=::", "--server.allowedHosts=b.org"} <= set(command)
+    assert "--server.allowedHosts=127.0.0.1" not in command
