@@ -72,13 +72,14 @@ def explain(
     """Answer for scans, and say which places spoke for the answer.
 
     With an evidence map the network runs once, as it does without a map. Otherwise what lies behind
-    `layer` runs once more, forward and backward. Where the predictor answers for a scan and its
+    `layer` runs once more, forward and backward; where a path goes around that layer, as the
+    decoder of an evidence map does, the whole network does. Where the predictor answers for a scan and its
     mirror image, the map is of both. Where the network has a layer `evidence`, its map it is,
     whatever the class: what lies there was classified, beside the whole scan.
 
     Args:
-        predictor: its model has an evidence map, or a layer whose side is an eighth of the input's,
-            which every path to the logits leads through, as every packaged network has.
+        predictor: its model has an evidence map, or up to its layer `features` a map whose side is
+            an eighth of the input's, as every packaged network has.
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
         class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
             In a binary model class 0 is explained by the negated logit.
@@ -186,21 +187,21 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
     import keras
     import tensorflow as tf
 
-    if layer is None:
-        output, head = _fine_features(model)
-    else:
-        output = model.get_layer(layer).output
-        head = keras.Model(output, model.outputs[0])
-    trunk = keras.Model(model.inputs[0], output)
+    output = _fine_features(model) if layer is None else model.get_layer(layer).output
+    whole = keras.Model(model.inputs[0], [output, model.outputs[0]])
+    head = _behind(model, output)
 
     def see(scans: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = trunk(scans, training=False)
-        return features, head(features, training=False)
+        features, logits = whole(scans, training=False)
+        return (scans if head is None else features), logits
 
-    def places(features: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    def places(seen: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            tape.watch(features)
-            logits = head(features, training=False)
+            tape.watch(seen)
+            if head is None:
+                features, logits = whole(seen, training=False)
+            else:
+                features, logits = seen, head(seen, training=False)
             if logits.shape[-1] == 1:
                 score = logits[:, 0] * tf.where(classes == 1, 1.0, -1.0)
             else:
@@ -215,19 +216,34 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
     return see, places
 
 
-def _fine_features(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:
-    """The last feature map at an eighth of the input's side that all paths lead through.
+def _behind(model: keras.Model, output: keras.KerasTensor) -> keras.Model | None:
+    """The network behind a feature map; None where a path goes around it."""
+    import keras
 
-    And the network behind it. A stride rounds the side of its map up or down.
+    try:
+        return keras.Model(output, model.outputs[0])
+    except ValueError:
+        return None
+
+
+def _fine_features(model: keras.Model) -> keras.KerasTensor:
+    """The last feature map at an eighth of the input's side, up to the layer `features`.
+
+    Of those that all paths lead through, where there is one. A stride rounds the side of its map up
+    or down.
     """
     import keras
 
     side = model.inputs[0].shape[1]
-    for layer in reversed(model.layers):
-        shape = layer.output.shape
-        if len(shape) == 4 and shape[1] in (side // 8, -(-side // 8)):
-            try:
-                return layer.output, keras.Model(layer.output, model.outputs[0])
-            except ValueError:  # a path goes around it
-                continue
-    raise ValueError(f"network {model.name} has no feature map at an eighth of its input's side")
+    layers = keras.Model(model.inputs[0], model.get_layer("features").output).layers
+    shapes = [(layer.output, layer.output.shape) for layer in reversed(layers)]
+    fine = [
+        output
+        for output, shape in shapes
+        if len(shape) == 4 and shape[1] in (side // 8, -(-side // 8))
+    ]
+    if not fine:
+        raise ValueError(
+            f"network {model.name} has no feature map at an eighth of its input's side"
+        )
+    return next((output for output in fine if _behind(model, output) is not None), fine[0])
