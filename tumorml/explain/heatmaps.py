@@ -73,9 +73,9 @@ def explain(
 
     With an evidence map the network runs once, as it does without a map. Otherwise what lies behind
     `layer` runs once more, forward and backward; where a path goes around that layer, as the
-    decoder of an evidence map does, the whole network does. Where the predictor answers for a scan and its
-    mirror image, the map is of both. Where the network has a layer `evidence`, its map it is,
-    whatever the class: what lies there was classified, beside the whole scan.
+    decoder of an evidence map does, the whole network does. Where the predictor answers for a scan
+    and its mirror image, the map is of both. Where the network has a layer `evidence`, its map it
+    is, whatever the class: what lies there was classified, beside the whole scan.
 
     Args:
         predictor: its model has an evidence map, or up to its layer `features` a map whose side is
