@@ -78,8 +78,8 @@ def explain(
     is, whatever the class: what lies there was classified, beside the whole scan.
 
     Args:
-        predictor: its model has an evidence map, or up to its layer `features` a map whose side is
-            an eighth of the input's, as every packaged network has.
+        predictor: its model has an evidence map, or a layer whose side is an eighth of the input's,
+            which every path to the logits leads through, as every packaged network has.
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
         class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
             In a binary model class 0 is explained by the negated logit.
@@ -187,7 +187,12 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
     import keras
     import tensorflow as tf
 
-    output = _fine_features(model) if layer is None else model.get_layer(layer).output
+    if layer is not None:
+        output = model.get_layer(layer).output
+    elif _has_evidence(model):  # its decoder goes around what is as fine
+        output, _ = _fine_features(keras.Model(model.inputs[0], model.get_layer("features").output))
+    else:
+        output, _ = _fine_features(model)
     whole = keras.Model(model.inputs[0], [output, model.outputs[0]])
     head = _behind(model, output)
 
@@ -226,24 +231,19 @@ def _behind(model: keras.Model, output: keras.KerasTensor) -> keras.Model | None
         return None
 
 
-def _fine_features(model: keras.Model) -> keras.KerasTensor:
-    """The last feature map at an eighth of the input's side, up to the layer `features`.
+def _fine_features(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:
+    """The last feature map at an eighth of the input's side that all paths lead through.
 
-    Of those that all paths lead through, where there is one. A stride rounds the side of its map up
-    or down.
+    And the network behind it. A stride rounds the side of its map up or down.
     """
     import keras
 
     side = model.inputs[0].shape[1]
-    layers = keras.Model(model.inputs[0], model.get_layer("features").output).layers
-    shapes = [(layer.output, layer.output.shape) for layer in reversed(layers)]
-    fine = [
-        output
-        for output, shape in shapes
-        if len(shape) == 4 and shape[1] in (side // 8, -(-side // 8))
-    ]
-    if not fine:
-        raise ValueError(
-            f"network {model.name} has no feature map at an eighth of its input's side"
-        )
-    return next((output for output in fine if _behind(model, output) is not None), fine[0])
+    for layer in reversed(model.layers):
+        shape = layer.output.shape
+        if len(shape) == 4 and shape[1] in (side // 8, -(-side // 8)):
+            try:
+                return layer.output, keras.Model(layer.output, model.outputs[0])
+            except ValueError:  # a path goes around it
+                continue
+    raise ValueError(f"network {model.name} has no feature map at an eighth of its input's side")
