@@ -104,8 +104,14 @@ def test_each_measure_is_its_own_and_each_map_is_cut_where_it_is_best() -> None:
         "pointing_game_centred_blob": 0.7,
         "energy_inside_centred_blob": 0.8,
         "iou_centred_blob": 0.609,
+        "pointing_game_gain_fixed_pixel": -0.3,
+        "energy_inside_gain_fixed_pixel": -0.3,
+        "iou_gain_fixed_pixel": -0.303,
+        "pointing_game_gain_centred_blob": -0.6,
+        "energy_inside_gain_centred_blob": -0.6,
+        "iou_gain_centred_blob": -0.607,
     }
-    assert {name: values[name] for name in expected} == pytest.approx(expected)
+    assert values == pytest.approx(expected)
 
 
 def test_of_a_hundred_intervals_ninety_five_are_meant_to_hold_the_truth() -> None:
@@ -116,3 +122,28 @@ def test_of_a_hundred_intervals_ninety_five_are_meant_to_hold_the_truth() -> Non
     for metric in localisation_metrics(located, {}, {"model": 0}, groups, resamples=20_000):
         expected = binom.ppf((0.025, 0.975), 400, 0.25) / 400
         assert (metric.low, metric.high) == pytest.approx(tuple(expected), abs=0.004)
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (-1.0, 1.0)])
+def test_the_interval_of_a_gain_is_that_of_the_paired_difference(
+    slope: float, offset: float
+) -> None:
+    """A model that hits what its baseline hits gains nothing; one that hits the rest, doubly so."""
+    rng = np.random.default_rng(1)
+    groups = [f"g{number // 4}" for number in range(120)]
+    hits = np.repeat(rng.integers(0, 2, 30), 4).astype(np.float64)
+
+    def located(of: np.ndarray) -> Located:
+        return Located(of, of, np.repeat(of[:, None], 19, axis=1))
+
+    metrics = localisation_metrics(
+        located(slope * hits + offset),
+        {"fixed_pixel": located(hits)},
+        {"model": 0, "fixed_pixel": 0},
+        groups,
+        resamples=500,
+    )
+    found = {metric.metric: metric for metric in metrics}
+    pixel, gain = found["pointing_game_fixed_pixel"], found["pointing_game_gain_fixed_pixel"]
+    ends = [(slope - 1) * (end or 0.0) + offset for end in (pixel.low, pixel.high)]
+    assert [gain.low, gain.high] == pytest.approx(sorted(ends))

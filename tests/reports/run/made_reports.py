@@ -207,4 +207,6 @@ def _localised(pointing: tuple[float, float, float]) -> list[Metric]:
         found.append(Metric(name, "all", *model, 50))
         for other, value in zip(BASELINES, baselines, strict=True):
             found.append(Metric(f"{name}_{other}", "all", value, value - 0.01, value + 0.02, 50))
+            gain = [number - value for number in model]
+            found.append(Metric(f"{name}_gain_{other}", "all", *gain, 50))
     return found
