@@ -19,6 +19,7 @@ from tests.reports.run.written_reports import answers_in_rows, page_of, read, ta
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import OF_LABELS
+from tumorml.explain.heatmaps import EVIDENCE_MEANING
 from tumorml.labels import NO_TUMOR
 from tumorml.objects import object_store
 from tumorml.reports.run.slides import LEAST_POINTS, text_height
@@ -208,6 +209,23 @@ def test_the_epoch_whose_weights_were_kept_is_told_as_the_recipe_has_it(
     assert f"marks the {told}, whose weights were kept" in page_of(settings)
     card = read(settings, "model-card.md").decode()
     assert ("| The last epoch |" in card) == bool(recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("[evidence]\nunits = 8", f"{EVIDENCE_MEANING}. A map that is dark everywhere means"),
+        ("", "heatmap by LayerCAM: bright is what spoke most for the predicted label"),
+    ],
+)
+def test_what_is_bright_in_a_picture_is_told_as_the_recipe_made_it(
+    settings: Settings, recipe: str, told: str
+) -> None:
+    judged_run(settings, make_answers(1, 60))
+    with writing(settings) as session:
+        session.get_one(Run, RUN).recipe_text = recipe
+    write_run_report(settings, RUN)
+    assert page_of(settings).count(told) == 2
 
 
 def test_a_verdict_without_any_numbers_still_has_its_files(settings: Settings) -> None:
