@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from tumorml.evaluation.localisation import (
     THRESHOLDS,
@@ -34,6 +35,12 @@ def test_a_map_of_the_tumour_itself_a_map_beside_it_and_one_that_covers_it_by_ha
     np.testing.assert_allclose(found.iou, [[1] * 19, [0] * 19, [0.5] * 19])
 
 
+def test_a_map_that_meets_the_tumour_by_a_corner_overlaps_by_what_both_cover() -> None:
+    found = locate(maps_of((slice(6, 10), slice(6, 10))), MASKS[:1])
+    np.testing.assert_allclose(found.iou, [[4 / 28] * 19])
+    np.testing.assert_allclose(found.energy_inside, [1 / 4])
+
+
 def test_a_cold_map_points_nowhere() -> None:
     found = locate(np.zeros((3, 16, 16), np.float32), MASKS)
     assert not found.pointing_game.any() and not found.energy_inside.any() and not found.iou.any()
@@ -46,7 +53,7 @@ def test_the_cut_is_where_the_overlap_is_best() -> None:
     assert THRESHOLDS[cut] == pytest.approx(0.65)
 
 
-def test_baselines_look_at_training_masks_only() -> None:
+def test_the_fixed_pixel_is_where_tumour_is_most_often_and_the_blob_lies_in_the_middle() -> None:
     often = np.zeros((16, 16), np.float32)
     often[5, 9] = 0.4
     baselines = baseline_maps(often)
@@ -72,3 +79,71 @@ def test_intervals_are_of_groups_and_not_of_scans() -> None:
     grouped = interval([f"g{number // 10}" for number in range(400)])
     alone = interval([f"g{number}" for number in range(400)])
     assert grouped[1] - grouped[0] > 2.5 * (alone[1] - alone[0])
+
+
+def test_each_measure_is_its_own_and_each_map_is_cut_where_it_is_best() -> None:
+    def located(first: float) -> Located:
+        iou = np.tile(first + np.arange(19) / 1000, (4, 1))
+        return Located(np.full(4, first + 0.1), np.full(4, first + 0.2), iou)
+
+    metrics = localisation_metrics(
+        located(0.0),
+        {"fixed_pixel": located(0.3), "centred_blob": located(0.6)},
+        {"model": 2, "fixed_pixel": 5, "centred_blob": 9},
+        list("aabb"),
+        resamples=10,
+    )
+    values = {metric.metric: metric.value for metric in metrics}
+    expected = {
+        "pointing_game": 0.1,
+        "energy_inside": 0.2,
+        "iou": 0.002,
+        "pointing_game_fixed_pixel": 0.4,
+        "energy_inside_fixed_pixel": 0.5,
+        "iou_fixed_pixel": 0.305,
+        "pointing_game_centred_blob": 0.7,
+        "energy_inside_centred_blob": 0.8,
+        "iou_centred_blob": 0.609,
+        "pointing_game_gain_fixed_pixel": -0.3,
+        "energy_inside_gain_fixed_pixel": -0.3,
+        "iou_gain_fixed_pixel": -0.303,
+        "pointing_game_gain_centred_blob": -0.6,
+        "energy_inside_gain_centred_blob": -0.6,
+        "iou_gain_centred_blob": -0.607,
+    }
+    assert values == pytest.approx(expected)
+
+
+def test_of_a_hundred_intervals_ninety_five_are_meant_to_hold_the_truth() -> None:
+    """Where each scan is its own group, what is resampled is binomial."""
+    hits = (np.arange(400) < 100).astype(np.float64)
+    located = Located(hits, hits, np.repeat(hits[:, None], 19, axis=1))
+    groups = [f"g{number}" for number in range(400)]
+    for metric in localisation_metrics(located, {}, {"model": 0}, groups, resamples=20_000):
+        expected = binom.ppf((0.025, 0.975), 400, 0.25) / 400
+        assert (metric.low, metric.high) == pytest.approx(tuple(expected), abs=0.004)
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (-1.0, 1.0)])
+def test_the_interval_of_a_gain_is_that_of_the_paired_difference(
+    slope: float, offset: float
+) -> None:
+    """A model that hits what its baseline hits gains nothing; one that hits the rest, doubly so."""
+    rng = np.random.default_rng(1)
+    groups = [f"g{number // 4}" for number in range(120)]
+    hits = np.repeat(rng.integers(0, 2, 30), 4).astype(np.float64)
+
+    def located(of: np.ndarray) -> Located:
+        return Located(of, of, np.repeat(of[:, None], 19, axis=1))
+
+    metrics = localisation_metrics(
+        located(slope * hits + offset),
+        {"fixed_pixel": located(hits)},
+        {"model": 0, "fixed_pixel": 0},
+        groups,
+        resamples=500,
+    )
+    found = {metric.metric: metric for metric in metrics}
+    pixel, gain = found["pointing_game_fixed_pixel"], found["pointing_game_gain_fixed_pixel"]
+    ends = [(slope - 1) * (end or 0.0) + offset for end in (pixel.low, pixel.high)]
+    assert [gain.low, gain.high] == pytest.approx(sorted(ends))

@@ -127,19 +127,19 @@ def test_what_is_explained_is_what_is_answered(blob_finder: Predictor, flip: boo
     np.testing.assert_allclose(explained.maps, again, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["layer-cam", "grad-cam"])
-@pytest.mark.parametrize("layer", ["features", "conv_2"])
-def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
-    blob_finder: Predictor, layer: str, method: Method
-) -> None:
-    images, classes = blobs(6, 64, seed=6)[0].images, np.array([0, 1, 1, 0, 1, 0])
-    model = blob_finder.model
+def through_the_whole_network(
+    model: keras.Model, layer: str, method: Method, images: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
+    """The maps by one tape for each scan, over the network with the layer as a second output."""
     whole = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.outputs[0]])
     expected = []
     for image, label in zip(images, classes, strict=True):
         with tf.GradientTape() as tape:
             features, logits = whole(image[None, ..., None].astype(np.float32), training=False)
-            score = logits[:, 0] if label else -logits[:, 0]
+            if logits.shape[-1] == 1:
+                score = logits[:, 0] if label else -logits[:, 0]
+            else:
+                score = logits[:, label]
         gradient = tape.gradient(score, features)
         weights = (
             tf.nn.relu(gradient)
@@ -147,10 +147,71 @@ def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
             else tf.reduce_mean(gradient, [1, 2], keepdims=True)
         )
         cam = tf.nn.relu(tf.reduce_sum(weights * features, -1, keepdims=True))
-        cam = tf.image.resize(cam, [64, 64])[0, ..., 0].numpy()
+        cam = tf.image.resize(cam, images.shape[1:])[0, ..., 0].numpy()
         expected.append(cam / max(cam.max(), 1e-12))
+    return np.stack(expected)
+
+
+@pytest.mark.parametrize("method", ["layer-cam", "grad-cam"])
+@pytest.mark.parametrize("layer", ["features", "conv_2"])
+def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
+    blob_finder: Predictor, layer: str, method: Method
+) -> None:
+    images, classes = blobs(6, 64, seed=6)[0].images, np.array([0, 1, 1, 0, 1, 0])
+    expected = through_the_whole_network(blob_finder.model, layer, method, images, classes)
     maps = explain(blob_finder, images, classes, method=method, layer=layer).maps
-    np.testing.assert_allclose(maps, np.stack(expected), atol=1e-4)
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def evidence_network() -> keras.Model:
+    """The default network with its evidence map, at 64 px, from ImageNet weights."""
+    recipe = load_recipe("efficientnet-lite0").varied(input_size=64)
+    assert recipe.evidence is not None
+    return build_network(recipe, 4, seed=1, weights=find_weights(recipe))
+
+
+@pytest.mark.parametrize("method", ["layer-cam", "grad-cam"])
+@pytest.mark.parametrize("layer", ["features", None, "evidence_relu_8"])
+def test_a_path_around_the_layer_counts_in_the_maps_of_a_network_with_an_evidence_map(
+    evidence_network: keras.Model, layer: str | None, method: Method
+) -> None:
+    images, classes = blobs(4, 64, seed=7)[0].images, np.array([0, 1, 2, 3])
+    before = evidence_network.get_layer("features").output
+    trunk = keras.Model(evidence_network.inputs[0], before).layers
+    fine = layer or [one.name for one in trunk if one.output.shape[1] == 8][-1]
+    expected = through_the_whole_network(evidence_network, fine, method, images, classes)
+    explained = explain(
+        Predictor(evidence_network, Task.FOUR_CLASS), images, classes, method=method, layer=layer
+    )
+    np.testing.assert_allclose(explained.maps, expected, atol=1e-4)
+    assert explained.maps.max() == 1.0
+
+
+def test_a_network_that_makes_nothing_of_its_evidence_has_the_class_activation_map(
+    evidence_network: keras.Model,
+) -> None:
+    """What is linear in the mean of the features is known without any gradient."""
+    model = keras.models.clone_model(evidence_network)
+    model.set_weights(evidence_network.get_weights())
+    kernel, bias = model.get_layer("logits").get_weights()
+    channels = len(kernel) // 2
+    kernel[channels:] = 0.0  # of the mean where the evidence lies
+    model.get_layer("logits").set_weights([kernel, bias])
+    images, classes = blobs(4, 64, seed=7)[0].images, np.array([0, 1, 2, 3])
+
+    trunk = keras.Model(model.inputs[0], model.get_layer("features").output)
+    features = np.asarray(trunk(images.astype(np.float32)[..., None], training=False))
+    cam = np.maximum(np.einsum("nhwc,nc->nhw", features, kernel[:channels].T[classes]), 0)
+    resized = np.asarray(keras.ops.image.resize(cam[..., None], (64, 64)))[..., 0]
+    expected = resized / np.maximum(resized.max((1, 2), keepdims=True), 1e-12)
+
+    def maps_of(network: keras.Model) -> np.ndarray:
+        predictor = Predictor(network, Task.FOUR_CLASS)
+        return explain(predictor, images, classes, method="grad-cam", layer="features").maps
+
+    np.testing.assert_allclose(maps_of(model), expected, atol=1e-4)
+    assert np.abs(maps_of(evidence_network) - expected).max() > 0.01
 
 
 def test_a_map_is_of_the_last_layer_at_an_eighth_of_the_side_unless_another_is_named(

@@ -12,7 +12,10 @@ from tests.explain.brightness import brightness_meter
 from tests.training.blobs import blobs
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.datasets.splits import SIDES
-from tumorml.explain.localise import localise
+from tumorml.evaluation.bootstrap import GroupResamples
+from tumorml.evaluation.localisation import THRESHOLDS
+from tumorml.explain.heatmaps import heatmaps
+from tumorml.explain.localise import BATCH, localise
 from tumorml.labels import LABELS, Task
 from tumorml.models.predictor import Predictor
 from tumorml.objects import object_store
@@ -25,24 +28,26 @@ def predictor() -> Predictor:
     return brightness_meter()
 
 
+def write_scan(settings: Settings, scan: str, image: np.ndarray, mask: np.ndarray) -> None:
+    store = object_store(settings)
+    drawn = 255 * mask.astype(np.uint8)
+    for key, pixels in ((scan_key(scan), image), (mask_key(scan), drawn)):
+        _, png = cv2.imencode(".png", pixels)
+        store.write(key, png.tobytes())
+
+
 def stored(
     settings: Settings, *, drawn: bool, sides: tuple[str, ...] = SIDES
 ) -> list[SnapshotEntry]:
     """Scans with a blob, a mask of it on some sides of the split, and scans without either."""
     data, inside = blobs(60, 64, seed=4)
-    store = object_store(settings)
     entries = []
     for number, (image, label, mask) in enumerate(
         zip(data.images, data.labels, inside, strict=True)
     ):
         scan, side = f"{number:064x}", SIDES[number % 3]
         masked = bool(label) and side in sides
-        for key, pixels in (
-            (scan_key(scan), image),
-            (mask_key(scan), 255 * (mask & drawn).astype(np.uint8)),
-        ):
-            _, png = cv2.imencode(".png", pixels)
-            store.write(key, png.tobytes())
+        write_scan(settings, scan, image, mask & drawn)
         name = LABELS[Task.BINARY][label]
         entries.append(SnapshotEntry(scan, name, side, f"g{number // 2}", masked))
     return entries
@@ -72,3 +77,90 @@ def test_nothing_is_measured_without_a_mask_to_fit_on_and_one_to_measure_on(
     settings = Settings(home=tmp_path)
     entries = stored(settings, drawn=drawn, sides=sides)
     assert localise(settings, predictor, entries, resamples=200) == []
+
+
+def squares(
+    settings: Settings, side: str, groups: list[str], *, bright: np.ndarray, tumour: np.ndarray
+) -> tuple[list[SnapshotEntry], np.ndarray, np.ndarray]:
+    """Scans of a bright square of 8 px and a dimmer one on its right, and their masks.
+
+    Args:
+        settings: Where.
+        side: Of the split.
+        groups: Of n scans.
+        bright: [n], the rows that the squares begin at; both begin at column 40.
+        tumour: [n, 3], the rows and columns that the masks begin at, and how wide they are.
+    """
+    images = np.zeros((len(groups), 64, 64), np.uint8)
+    masks = np.zeros(images.shape, np.bool_)
+    entries = []
+    for number, (group, row, (top, left, width)) in enumerate(
+        zip(groups, bright, tumour, strict=True)
+    ):
+        images[number, row : row + 8, 40:48] = 200
+        images[number, row : row + 8, 48:56] = 100
+        masks[number, top : top + 8, left : left + width] = True
+        scan = f"{len(side):032x}{number:032x}"
+        write_scan(settings, scan, images[number], masks[number])
+        entries.append(SnapshotEntry(scan, "tumor", side, group, masked=True))
+    return entries, images, masks
+
+
+def overlaps(maps: np.ndarray, masks: np.ndarray, threshold: float) -> np.ndarray:
+    warm = maps >= threshold
+    return (warm & masks).sum(axis=(1, 2)) / (warm | masks).sum(axis=(1, 2))
+
+
+def test_what_is_fitted_never_saw_the_test_scans_and_intervals_are_of_their_groups(
+    tmp_path: Path, predictor: Predictor
+) -> None:
+    """On validation the tumour is the brighter square, on test both, elsewhere."""
+    settings = Settings(home=tmp_path)
+    learnt, test = 8, BATCH + 16
+    entries: list[SnapshotEntry] = []
+    for side in ("train", "validation"):
+        more, images, masks = squares(
+            settings,
+            side,
+            ["g"] * learnt,
+            bright=np.full(learnt, 8),
+            tumour=np.tile((8, 40, 8), (learnt, 1)),
+        )
+        entries += more
+    mean = [
+        overlaps(heatmaps(predictor, images, np.ones(learnt)), masks, t).mean() for t in THRESHOLDS
+    ]
+    cut = THRESHOLDS[np.argmax(mean)]
+
+    groups = [f"g{number % 6}" for number in range(test)]
+    missed = np.array([number % 6 < 2 or number % 7 == 0 for number in range(test)])
+    more, images, masks = squares(
+        settings,
+        "test",
+        groups,
+        bright=np.where(missed, 24, 48),
+        tumour=np.tile((48, 40, 16), (test, 1)),
+    )
+    entries += more
+    lost = 20  # its tumour is too small for the input size
+    tiny = np.zeros((640, 640), np.bool_)
+    tiny[300, 300] = True
+    write_scan(settings, more[lost].scan_id, cv2.resize(images[lost], (640, 640)), tiny)
+
+    metrics = localise(settings, predictor, entries, resamples=300)
+    found = {metric.metric: metric for metric in metrics}
+    seen = np.arange(test) != lost
+    assert {metric.scans for metric in metrics} == {test - 1}
+
+    assert found["pointing_game_fixed_pixel"].value == 0.0  # it hits all that it was learnt from
+    maps = heatmaps(predictor, images[seen], np.ones(test - 1))
+    on_test = [overlaps(maps, masks[seen], threshold).mean() for threshold in THRESHOLDS]
+    assert found["iou"].value == pytest.approx(on_test[list(THRESHOLDS).index(cut)])
+    assert max(on_test) > (found["iou"].value or 0.0) + 0.05
+
+    hits = (~missed[seen]).astype(np.float64)
+    assert found["pointing_game"].value == pytest.approx(hits.mean())
+    draws = GroupResamples([groups[n] for n in np.flatnonzero(seen)], resamples=300, seed=0)
+    of_scans = np.concatenate([weights[:, draws.member] for weights in draws])
+    low, high = np.quantile(np.average(np.tile(hits, (300, 1)), 1, of_scans), (0.025, 0.975))
+    assert (found["pointing_game"].low, found["pointing_game"].high) == pytest.approx((low, high))

@@ -10,13 +10,16 @@ iou            mean overlap of tumour and map, cut where validation masks are me
 
 Each has two baselines that look at no scan, by the suffix of the metric's name: ``_fixed_pixel``,
 the place that is most often tumour in training and validation, and ``_centred_blob``, a Gaussian in
-the middle.
+the middle. A baseline is as uncertain as the model, about the same patients; so each measure has
+rows of the difference, the model's less the baseline's, on the same resamples: ``_gain_`` and the
+baseline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ THRESHOLDS = np.linspace(0.05, 0.95, 19)
 """Where a map, scaled so that its warmest place is 1, may be cut."""
 
 BASELINES = ("fixed_pixel", "centred_blob")
+MEASURES = ("pointing_game", "energy_inside", "iou")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,7 @@ class Located:
     def joined(parts: Sequence[Located]) -> Located:
         """The scans of all parts, in order."""
         return Located(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("pointing_game", "energy_inside", "iou")
-            )
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in MEASURES)
         )
 
 
@@ -105,7 +106,7 @@ def localisation_metrics(
     resamples: int,
     seed: int = 0,
 ) -> list[Metric]:
-    """The mean of each measure over the test scans, with its interval.
+    """The mean of each measure over the test scans, and of its gains, with their intervals.
 
     Args:
         located: the model's maps.
@@ -121,6 +122,8 @@ def localisation_metrics(
         columns[f"pointing_game{suffix}"] = of.pointing_game
         columns[f"energy_inside{suffix}"] = of.energy_inside
         columns[f"iou{suffix}"] = of.iou[:, cuts[who]]
+    for measure, name in product(MEASURES, baselines):
+        columns[f"{measure}_gain_{name}"] = columns[measure] - columns[f"{measure}_{name}"]
     values = np.stack(list(columns.values()), axis=1)
     draws = GroupResamples(groups, resamples=resamples, seed=seed)
     sums = np.zeros((draws.count, values.shape[1]))

@@ -73,9 +73,10 @@ def explain(
     """Answer for scans, and say which places spoke for the answer.
 
     With an evidence map the network runs once, as it does without a map. Otherwise what lies behind
-    `layer` runs once more, forward and backward. Where the predictor answers for a scan and its
-    mirror image, the map is of both. Where the network has a layer `evidence`, its map it is,
-    whatever the class: what lies there was classified, beside the whole scan.
+    `layer` runs once more, forward and backward; where a path goes around that layer, as the
+    decoder of an evidence map does, the whole network does. Where the predictor answers for a scan
+    and its mirror image, the map is of both. Where the network has a layer `evidence`, its map it
+    is, whatever the class: what lies there was classified, beside the whole scan.
 
     Args:
         predictor: its model has an evidence map, or a feature map which every path to the logits
@@ -188,21 +189,26 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
     import keras
     import tensorflow as tf
 
-    if layer is None:
-        output, head = _fine_features(model)
-    else:
+    if layer is not None:
         output = model.get_layer(layer).output
-        head = keras.Model(output, model.outputs[0])
-    trunk = keras.Model(model.inputs[0], output)
+    elif _has_evidence(model):  # its decoder goes around what is as fine
+        output, _ = _fine_features(keras.Model(model.inputs[0], model.get_layer("features").output))
+    else:
+        output, _ = _fine_features(model)
+    whole = keras.Model(model.inputs[0], [output, model.outputs[0]])
+    head = _behind(model, output)
 
     def see(scans: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features = trunk(scans, training=False)
-        return features, head(features, training=False)
+        features, logits = whole(scans, training=False)
+        return (scans if head is None else features), logits
 
-    def places(features: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    def places(seen: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            tape.watch(features)
-            logits = head(features, training=False)
+            tape.watch(seen)
+            if head is None:
+                features, logits = whole(seen, training=False)
+            else:
+                features, logits = seen, head(seen, training=False)
             if logits.shape[-1] == 1:
                 score = logits[:, 0] * tf.where(classes == 1, 1.0, -1.0)
             else:
@@ -215,6 +221,16 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
         return tf.reduce_sum(weights * tf.cast(features, tf.float32), axis=-1, keepdims=True)
 
     return see, places
+
+
+def _behind(model: keras.Model, output: keras.KerasTensor) -> keras.Model | None:
+    """The network behind a feature map; None where a path goes around it."""
+    import keras
+
+    try:
+        return keras.Model(output, model.outputs[0])
+    except ValueError:
+        return None
 
 
 def _fine_features(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:

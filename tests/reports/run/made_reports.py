@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,7 +12,7 @@ from tests.evaluation.made_answers import FOUR
 from tests.rows import model_row, run_row, verdict_row
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.localisation import BASELINES
-from tumorml.evaluation.metrics import Metric, score, write_metrics
+from tumorml.evaluation.metrics import Metric, score, score_slice, write_metrics
 from tumorml.evaluation.predictions import write_predictions
 from tumorml.explain.overlay import overlay_png
 from tumorml.labels import Task
@@ -41,6 +41,7 @@ def judged_run(
     pointing: tuple[float, float, float] | None = None,
     heatmaps: bool = True,
     given_split: bool = False,
+    slices: Mapping[str, np.ndarray] | None = None,
     resamples: int = 100,
 ) -> str:
     """A judged run of ``CHALLENGER``, and of ``CHAMPION`` where it answered too.
@@ -49,9 +50,11 @@ def judged_run(
         settings: Where.
         answers: Of the challenger about all test scans.
         champion: Of the champion, about the same.
-        pointing: The pointing game's value and interval; baselines have 0.3. None: no masks.
+        pointing: The pointing game's value and interval; baselines have 0.3 and 0.28. None: no
+            masks.
         heatmaps: Every answer has one.
         given_split: A benchmark, whose test scans of the last label all have twins.
+        slices: Parts of the test set that were looked at by themselves, bool [n] by name.
         resamples: Of the bootstrap.
     """
     scans = list(answers.scan_ids)
@@ -89,6 +92,8 @@ def judged_run(
                 heatmap_keys=[overlay if model == CHALLENGER else None] * len(scans),
             )
             metrics = score(answered, scans, resamples=resamples)
+            for name, chosen in (slices or {}).items():
+                metrics += score_slice(answered, scans, chosen, name, resamples=resamples)
             if pointing is not None and model == CHALLENGER:
                 metrics += _localised(pointing)
             by_split = {"test": metrics}
@@ -160,9 +165,9 @@ def _add_verdict(session, champion: str | None) -> None:
         )
     )
     session.add_all(
-        Leak(run_id=RUN, kind=kind, label=label, scans=scans)
+        Leak(run_id=RUN, kind=kind, label=label, scans=scans * (number + 1))
         for kind, scans in (("exact", 0), ("none", 9))
-        for label in FOUR
+        for number, label in enumerate(FOUR)
     )
     session.add_all(
         Epoch(
@@ -192,8 +197,16 @@ def _overlay(settings: Settings) -> str:
 
 
 def _localised(pointing: tuple[float, float, float]) -> list[Metric]:
+    """Each measure and each baseline has its own number."""
     found = []
-    for name in ("pointing_game", "energy_inside", "iou"):
-        found.append(Metric(name, "all", *pointing, 50))
-        found += [Metric(f"{name}_{other}", "all", 0.3, 0.2, 0.4, 50) for other in BASELINES]
+    for name, model, *baselines in (
+        ("pointing_game", pointing, 0.3, 0.28),
+        ("energy_inside", (0.55, 0.45, 0.65), 0.12, 0.21),
+        ("iou", (0.35, 0.25, 0.48), 0.02, 0.17),
+    ):
+        found.append(Metric(name, "all", *model, 50))
+        for other, value in zip(BASELINES, baselines, strict=True):
+            found.append(Metric(f"{name}_{other}", "all", value, value - 0.01, value + 0.02, 50))
+            gain = [number - value for number in model]
+            found.append(Metric(f"{name}_gain_{other}", "all", *gain, 50))
     return found

@@ -6,19 +6,20 @@ import io
 import re
 import time
 from html import unescape
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from pptx import Presentation
 from sqlalchemy import select
 
-from tests.evaluation.made_answers import FOUR, by_scikit_learn, make_answers
+from tests.evaluation.made_answers import FOUR, make_answers
 from tests.promotion.made_verdicts import winner
 from tests.reports.run.made_reports import CHALLENGER, CHAMPION, RUN, judged_run, of_label
+from tests.reports.run.written_reports import answers_in_rows, page_of, read, tables_of
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import OF_LABELS
+from tumorml.explain.heatmaps import EVIDENCE_MEANING
 from tumorml.labels import NO_TUMOR
 from tumorml.objects import object_store
 from tumorml.reports.run.slides import LEAST_POINTS, text_height
@@ -30,46 +31,12 @@ from tumorml.results.tables import (
     BatchFile,
     Evaluation,
     ModelVersion,
-    Prediction,
     Run,
     SnapshotScan,
     Verdict,
     VerdictRule,
 )
 from tumorml.settings import Settings
-
-NAMES = ("precision", "recall", "specificity", "F1", "ROC area", "PR area")
-
-
-class Tables(HTMLParser):
-    """Every table's rows of cells, the words alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self._open = False
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-            self._open = True
-
-    def handle_endtag(self, tag):
-        self._open = self._open and tag not in ("td", "th")
-
-    def handle_data(self, data):
-        if self._open:
-            self.rows[-1][-1] += f" {data}"
-
-
-def read(settings: Settings, name: str) -> bytes:
-    return object_store(settings).read(f"runs/{RUN}/{name}")
-
-
-def page_of(settings: Settings) -> str:
-    return read(settings, "report.html").decode()
 
 
 def pages(pdf: bytes) -> int:
@@ -79,33 +46,15 @@ def pages(pdf: bytes) -> int:
     return max(int(one or other) for one, other in found)
 
 
-def answers_in_rows(settings: Settings, model: str = CHALLENGER) -> Answers:
-    with reading(settings) as session:
-        rows = session.scalars(select(Prediction).where(Prediction.model_version_id == model)).all()
-    return Answers(
-        [row.scan_id for row in rows],
-        FOUR,
-        np.array([[row.probabilities[label] for label in FOUR] for row in rows], np.float32),
-        np.array([FOUR.index(row.label) for row in rows]),
-        np.array([FOUR.index(row.true_label) for row in rows]),
-    )
-
-
 def labels_in_page(page: str) -> dict[str, list[str]]:
     """The cells of the challenger's table of labels, by label."""
-    tables = Tables()
-    tables.feed(page)
-    heading = [["label", "scans", *NAMES] == [cell.strip() for cell in row] for row in tables.rows]
-    start = heading.index(True) + 1
-    rows = tables.rows[start : start + len(FOUR)]
-    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in rows}
+    rows = tables_of(page)[f"challenger {CHALLENGER}", "label"]
+    return {row[0]: row[1:] for row in rows if row[0] in FOUR}
 
 
 def rows_of(page: str) -> dict[str, list[str]]:
     """The cells of the page's tables, by the first of each row."""
-    tables = Tables()
-    tables.feed(page)
-    return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in tables.rows if row}
+    return {row[0]: row[1:] for rows in tables_of(page).values() for row in rows}
 
 
 def test_every_file_is_written_and_recorded_and_written_again(settings: Settings) -> None:
@@ -220,27 +169,12 @@ def test_the_chance_of_error_of_a_look_is_told_from_the_whole_to_the_rule(
     assert "No person was asked" in page
 
 
-def test_the_table_of_labels_says_what_scikit_learn_finds_in_the_rows(settings: Settings) -> None:
-    judged_run(settings, make_answers(3, 300))
-    write_run_report(settings, RUN)
-    answers = answers_in_rows(settings)
-    expected = by_scikit_learn(answers, np.arange(300))
-    shown = labels_in_page(page_of(settings))
-    for index, label in enumerate(FOUR):
-        scans, *cells = shown[label]
-        assert int(scans) == (answers.truth == index).sum()
-        for name, cell in zip(OF_LABELS, cells, strict=True):
-            value, low, high = (float(number) for number in re.findall(r"[\d.]+", cell))
-            assert value == pytest.approx(expected[name][index], abs=0.00051)
-            assert low <= value <= high
-
-
 def test_a_label_without_test_scans_is_said_and_not_guessed(settings: Settings) -> None:
     judged_run(settings, make_answers(4, 120, absent=3))
     write_run_report(settings, RUN)
     page = page_of(settings)
     assert f"No test scan has the label {FOUR[3]}" in page
-    assert labels_in_page(page)[FOUR[3]] == ["0", *["-"] * len(NAMES)]
+    assert labels_in_page(page)[FOUR[3]] == ["0", *["-"] * len(OF_LABELS)]
     assert "There was no champion to compare with" in page
 
 
@@ -275,6 +209,23 @@ def test_the_epoch_whose_weights_were_kept_is_told_as_the_recipe_has_it(
     assert f"marks the {told}, whose weights were kept" in page_of(settings)
     card = read(settings, "model-card.md").decode()
     assert ("| The last epoch |" in card) == bool(recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("[evidence]\nunits = 8", f"{EVIDENCE_MEANING}. A map that is dark everywhere means"),
+        ("", "heatmap by LayerCAM: bright is what spoke most for the predicted label"),
+    ],
+)
+def test_what_is_bright_in_a_picture_is_told_as_the_recipe_made_it(
+    settings: Settings, recipe: str, told: str
+) -> None:
+    judged_run(settings, make_answers(1, 60))
+    with writing(settings) as session:
+        session.get_one(Run, RUN).recipe_text = recipe
+    write_run_report(settings, RUN)
+    assert page_of(settings).count(told) == 2
 
 
 def test_a_verdict_without_any_numbers_still_has_its_files(settings: Settings) -> None:
@@ -313,12 +264,9 @@ def test_a_benchmark_is_shown_beside_what_it_reaches_without_twins(settings: Set
     page = page_of(settings)
     assert "This model can never serve" in page
     assert f"Of {FOUR[3]} no test scan is without a twin in training" in page
-    tables = Tables()
-    tables.feed(page)
-    accuracies = next(row for row in tables.rows if row and row[0].strip() == "accuracy")
     answers = answers_in_rows(settings)
     right, clean = answers.predicted == answers.truth, answers.truth < 3
-    shown = [float(cell.split()[0]) for cell in accuracies[1:]]
+    shown = [float(cell.split()[0]) for cell in rows_of(page)["accuracy"]]
     assert shown == pytest.approx([right.mean(), right[clean].mean()], abs=0.00051)
 
 

@@ -20,17 +20,21 @@ MAP_NAMES = {
 def unbeaten_baselines(numbers: Numbers) -> list[str] | None:
     """The suffixes of baselines that the pointing game does not beat; None if not measured.
 
-    One is beaten where the lower end of the 95 % interval lies above its value.
+    One is beaten where the 95 % interval of the gain over it lies above 0: both are measured on the
+    same patients, so both are uncertain. Runs from before gains were recorded count by the model's
+    own interval, which must lie above the baseline's value.
     """
     found, *others = (numbers.get((f"pointing_game{suffix}", "all")) for suffix in MAP_NAMES)
     if found is None or found.low is None or None in others:
         return None
     low = found.low
     names = list(MAP_NAMES)[1:]
+    gains = (numbers.get((f"pointing_game_gain{name}", "all")) for name in names)
     return [
         name
-        for name, row in zip(names, others, strict=True)
-        if row is None or low <= (row.value or 0.0)
+        for name, row, gain in zip(names, others, gains, strict=True)
+        if row is None
+        or (low <= (row.value or 0.0) if gain is None or gain.low is None else gain.low <= 0)
     ]
 
 

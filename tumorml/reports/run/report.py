@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tumorml.explain.heatmaps import EVIDENCE_MEANING
 from tumorml.explain.overlay import without_words
 from tumorml.reports.run import split, statements, tables, verdict
 from tumorml.reports.run.document import (
@@ -19,11 +20,6 @@ from tumorml.reports.run.facts import RunFacts
 from tumorml.reports.run.figures import RunFigures
 from tumorml.reports.run.localised import heatmap_claim
 from tumorml.reports.run.shown import ShownAnswer
-
-_HEATMAP = (
-    "Left the scan, right the same under its heatmap: bright is what moved the model most, which "
-    "need not be a tumour."
-)
 
 
 def run_report(facts: RunFacts, figures: RunFigures) -> Document:
@@ -159,7 +155,7 @@ def _errors(facts: RunFacts) -> Iterator[Block]:
     yield Paragraph(
         f"{facts.wrong:,} of {total:,} test answers are wrong, and {missed:,} of {tumors:,} "
         f"tumours were missed, that is called no_tumor; {which}. Missed tumours stand first, then "
-        f"what the challenger was surest of. {_HEATMAP}"
+        f"what the challenger was surest of. {_heatmap(facts)}"
     )
     yield _answers(facts.errors)
 
@@ -170,9 +166,23 @@ def _right(facts: RunFacts) -> Iterator[Block]:
         return
     yield Paragraph(
         "The first of each label in the order of scan ids, not picked by what they show. "
-        + _HEATMAP
+        + _heatmap(facts)
     )
     yield _answers(facts.right)
+
+
+def _heatmap(facts: RunFacts) -> str:
+    """What the pictures of answers show."""
+    if "evidence" in facts.recipe:
+        return (
+            f"Left the scan, right the same under its {EVIDENCE_MEANING}. A map that is dark "
+            "everywhere means that no evidence of a tumour was found; what is bright need not be "
+            "one."
+        )
+    return (
+        "Left the scan, right the same under its heatmap by LayerCAM: bright is what spoke most "
+        "for the predicted label, each scan by its own scale, which need not be a tumour."
+    )
 
 
 def _said(statement: tuple[str, bool]) -> Paragraph:
