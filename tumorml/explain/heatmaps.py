@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tumorml.models.predictor import Predictor
 
 
-EVIDENCE_MEANING = "evidence map: the answer rests on what is warm, beside the whole scan"
+EVIDENCE_MEANING = "evidence map: warm where the network, taught by masks, sees a tumour"
 """What a warm place of an evidence map is."""
 
 Method = Literal["layer-cam", "grad-cam"]
