@@ -5,7 +5,6 @@ TUMORML_TEST_DROP_MINUTES says for how long; 20 unless it is set.
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import tempfile
@@ -16,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 
+from tests.cluster.drops import drop, labelled_pictures, s3_client
 from tests.cluster.processes import Cluster
 from tests.cluster.questions import airflow_rows, results, wait_until
 from tests.cluster.restarting import Restarting
-from tumorml.demo.drop import write_demo_drop
 
 MINUTES = float(os.environ.get("TUMORML_TEST_DROP_MINUTES", "20"))
 EVERY_SECONDS = 10.0
@@ -118,40 +116,15 @@ def test_both_schedulers_worked(evening: Evening) -> None:
     assert len(queued) >= 2
 
 
-def labelled_pictures(folder: Path, count: int) -> list[tuple[str, Path]]:
-    """At least so many pictures, each with its label, the labels in turn."""
-    write_demo_drop(folder, patients_per_label=-(-count // 12), slices_per_patient=3)
-    by_label: dict[str, list[Path]] = {}
-    with (folder / "manifest.csv").open() as manifest:
-        for row in csv.DictReader(manifest):
-            by_label.setdefault(row["label"], []).append(folder / row["path"])
-    turns = zip(*by_label.values(), strict=True)
-    return [pair for turn in turns for pair in zip(by_label, turn, strict=True)]
-
-
 def drop_all(store: Any, pictures: list[tuple[str, Path]]) -> Counter[tuple[str, str]]:
     """Put a drop into the inbox every ten seconds, as any S3 tool would; what was put there."""
     dropped: Counter[tuple[str, str]] = Counter()
     started = time.monotonic()
     for number in range(DROPS):
         time.sleep(max(0.0, started + number * EVERY_SECONDS - time.monotonic()))
-        drop = f"evening-{number:04d}"
-        for label, path in pictures[number * FILES : (number + 1) * FILES]:
-            inside = f"{label}/{path.name}"
-            store.put_object(Bucket="tumorml", Key=f"inbox/{drop}/{inside}", Body=path.read_bytes())
-            dropped[drop, inside] += 1
-        store.put_object(Bucket="tumorml", Key=f"inbox/{drop}/_READY", Body=b"")
+        some = pictures[number * FILES : (number + 1) * FILES]
+        dropped.update(drop(store, f"evening-{number:04d}", some))
     return dropped
-
-
-def s3_client(cluster: Cluster) -> Any:
-    return botocore.session.get_session().create_client(
-        "s3",
-        endpoint_url=cluster.address("store"),
-        region_name="us-east-1",
-        aws_access_key_id=cluster.variables["S3_ACCESS_KEY"],
-        aws_secret_access_key=cluster.variables["S3_SECRET_KEY"],
-    )
 
 
 def known(cluster: Cluster) -> int:
