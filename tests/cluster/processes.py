@@ -7,6 +7,7 @@ because all containers share one network and one file system here:
   port of 127.0.0.1, and so does what the services listen on themselves;
 - `HOSTNAME` is the replica's name, which Docker would set;
 - a volume is a folder: one at the home of tumorml is its TUMORML_HOME, one below it a link there;
+  of a service with many replicas each has a home of its own, as on a host of its own;
 - programs are those of this virtual environment, which all of the images are parts of;
 - Postgres, Valkey and the S3 store are those of `stand_ins`.
 
@@ -173,6 +174,14 @@ class Cluster:
         process = self._replicas[name].process
         return process is not None and process.poll() is None
 
+    def is_away(self, name: str) -> bool:
+        """Whether it was killed and not started again."""
+        return self._replicas[name].process is None
+
+    def policy(self, name: str) -> str:
+        """What the file says is to be done when it ends."""
+        return str(self.services[self._service(name)].get("restart", "no"))
+
     def log(self, name: str, lines: int = 40) -> str:
         """The end of what it said."""
         return last_lines(self._replicas[name].command.log_path, lines)
@@ -187,6 +196,9 @@ class Cluster:
         """Where a service answers over HTTP."""
         return f"http://127.0.0.1:{self.ports[service]}"
 
+    def _service(self, name: str) -> str:
+        return name if name in self.services else name.rpartition("-")[0]
+
     def _wait(self, service: str, condition: str) -> None:
         for name in self.names(service):
             if condition == "service_completed_successfully":
@@ -196,7 +208,7 @@ class Cluster:
                 self.wait_until_healthy(name)
 
     def _made(self, name: str) -> Replica:
-        service = name if name in self.services else name.rpartition("-")[0]
+        service = self._service(name)
         described = self.services[service]
         environment = self._environment(service, name)
         folder = self.folder / "volumes" / service
@@ -255,6 +267,8 @@ class Cluster:
     def _home(self, described: Mapping[str, Any], name: str) -> Path:
         mounts = dict(text.split(":")[1::-1] for text in described.get("volumes", ()))
         volume = mounts.pop(CONTAINER_HOME, None)
+        if volume and name not in self.services:
+            volume = f"{volume}-{name.rpartition('-')[2]}"
         home = self.folder / ("volumes" if volume else "containers") / (volume or name)
         home.mkdir(parents=True, exist_ok=True)
         for target, source in mounts.items():

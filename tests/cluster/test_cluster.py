@@ -6,13 +6,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, text
 
 from tests.cluster.processes import Cluster
+from tests.cluster.questions import airflow_rows, ask, results
 from tests.serving.made_champions import pictures
 from tumorml.demo.drop import write_demo_drop
 from tumorml.scans.decode import encode_png
@@ -20,20 +19,6 @@ from tumorml.service.airflow_api import AirflowApi
 from tumorml.settings import PROJECT_ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-
-def ask(cluster: Cluster, service: str, variable: str, query: str) -> list[Any]:
-    """Rows of a query, asked with a database URL from a service's environment."""
-    engine = create_engine(cluster.environment(service)[variable])
-    try:
-        with engine.connect() as connection:
-            return list(connection.execute(text(query)).all())
-    finally:
-        engine.dispose()
-
-
-def results(cluster: Cluster, query: str) -> list[Any]:
-    return ask(cluster, "worker", "TUMORML_READER_DATABASE_URL", query)
 
 
 def wait_for(happened: Callable[[], bool], cluster: Cluster, patience_seconds: float) -> None:
@@ -86,16 +71,33 @@ def test_a_drop_becomes_a_champion(cluster: Cluster, champion: str) -> None:
 
 
 def test_training_alone_went_to_the_workers_with_a_card(cluster: Cluster, champion: str) -> None:
-    ran = ask(
+    ran = airflow_rows(
         cluster,
-        "scheduler",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
         "select task_id, queue from task_instance where state = 'success' and pid is not null",
     )
     queues = {queue: {task for task, on in ran if on == queue} for _, queue in ran}
     assert queues.keys() == {"default", "gpu"}
     assert queues["gpu"] == {"retrain.train"}
-    assert {"ingest_batch", "retrain.evaluate", "retrain.judge"} <= queues["default"]
+    assert queues["default"] >= {
+        "claim_drops",
+        "plan_shards",
+        "read_shard",
+        "finish_batch",
+        "fingerprint_scans",
+        "assign_groups",
+        "retrain.evaluate",
+        "retrain.explain",
+        "retrain.judge",
+        "retrain.promote",
+        "retrain.report",
+    }
+
+
+def test_one_worker_does_everything_else_and_two_train(cluster: Cluster) -> None:
+    workers = [name for name in cluster.started() if "worker" in name]
+    assert workers == ["worker", "worker-cpu-train-1", "worker-cpu-train-2"]
+    homes = {cluster.environment(name)["TUMORML_HOME"] for name in workers}
+    assert len(homes) == len(workers)
 
 
 def test_the_champion_answers_who_has_the_key_and_nobody_else(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,3 +79,28 @@ def test_the_local_postgres_is_needed_unless_both_databases_are_elsewhere(monkey
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://a/c")
     assert not needs_local_postgres(outside)
     assert needs_local_postgres(Settings(home=Path("x")))
+
+
+PUBLISH = """
+from airflow.providers.celery.executors import celery_executor_utils as celery
+class Workload:
+    ti = None
+    def model_dump_json(self): return "{}"
+for _ in range(2):
+    *_, result = celery.send_workload_to_executor(("key", Workload(), "default", None))
+    print("became", type(result.exception).__name__)
+"""
+
+
+def test_a_task_for_which_there_is_no_broker_is_sent_again_instead_of_failing(settings) -> None:
+    """What else than AirflowTaskTimeout comes of it, Airflow's executor takes for a failed task."""
+    environment = airflow_environment(settings) | {
+        "AIRFLOW__CELERY__BROKER_URL": "redis://:secret@127.0.0.1:1/0",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+sqlite:///{settings.home}/results.db",
+    }
+    asked = subprocess.run(
+        [sys.executable, "-c", PUBLISH], env=environment, capture_output=True, text=True, check=True
+    )
+    said = [line for line in asked.stdout.splitlines() if line.startswith("became ")]
+    assert said == ["became AirflowTaskTimeout"] * 2, asked.stdout
+    assert int(environment["AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES"]) >= 300

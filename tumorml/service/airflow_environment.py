@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from tumorml.settings import PROJECT_ROOT, Settings
 AIRFLOW_DATABASE = "airflow"
 DATABASE_VARIABLE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 _LOOPBACK = "127.0.0.1,localhost"
+_BROKER_IS_AWAY = {"max_retries": 1000, "interval_step": 0.1, "interval_max": 0.5}
 
 
 def airflow_home(settings: Settings) -> Path:
@@ -150,6 +152,13 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "execution_api_retries": 12,
             "execution_api_retry_wait_max": 10,
             "execution_api_timeout": 30,
+        },
+        # A task for which there is no broker waits for one, for minutes, at a second a try; Celery
+        # would give up within that second, and a try of the task's own would be lost.
+        "celery": {
+            "operation_timeout": 1.0,
+            "task_publish_max_retries": 300,
+            "extra_celery_config": json.dumps({"task_publish_retry_policy": _BROKER_IS_AWAY}),
         },
         "dag_processor": {
             "min_file_process_interval": 60,

@@ -1,0 +1,145 @@
+"""Two schedulers at once and a drop every ten seconds: no batch lost, none taken twice.
+
+TUMORML_TEST_DROP_MINUTES says for how long; 20 unless it is set.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.drops import drop, labelled_files, s3_client
+from tests.cluster.processes import Cluster
+from tests.cluster.questions import airflow_rows, results, wait_until
+from tests.cluster.restarting import Restarting
+
+MINUTES = float(os.environ.get("TUMORML_TEST_DROP_MINUTES", "20"))
+EVERY_SECONDS = 10.0
+FILES = 3
+PATIENCE_SECONDS = 3600.0
+"""For what waits when the last drop has come: a slow machine takes drops in more slowly."""
+DROPS = max(1, round(60 * MINUTES / EVERY_SECONDS))
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 * MINUTES + 2 * PATIENCE_SECONDS)]
+
+
+@dataclass(frozen=True)
+class Evening:
+    """A stack that has taken in all drops: what was dropped, by drop and path, and its store."""
+
+    cluster: Cluster
+    dropped: Counter[tuple[str, str]]
+    store: Any
+    restarts: Counter[str]
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
+    files = labelled_files(tmp_path_factory.mktemp("pictures"), DROPS * FILES)
+    folder = Path(tempfile.mkdtemp(prefix="tumorml-cluster-"))
+    cluster = Cluster(folder, {}, {"scheduler": 2})
+    try:
+        cluster.up()
+        store = s3_client(cluster)
+        with Restarting(cluster) as restarting:
+            dropped = drop_all(store, files)
+            wait_until(
+                lambda: unfinished(cluster) == 0 and known(cluster) == DROPS,
+                cluster,
+                PATIENCE_SECONDS,
+                "every batch is finished",
+            )
+            wait_until(lambda: not active_runs(cluster), cluster, 300, "no run is left")
+        yield Evening(cluster, dropped, store, restarting.restarts)
+    finally:
+        cluster.down()
+    shutil.rmtree(folder)
+
+
+def test_every_file_is_in_exactly_one_batch(evening: Evening) -> None:
+    rows = results(
+        evening.cluster,
+        "select drop_name, path from batch_file join batch on batch.id = batch_id",
+    )
+    assert Counter((drop, path) for drop, path in rows) == evening.dropped
+    assert set(evening.dropped.values()) == {1}
+
+
+def test_every_drop_is_one_batch_that_is_taken_in(evening: Evening) -> None:
+    rows = results(evening.cluster, "select state, count(*) from batch group by state")
+    assert rows == [("ingested", DROPS)]
+
+
+def test_no_scan_is_missing(evening: Evening) -> None:
+    (counted,) = results(
+        evening.cluster,
+        "select (select count(*) from scan), (select count(*) from fingerprint), "
+        "(select count(*) from scan_group)",
+    )
+    assert counted == (DROPS * FILES,) * 3
+
+
+def test_the_inbox_is_empty(evening: Evening) -> None:
+    listed = evening.store.list_objects_v2(Bucket="tumorml", Prefix="inbox/")
+    assert listed.get("Contents", []) == []
+
+
+def test_every_batch_was_finished_by_one_task(evening: Evening) -> None:
+    rows = airflow_rows(
+        evening.cluster,
+        "select rendered_map_index, count(*) from task_instance "
+        "where task_id = 'finish_batch' and state = 'success' group by rendered_map_index",
+    )
+    assert len(rows) == DROPS
+    assert {count for _, count in rows} == {1}
+
+
+def test_no_run_failed(evening: Evening) -> None:
+    rows = airflow_rows(evening.cluster, "select distinct state from dag_run")
+    assert rows == [("success",)]
+
+
+def test_both_schedulers_worked(evening: Evening) -> None:
+    queued = airflow_rows(
+        evening.cluster,
+        "select queued_by_job_id, count(*) from task_instance "
+        "where queued_by_job_id is not null group by queued_by_job_id",
+    )
+    print(f"tasks by scheduler: {queued}; started again: {dict(evening.restarts)}")
+    assert len(queued) >= 2
+
+
+def drop_all(store: Any, files: list[tuple[str, Path]]) -> Counter[tuple[str, str]]:
+    """Put a drop into the inbox every ten seconds, as any S3 tool would; what was put there."""
+    dropped: Counter[tuple[str, str]] = Counter()
+    started = time.monotonic()
+    for number in range(DROPS):
+        time.sleep(max(0.0, started + number * EVERY_SECONDS - time.monotonic()))
+        some = files[number * FILES : (number + 1) * FILES]
+        dropped.update(drop(store, f"evening-{number:04d}", some))
+    return dropped
+
+
+def known(cluster: Cluster) -> int:
+    ((count,),) = results(cluster, "select count(*) from batch")
+    return int(count)
+
+
+def unfinished(cluster: Cluster) -> int:
+    ((count,),) = results(cluster, "select count(*) from batch where finished_at is null")
+    return int(count)
+
+
+def active_runs(cluster: Cluster) -> bool:
+    return bool(
+        airflow_rows(cluster, "select 1 from dag_run where state in ('queued', 'running') limit 1")
+    )
