@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -337,9 +336,9 @@ def test_the_parts_of_a_batch_have_all_its_fingerprints_between_them(settings: S
 
 
 def test_a_remote_store_has_its_files_moved_by_many_hands(
-    settings: Settings, tmp_path: Path
+    settings: Settings, s3_settings: Settings
 ) -> None:
-    remote = settings.model_copy(update={"object_store_url": f"memory://{tmp_path.name}"})
+    remote = s3_settings
     store = object_store(remote)
     for path, data in (GOOD | BAD).items():
         store.write(f"inbox/drop/{path}", data)

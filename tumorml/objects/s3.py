@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -253,19 +253,30 @@ class S3Objects(ObjectStore):
     ) -> None:
         begun = self._bucket.ask("create_multipart_upload", what, Key=self._name(key))
         upload = {"Key": self._name(key), "UploadId": begun["UploadId"]}
+        parts: list[dict[str, Any]] = []
         try:
-            parts = [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(send(upload), 1)]
+            parts += [{"PartNumber": n, "ETag": etag} for n, etag in enumerate(send(upload), 1)]
             whole = {"Parts": parts}
             self._bucket.ask(
                 "complete_multipart_upload", what, **upload, MultipartUpload=whole, **condition
             )
         except BaseException as error:
-            if error_code(error) == "NoSuchUpload" and self.exists(key):
+            if error_code(error) == "NoSuchUpload" and self._is_made_of(key, parts):
                 return  # It was completed, and the answer was lost.
             self._abort(upload)
             if error_code(error) in _CHANGED:
                 raise FileExistsError(self.display(key)) from error
             raise
+
+    def _is_made_of(self, key: str, parts: Sequence[dict[str, Any]]) -> bool:
+        """Whether these parts are the object: its ETag is the MD5 of theirs, and their number."""
+        head = self._head(key)
+        try:
+            digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
+        except ValueError:  # Encrypted: ETags are no MD5 then, and nobody can tell.
+            return False
+        etag = f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
+        return head is not None and head["ETag"] == etag
 
     def _abort(self, upload: dict[str, Any]) -> None:
         try:

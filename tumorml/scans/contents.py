@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
-from tumorml.errors import TumorMLError
+from tumorml.errors import StoreRefusedError, TumorMLError
 from tumorml.objects import ObjectStore
 from tumorml.scans.claim import Claim, ClaimedFile
 from tumorml.scans.names import archive_suffix, is_text
@@ -78,6 +78,8 @@ class FolderContents:
                 yield entry, self._store.read(file.key), None
             except FileNotFoundError:
                 yield entry, None, CHANGED
+            except StoreRefusedError:
+                raise  # credentials that have run out say nothing of the file
             except PermissionError:
                 yield entry, None, "It may not be read: give the service the right to read it."
 

@@ -46,7 +46,7 @@ def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim
         _move_all(
             store,
             [
-                (file.key, target)
+                (file, target)
                 for file, target in _moves(session, batch, claim)
                 if target and file.is_still(waiting.get(file.key))
             ],
@@ -73,7 +73,7 @@ def _moves(
         yield claim.marker, place(batch.id, claim.marker.path)
 
 
-def _move_all(store: ObjectStore, moves: Sequence[tuple[str, str]]) -> None:
+def _move_all(store: ObjectStore, moves: Sequence[tuple[ClaimedFile, str]]) -> None:
     """Where a move is a copy and a delete over a network, many at a time."""
     threads = 1 if store.local_path(INBOX) else _REMOTE_MOVES
     with ThreadPoolExecutor(threads) as pool:
@@ -87,17 +87,21 @@ def _move_all(store: ObjectStore, moves: Sequence[tuple[str, str]]) -> None:
                 log.info("moved %s of %s files", moved, len(moves))
 
 
-def _move(store: ObjectStore, source: str, target: str) -> None:
-    if store.exists(target):
-        if store.holds_same(source, target):
-            store.remove(source)  # the rest of a move that was interrupted between copy and delete
-            return
-        log.warning("%s stays in the inbox: %s exists", source, target)
+def _move(store: ObjectStore, file: ClaimedFile, target: str) -> None:
+    # Asked once more: the files before it may have taken minutes.
+    if not file.is_still(store.find(file.key)):
+        log.warning("%s was changed before it could be moved", file.key)
         return
     try:
-        store.move(source, target)
+        if not store.exists(target):
+            store.move(file.key, target)
+        elif store.holds_same(file.key, target):
+            # The rest of a move that was interrupted between copy and delete.
+            store.remove(file.key)
+        else:
+            log.warning("%s stays in the inbox: %s exists", file.key, target)
     except FileNotFoundError:
-        log.warning("%s went away before it could be moved", source)
+        log.warning("%s went away before it could be moved", file.key)
 
 
 def _write_reasons(session: Session, store: ObjectStore, batch: Batch) -> None:

@@ -58,9 +58,10 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     }
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A proxy of the machine must not stand between a task and the API server beside it.
-    for name in ("NO_PROXY", "no_proxy"):
-        kept = environment.get(name)
-        environment[name] = f"{kept},{_LOOPBACK}" if kept else _LOOPBACK
+    # Either spelling is read by some library, and the small one wins in others.
+    names = ("NO_PROXY", "no_proxy")
+    kept = ",".join([*filter(None, map(environment.get, names)), _LOOPBACK])
+    environment |= dict.fromkeys(names, ",".join(dict.fromkeys(kept.split(","))))
     return environment
 
 

@@ -38,13 +38,15 @@ class StoredCheckpoint:
         self._folder = folder
 
     def take(self) -> None:
-        """Bring the newest checkpoint here, unless the folder has one that is as new.
+        """Bring the newest checkpoint here, unless the folder has a newer one.
+
+        Of two that are as new, that of the store is the one that the run's epochs tell of.
 
         Raises:
             TumorMLError: It cannot be read.
         """
         newest = max(self._epochs(), default=0)
-        if newest <= len(finished_epochs(self._folder)):
+        if newest == 0 or newest < len(finished_epochs(self._folder)):
             return
         key = self._key(newest)
         self._folder.mkdir(parents=True, exist_ok=True)
