@@ -9,7 +9,7 @@ because all containers share one network and one file system here:
 - a volume is a folder: one at the home of tumorml is its TUMORML_HOME, one below it a link there;
   of a service with many replicas each has a home of its own, as on a host of its own;
 - programs are those of this virtual environment, which all of the images are parts of;
-- Postgres, Valkey and the S3 store are those of `stand_ins`.
+- Postgres, Valkey and the S3 store are those of `stand_ins`, and so are their health checks.
 
 Images, networks, users and limits are not there: nothing here says that they are right.
 """
@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -305,3 +308,17 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+@contextmanager
+def running_cluster(settings: Mapping[str, str], replicas: Mapping[str, int]) -> Iterator[Cluster]:
+    """A stack from when all of it is up until the block ends; its folder stays where that fails."""
+    # Not below pytest's own folder: it is closed to the user that Postgres runs as under root.
+    folder = Path(tempfile.mkdtemp(prefix="tumorml-cluster-"))
+    cluster = Cluster(folder, settings, replicas)
+    try:
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.down()
+    shutil.rmtree(folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +13,9 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.cluster.conftest import DAG_TESTS
+from tests.cluster.conftest import TINY
 from tests.cluster.drops import demo_files, drop, labelled_files, s3_client
-from tests.cluster.processes import Cluster
+from tests.cluster.processes import Cluster, running_cluster
 from tests.cluster.questions import airflow_rows, results, wait_until
 from tests.cluster.restarting import Restarting
 from tumorml.service.airflow_api import AirflowApi
@@ -83,14 +81,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    folder = Path(tempfile.mkdtemp(prefix="tumorml-cluster-"))
-    settings = {
-        "TUMORML_DEFAULT_RECIPE": str(DAG_TESTS / "tiny.toml"),
-        "TUMORML_PROMOTION_POLICY": str(DAG_TESTS / "lenient.toml"),
-    }
-    cluster = Cluster(folder, settings, {"worker-cpu-train": 2})
-    try:
-        cluster.up()
+    with running_cluster(TINY, {"worker-cpu-train": 2}) as cluster:
         api = AirflowApi(cluster.address("api-server"), cluster.variables["AIRFLOW_ADMIN_PASSWORD"])
         files = demo_files(tmp_path_factory.mktemp("drop"), patients_per_label=SCANS // 8)
         drop(s3_client(cluster), "first", files)
@@ -110,9 +101,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             )
             yield stack
         api.close()
-    finally:
-        cluster.down()
-    shutil.rmtree(folder)
 
 
 def test_another_worker_goes_on_where_the_killed_one_was(stack: Stack) -> None:

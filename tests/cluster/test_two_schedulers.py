@@ -6,8 +6,6 @@ TUMORML_TEST_DROP_MINUTES says for how long; 20 unless it is set.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.drops import drop, labelled_files, s3_client
-from tests.cluster.processes import Cluster
+from tests.cluster.processes import Cluster, running_cluster
 from tests.cluster.questions import airflow_rows, results, wait_until
 from tests.cluster.restarting import Restarting
 
@@ -45,10 +43,7 @@ class Evening:
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     files = labelled_files(tmp_path_factory.mktemp("pictures"), DROPS * FILES)
-    folder = Path(tempfile.mkdtemp(prefix="tumorml-cluster-"))
-    cluster = Cluster(folder, {}, {"scheduler": 2})
-    try:
-        cluster.up()
+    with running_cluster({}, {"scheduler": 2}) as cluster:
         store = s3_client(cluster)
         with Restarting(cluster) as restarting:
             dropped = drop_all(store, files)
@@ -60,9 +55,6 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
             )
             wait_until(lambda: not active_runs(cluster), cluster, 300, "no run is left")
         yield Evening(cluster, dropped, store, restarting.restarts)
-    finally:
-        cluster.down()
-    shutil.rmtree(folder)
 
 
 def test_every_file_is_in_exactly_one_batch(evening: Evening) -> None:
