@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.concurrency import run_in_threadpool
@@ -77,7 +77,6 @@ def _moment(value: object) -> object:
     return value
 
 
-T = TypeVar("T")
 _At = Annotated[Server, Depends(server_of)]
 
 
