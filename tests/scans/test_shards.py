@@ -28,8 +28,9 @@ from tests.scans.drop_files import (
     write_zip,
 )
 from tests.scans.test_bad_input import BAD, GOOD
-from tumorml.errors import TumorMLError
+from tumorml.errors import StoreRefusedError, TumorMLError
 from tumorml.objects import object_store
+from tumorml.objects.local import LocalObjects
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Fingerprint
 from tumorml.scans import plan as plan_module
@@ -347,3 +348,42 @@ def test_a_remote_store_has_its_files_moved_by_many_hands(
     rows = files_of(settings, batch.id)
     assert all(store.read(str(rows[p].object_key)) == data for p, data in (GOOD | BAD).items())
     assert list(store.list("inbox")) == []
+
+
+def test_what_is_written_anew_while_others_are_moved_stays_in_the_inbox(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_inbox(settings, "drop", {f"glioma/{n}.png": png(n) for n in range(3)})
+    store = object_store(settings)
+    move = LocalObjects.move
+
+    def move_while_somebody_writes(self: LocalObjects, source: str, target: str) -> None:
+        move(self, source, target)
+        if source.endswith("0.png"):
+            self.write(source.replace("0.png", "2.png"), png(9))
+
+    monkeypatch.setattr(LocalObjects, "move", move_while_somebody_writes)
+    (batch,) = claim_drops(settings)
+    ingest_batch(settings, batch)
+    (left,) = store.list("inbox")
+    assert store.read(left.key) == png(9)
+    assert len(list(store.list("archive"))) == 2
+
+
+def test_credentials_that_have_run_out_refuse_no_file(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_inbox(settings, "drop", {f"glioma/{n}.png": png(n) for n in range(3)})
+    (batch,) = claim_drops(settings)
+    read = LocalObjects.read
+
+    def no_longer(self: LocalObjects, key: str) -> bytes:
+        if key.startswith("inbox/"):
+            raise StoreRefusedError("the token has expired")
+        return read(self, key)
+
+    with monkeypatch.context() as patch, pytest.raises(StoreRefusedError):
+        patch.setattr(LocalObjects, "read", no_longer)
+        ingest_batch(settings, batch)
+    ingest_batch(settings, batch)
+    assert {row.outcome for row in files_of(settings, batch).values()} == {"taken_in"}
