@@ -7,6 +7,7 @@ import io
 import json
 import re
 import string
+import sys
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -65,6 +66,12 @@ def words(page: AppTest) -> str:
     kinds = ("markdown", "caption", "info", "warning", "error", "success")
     written = "\n".join(element.value for kind in kinds for element in page.get(kind))
     return re.sub(f"\\\\([{re.escape(string.punctuation)}])", r"\1", written)
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit runs a page as ``__main__``, which processes that a later test spawns would run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture
