@@ -19,8 +19,14 @@ from pathlib import Path
 import pytest
 
 from tests.s3_server import READER, S3Server
-from tumorml.errors import StoreRefusedError, StoreUnreachableError, TumorMLError
+from tumorml.errors import (
+    MissingObjectError,
+    StoreRefusedError,
+    StoreUnreachableError,
+    TumorMLError,
+)
 from tumorml.objects import ObjectStore, object_store, s3, s3_bucket
+from tumorml.objects.ranged_file import BLOCK_BYTES
 from tumorml.objects.s3 import S3Objects
 from tumorml.objects.s3_bucket import Bucket
 from tumorml.scans.drops import waiting_drops
@@ -75,6 +81,17 @@ def open_large(store: ObjectStore, folder: Path) -> None:
 
 def list_all(store: ObjectStore, folder: Path) -> None:
     assert "kept" in [stored.key.rpartition("/")[2] for stored in store.list("all")]
+
+
+def test_an_object_that_is_written_anew_is_not_read_as_one(bucket: Settings) -> None:
+    store = object_store(bucket)
+    store.write("changed", bytes(3 * BLOCK_BYTES))
+    with store.open("changed") as stream:
+        stream.read(10)
+        store.write("changed", b"x" * 3 * BLOCK_BYTES)
+        assert stream.read(10) == bytes(10)  # of the block that was fetched
+        with pytest.raises(MissingObjectError, match="written anew while it was read"):
+            stream.read()
 
 
 def test_what_was_written_outlives_a_kill_of_the_server_and_every_call_an_outage(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import multiprocessing
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +47,8 @@ from tumorml.scans.layout import Reading
 from tumorml.scans.plan import cut, plan_batch, plan_shards, planned_batches
 from tumorml.scans.read_shard import read_shard
 from tumorml.scans.shard_files import read_work
+from tumorml.scans.tar_archive import TarContents
+from tumorml.scans.zip_archive import ZipContents
 from tumorml.settings import Settings
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -387,3 +393,34 @@ def test_credentials_that_have_run_out_refuse_no_file(
         ingest_batch(settings, batch)
     ingest_batch(settings, batch)
     assert {row.outcome for row in files_of(settings, batch).values()} == {"taken_in"}
+
+
+class Refusing(io.BytesIO):
+    """An archive whose store lets nobody read on after some reads."""
+
+    def __init__(self, data: bytes, reads: int) -> None:
+        super().__init__(data)
+        self.reads = reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads -= 1
+        if self.reads < 0:
+            raise StoreRefusedError("the token has expired")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+def test_nor_do_they_blame_an_archive(
+    settings: Settings, tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    data = write(tmp_path / "drop", {f"glioma/{n}.png": png(n) for n in range(3)}).read_bytes()
+    kind = ZipContents if write is write_zip else TarContents
+    for reads in itertools.count():
+        try:
+            contents = kind(Refusing(data, reads), settings)
+            read = list(contents.read({entry.path for entry in contents.entries}))
+        except StoreRefusedError:
+            continue
+        assert [failure for _, _, failure in read] == [None] * 3
+        assert reads > 4
+        break

@@ -33,7 +33,6 @@ def object_store(settings: Settings) -> ObjectStore:
             endpoint_url=settings.s3_endpoint_url,
             region=settings.s3_region,
             patience_seconds=settings.object_store_patience_seconds,
-            scratch=settings.home / "cache",
         )
     raise TumorMLError(
         f"The object store URL {url!r} cannot be used: TUMORML_OBJECT_STORE_URL is "

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from tumorml.errors import MissingObjectError, TumorMLError
+from tumorml.objects.ranged_file import ranged_file
 from tumorml.objects.s3_bucket import Bucket
 from tumorml.objects.s3_errors import error_code
 from tumorml.objects.store import ObjectStore, StoredObject, check_key
@@ -18,7 +18,7 @@ from tumorml.objects.store import ObjectStore, StoredObject, check_key
 log = logging.getLogger(__name__)
 
 PART_BYTES = 16 * 1024**2
-"""Files beyond two parts are sent in parts, and opened ones fetched in parts; one is in memory."""
+"""Files beyond two parts are sent in parts; one is in memory."""
 _MOST_PARTS = 10_000
 _LARGEST_COPY_BYTES = 5 * 1024**3
 
@@ -31,7 +31,6 @@ class S3Objects(ObjectStore):
         endpoint_url: The server; none: Amazon's, or what AWS_ENDPOINT_URL_S3 says.
         region: Of the bucket; none: AWS_DEFAULT_REGION, else us-east-1.
         patience_seconds: How long one request waits for a store that does not answer.
-        scratch: The folder in which opened objects lie while they are open.
         page_size: Most objects of one listing's page.
     """
 
@@ -42,7 +41,6 @@ class S3Objects(ObjectStore):
         endpoint_url: str | None,
         region: str | None,
         patience_seconds: float,
-        scratch: Path,
         page_size: int = 1000,
     ) -> None:
         name, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
@@ -50,7 +48,6 @@ class S3Objects(ObjectStore):
             raise TumorMLError(f"TUMORML_OBJECT_STORE_URL names no bucket: {url!r}.")
         self._bucket = Bucket(name, endpoint_url, region, patience_seconds)
         self._root = f"{prefix}/" if prefix else ""
-        self._scratch = scratch
         self._page_size = page_size
 
     def local_path(self, key: str) -> Path | None:
@@ -81,21 +78,15 @@ class S3Objects(ObjectStore):
         return self._get(key)
 
     def open(self, key: str) -> IO[bytes]:
-        """A copy of the object in a file of this machine that is gone when it is closed."""
+        """The object as a stream that fetches what is read of it, while nobody writes it anew."""
         head = self._head(key)
         if head is None:
             raise self._missing(key)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        file = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 (the caller closes it)
-        try:
-            for start in range(0, head["ContentLength"], PART_BYTES):
-                part = f"bytes={start}-{start + PART_BYTES - 1}"
-                file.write(self._get(key, Range=part, IfMatch=head["ETag"]))
-            file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return file
+
+        def fetch(start: int, end: int) -> bytes:
+            return self._get(key, Range=f"bytes={start}-{end - 1}", IfMatch=head["ETag"])
+
+        return ranged_file(head["ContentLength"], fetch)
 
     def write(self, key: str, data: bytes) -> None:
         """Put bytes under a key; the server checks them by their checksum."""

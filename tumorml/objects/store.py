@@ -61,10 +61,10 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def open(self, key: str) -> IO[bytes]:
-        """The object as a seekable binary stream over a real file.
+        """The object as a seekable binary stream.
 
         Raises:
-            FileNotFoundError: No object has this key, or it was changed while it was fetched.
+            FileNotFoundError: No object has this key; so may its reads, once it was changed.
         """
 
     @abstractmethod
