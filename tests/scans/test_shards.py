@@ -275,9 +275,12 @@ def test_there_are_never_more_shards_than_airflow_maps(
     write_zip(settings.home / "objects/inbox/middle.zip", {f"no/{n}.png": png(n) for n in range(3)})
     large, middle, small = claim_drops(cutting)
     shards = plan_shards(cutting, [large, middle, small])
-    assert [shard["batch_id"] for shard in shards] == [small, middle, middle, middle]
-    assert planned_batches(shards) == [small, middle]
-    assert [s["shards"] for s in plan_shards(cutting, [large])] == [4] * 4
+    assert [(s["batch_id"], s["shard"], s["shards"]) for s in shards] == [
+        *((large, number, 4) for number in range(1, 5)),
+        (small, 1, 1),
+    ]
+    assert planned_batches(shards) == [large, small]
+    assert planned_batches(plan_shards(cutting, [middle, small])) == [middle, small]
     read_in_threads(cutting)
     read_in_threads(cutting)
     assert [batch.state for batch in batches(settings)] == ["ingested"] * 3

@@ -50,6 +50,17 @@ def airflow_url(settings: Settings, names: dict[str, str]) -> str:
     return owner.set(username=names["airflow"], database=names["airflow"]).render_as_string(False)
 
 
+def owned_by_nobody_special(
+    postgres: Settings, settings: Settings, names: dict[str, str]
+) -> Settings:
+    """With an owner who may make neither roles nor databases."""
+    run_as_owner(postgres, f"create role {names['owns']} login")
+    owner = make_url(str(settings.owner_database_url)).set(username=names["owns"])
+    return settings.model_copy(
+        update={"owner_database_url": owner.render_as_string(hide_password=False)}
+    )
+
+
 def test_roles_of_any_name_read_and_write_and_nothing_more(
     elsewhere: Settings, names: dict[str, str]
 ) -> None:
@@ -96,9 +107,25 @@ def test_airflows_role_owns_its_database(elsewhere: Settings, names: dict[str, s
 
 
 def test_an_owner_who_may_not_is_told_what_to_do(
-    elsewhere: Settings, names: dict[str, str]
+    postgres: Settings, elsewhere: Settings, names: dict[str, str]
 ) -> None:
-    create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
-    powerless = elsewhere.model_copy(update={"owner_database_url": elsewhere.reader_database_url})
+    powerless = owned_by_nobody_special(postgres, elsewhere, names)
     with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL a role that may"):
         create_roles_and_databases(powerless, airflow_url(elsewhere, names))
+    create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
+    run_as_owner(postgres, f"revoke {WRITER} from {names['writes']}")
+    with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL a role that may"):
+        create_roles_and_databases(powerless, airflow_url(elsewhere, names))
+
+
+def test_an_owner_who_may_not_is_enough_where_all_is_there(
+    postgres: Settings, elsewhere: Settings, names: dict[str, str]
+) -> None:
+    create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
+    powerless = owned_by_nobody_special(postgres, elsewhere, names)
+    run_as_owner(postgres, f"alter database {names['results']} owner to {names['owns']}")
+    run_as_owner(postgres, f"grant {WRITER} to {names['owns']}")
+    create_roles_and_databases(powerless, airflow_url(elsewhere, names))
+    migrate(powerless)
+    with reading(powerless) as session:
+        assert session.scalar(text("select count(*) from champion_history")) == 0

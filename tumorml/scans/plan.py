@@ -36,11 +36,11 @@ MOST_SHARDS = 1_000
 
 
 def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Cut the batches, and name their shards: ``batch_id``, ``shard`` (from 1) of ``shards``.
+    """Cut batches, named oldest first; their shards: ``batch_id``, ``shard`` (from 1), ``shards``.
 
-    Where that would be more than ``MOST_SHARDS``, the largest batches wait for the next run. A
-    batch that cannot be cut now is named as one shard, so that reading it says why and the others
-    go on; so is a tar, which cannot be listed without reading all of it.
+    Where that would be more than ``MOST_SHARDS``, a batch that does not fit beside older ones waits
+    for the next run. One that cannot be cut now is named as one shard, so that reading it says why
+    and the others go on; so is a tar, which cannot be listed without reading all of it.
     """
     with reading(settings) as session:
         waiting = set(
@@ -53,7 +53,7 @@ def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, 
         if batch_id in waiting:
             counts[batch_id] = _count(settings, batch_id)
     shards: list[dict[str, Any]] = []
-    for batch_id, count in sorted(counts.items(), key=lambda item: item[1]):
+    for batch_id, count in counts.items():
         if len(shards) + count > MOST_SHARDS:
             log.warning("%s with its %s shards waits for the next run", batch_id, count)
             continue

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import psycopg2
 from psycopg2 import extensions, sql
-from sqlalchemy import URL, create_engine
+from psycopg2.errors import InsufficientPrivilege
+from sqlalchemy import URL, NullPool, create_engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -19,11 +20,13 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
 
     A role that exists already is given the password of its URL. Roles of other names become
     members of the two that migrations grant rights to. Airflow's role and database are made too,
-    where they lie on the same server; they are its own.
+    where they lie on the same server; they are its own. An owner who may do none of this is enough
+    where somebody else has done all of it.
 
     Raises:
         TumorMLError: The server cannot be reached as the owner, or the owner may not do this.
     """
+    users = ((WRITER, writer_url(settings)), (READER, reader_url(settings)))
     owner = make_url(owner_url(settings))
     airflow = make_url(airflow_url)
     engine = create_engine(owner.set(database="postgres"), isolation_level="AUTOCOMMIT")
@@ -31,7 +34,7 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
         with engine.connect() as pooled:
             connection = pooled.connection.dbapi_connection
             assert isinstance(connection, extensions.connection)  # noqa: S101 - the driver is psycopg2
-            for granted, url in ((WRITER, writer_url(settings)), (READER, reader_url(settings))):
+            for granted, url in users:
                 _ensure_group(connection, granted)
                 _ensure_login(connection, make_url(url), member_of=granted)
             _ensure_database(connection, owner.database, str(owner.username))
@@ -39,6 +42,8 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
                 _ensure_login(connection, airflow)
                 _ensure_database(connection, airflow.database, str(airflow.username))
     except (DBAPIError, psycopg2.Error) as error:
+        if isinstance(error, InsufficientPrivilege) and all(_is_ready(*user) for user in users):
+            return
         said = error.orig if isinstance(error, DBAPIError) else error
         raise TumorMLError(
             f"Postgres does not make the roles and databases as {owner.username} at {owner.host}: "
@@ -47,6 +52,16 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
         ) from error
     finally:
         engine.dispose()
+
+
+def _is_ready(granted: str, url: str) -> bool:
+    """Whether this user reaches its database, and has the rights that a group is given."""
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            return bool(connection.scalar(select(func.pg_has_role(granted, "usage"))))
+    except DBAPIError:
+        return False
 
 
 def _ensure_group(connection: extensions.connection, name: str) -> None:
