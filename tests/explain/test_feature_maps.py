@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import keras  # noqa: TID253
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,6 +29,18 @@ def test_each_resolution_is_there_once_and_the_last_is_what_is_classified(
     assert list(maps)[-1] == "features"
     sheet = Image.open(io.BytesIO(sheet_png(maps)))
     assert sheet.mode == "RGB" and sheet.width == 804
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_network_of_one_resolution_has_a_sheet(strides: int) -> None:
+    scan = keras.Input((8, 8, 1))
+    features = keras.layers.Conv2D(3, 3, strides, padding="same", name="features")(scan)
+    pooled = keras.layers.GlobalAveragePooling2D()(features)
+    model = keras.Model(scan, keras.layers.Dense(2)(pooled))
+    maps = feature_maps(model, np.zeros((8, 8), np.uint8))
+    side = 8 // strides
+    assert {name: values.shape for name, values in maps.items()} == {"features": (side, side, 3)}
+    assert sheet_png(maps)
 
 
 def test_a_bright_map_is_bright_and_few_are_shown_of_many() -> None:

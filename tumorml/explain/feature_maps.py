@@ -36,13 +36,11 @@ def feature_maps(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]
 
     layers = keras.Model(model.inputs[0], model.get_layer("features").output).layers
     last = {layer.output.shape[1]: layer for layer in layers if len(layer.output.shape) == 4}
-    last.pop(len(image), None)  # the scan itself
-    network = keras.Model(model.inputs[0], [layer.output for layer in last.values()])
+    if len(last) > 1:
+        last.pop(len(image), None)  # the scan itself
+    network = keras.Model(model.inputs[0], {layer.name: layer.output for layer in last.values()})
     maps = network(image.astype(np.float32)[None, ..., None], training=False)
-    return {
-        layer.name: np.asarray(one[0], np.float32)
-        for layer, one in zip(last.values(), maps, strict=True)
-    }
+    return {layer.name: np.asarray(maps[layer.name][0], np.float32) for layer in last.values()}
 
 
 def sheet_png(maps: dict[str, np.ndarray]) -> bytes:

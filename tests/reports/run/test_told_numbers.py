@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from sklearn.metrics import auc, average_precision_score, confusion_matrix, roc_auc_score
 from sqlalchemy import select
 
@@ -24,7 +28,7 @@ from tumorml.reports.run.localised import MAP_NAMES
 from tumorml.reports.run.numbers import METRIC_NAMES
 from tumorml.reports.run_report import write_run_report
 from tumorml.results.session import reading, writing
-from tumorml.results.tables import Evaluation, Leak, SnapshotScan
+from tumorml.results.tables import Epoch, Evaluation, Leak, SnapshotScan
 from tumorml.settings import Settings
 
 SCANS = 300
@@ -158,6 +162,38 @@ def test_the_figures_draw_what_scikit_learn_finds_in_the_rows(
             assert [float(value) for value in re.findall(r"[\d.]+", told)] == same([roc, pr])
             assert curve.scans == of_label.sum()
         check_bins(drawn["reliability_figure", title][0], answers)
+
+
+def test_the_curves_of_training_draw_the_rows_of_epochs(
+    judged: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *given: Any, **how: Any) -> None:
+        saved.append(figure)
+        save(figure, *given, **how)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    write_run_report(judged, RUN)
+    (figure,) = [one for one in saved if one.axes[0].get_ylabel() == "loss, in nats"]
+    with reading(judged) as session:
+        rows = session.scalars(select(Epoch).where(Epoch.run_id == RUN).order_by(Epoch.epoch)).all()
+        sides = Counter(session.scalars(select(SnapshotScan.split)))
+    best = rows[int(np.argmin([row.validation_loss for row in rows]))].epoch
+    for axes, name in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        training, validation, kept, *phases = axes.get_lines()
+        for line, side, column in (
+            (training, "train", name),
+            (validation, "validation", f"validation_{name}"),
+        ):
+            assert list(line.get_xdata()) == [row.epoch for row in rows]
+            assert list(line.get_ydata()) == [getattr(row, column) for row in rows]
+            told = "training" if side == "train" else side
+            assert line.get_label() == f"{told}, {sides[side]:,} scans"
+        assert (set(kept.get_xdata()), kept.get_label()) == ({best}, f"kept: epoch {best}")
+        starts = [b.epoch - 0.5 for a, b in pairwise(rows) if a.phase != b.phase]
+        assert [line.get_xdata()[0] for line in phases] == starts != []
 
 
 def check_bins(bins: list[tuple[float, Evaluation]], answers: Answers) -> None:
