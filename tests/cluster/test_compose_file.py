@@ -115,6 +115,14 @@ def test_what_keeps_running_says_how_it_is_and_is_started_again(services: dict[s
             assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
 
 
+def test_health_is_asked_by_what_alpine_has(services: dict[str, Any]) -> None:
+    """BusyBox's wget knows few of GNU's long options; what runs here as a process is GNU's."""
+    for name, service in services.items():
+        asked = " ".join(service.get("healthcheck", {}).get("test", ()))
+        if "wget" in asked or "curl" in asked:
+            assert " --" not in asked, name
+
+
 def test_nobody_waits_for_health_that_is_never_told(services: dict[str, Any]) -> None:
     for name, service in services.items():
         for needed, how in service.get("depends_on", {}).items():
