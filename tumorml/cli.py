@@ -102,6 +102,24 @@ def airflow(context: typer.Context) -> None:
     os.execve(command[0], command, airflow_environment(get_settings()))  # noqa: S606
 
 
+@app.command(
+    "in-airflow",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+    add_help_option=False,
+)
+def in_airflow(context: typer.Context) -> None:
+    """Run any command in the environment of this service's Airflow, as a task's pod does."""
+    from tumorml.service.airflow_environment import airflow_environment
+
+    if not context.args:
+        raise TumorMLError("Say what to run: `tumorml in-airflow COMMAND [ARGUMENTS]`.")
+    os.execvpe(context.args[0], context.args, airflow_environment(get_settings()))  # noqa: S606
+
+
 @app.command()
 def prepare() -> None:
     """Make a cluster's roles, databases, schemas and pools; `tumorml up` needs none of it."""

@@ -1,37 +1,267 @@
-"""The hook on the page about Kubernetes, applied to a pod."""
+"""The page about Kubernetes: its values against the stack that runs, its hook applied to a pod."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
-from tumorml.settings import PROJECT_ROOT
+from tests.cluster.compose_file import resolve
+from tests.docker.image_packages import LOCK, TARGETS, pinned
+from tumorml.service.airflow_environment import airflow_home
+from tumorml.service.env_file import draw_variables
+from tumorml.settings import PROJECT_ROOT, Settings
 
-PAGE = PROJECT_ROOT / "docs" / "kubernetes.md"
+PAGE = (PROJECT_ROOT / "docs" / "kubernetes.md").read_text()
+HOOK: str = re.findall(r"```python\n(def .*?)```", PAGE, re.S)[0]
+DOCKERFILE = (PROJECT_ROOT / "docker" / "Dockerfile").read_text()
+
+# Parts of the values, by the service of the compose file that does the same.
+PARTS = {
+    "airflow-init": "migrateDatabaseJob",
+    "api-server": "apiServer",
+    "scheduler": "scheduler",
+    "dag-processor": "dagProcessor",
+    "triggerer": "triggerer",
+    "worker": "workers",
+    "worker-gpu": "workers",
+}
+# What the chart itself makes of a value that names a secret, and the key it asks for there.
+BY_THE_CHART = {
+    "AIRFLOW__CORE__FERNET_KEY": ("fernetKeySecretName", "fernet-key"),
+    "AIRFLOW__API_AUTH__JWT_SECRET": ("jwtSecretName", "jwt-secret"),
+    "AIRFLOW__API__SECRET_KEY": ("apiSecretKeySecretName", "api-secret-key"),
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": ("metadataSecretName", "connection"),
+}
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
+    parsed: dict[str, Any] = yaml.safe_load(block)
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    composed: dict[str, Any] = resolve(draw_variables(gpu=True))["services"]
+    return composed
+
+
+@pytest.fixture(scope="module")
+def secrets() -> dict[str, set[str]]:
+    """The keys of each secret that the page makes."""
+    made = re.findall(r"create secret generic (\S+)((?:[^\n]*\\\n)*[^\n]*)", PAGE)
+    return {name: set(re.findall(r"--from-literal=([\w-]+)=", rest)) for name, rest in made}
+
+
+def given(values: dict[str, Any], secrets: dict[str, set[str]], part: str) -> dict[str, Any]:
+    """Every variable of a part's process, with its value where one stands in the values."""
+    named = re.findall(r"secretRef: \{name: ([\w-]+)\}", values["extraEnvFrom"])
+    variables: dict[str, Any] = {key: None for name in named for key in secrets[name]}
+    variables |= dict.fromkeys(BY_THE_CHART)
+    for variable in [*values["env"], *values[part].get("env", [])]:
+        variables[variable["name"]] = variable.get("value")
+    return variables
+
+
+def test_every_process_is_given_what_the_compose_file_gives_it(values, services, secrets) -> None:
+    for service, part in PARTS.items():
+        wanted = services[service]["environment"].keys()
+        missing = {
+            name
+            for name in wanted - given(values, secrets, part).keys()
+            if not name.startswith("AIRFLOW__CELERY")  # no Celery here
+        }
+        assert not missing, service
+
+
+def test_no_process_is_given_the_secrets_of_another(values, services, secrets) -> None:
+    for service, part in PARTS.items():
+        surplus = given(values, secrets, part).keys() - services[service]["environment"].keys()
+        # What every process gets, as the page says: the store, and the results to read.
+        surplus -= secrets["tumorml"] | {variable["name"] for variable in values["env"]}
+        assert not surplus, service
+
+
+def test_what_stands_in_both_files_is_the_same(values, services, secrets) -> None:
+    differs = {
+        "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://airflow-api-server:8080/execution/",
+        "NO_PROXY": "airflow-api-server,postgres,store",
+    }
+    for service, part in PARTS.items():
+        for name, value in given(values, secrets, part).items():
+            if value is not None and name in services[service]["environment"]:
+                expected = differs.get(name, services[service]["environment"][name])
+                assert value == expected, (service, name)
+
+
+def test_the_values_name_secrets_that_the_page_makes_with_keys_that_are_there(
+    values, secrets
+) -> None:
+    named = values | values["data"]
+    for secret, key in BY_THE_CHART.values():
+        assert secrets[named[secret]] == {key}
+    for part in ("workers", "migrateDatabaseJob"):
+        for variable in values[part]["env"]:
+            reference = variable["valueFrom"]["secretKeyRef"]
+            assert reference["key"] in secrets[reference["name"]]
+            assert reference["key"] == variable["name"]
+
+
+def test_the_release_gives_its_name_to_the_service_that_pods_ask(values) -> None:
+    (release,) = re.findall(r"helm upgrade --install (\S+) apache-airflow/airflow", PAGE)
+    environment = {variable["name"]: variable.get("value") for variable in values["env"]}
+    url = environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+    assert url == f"http://{release}-api-server:8080/execution/"
+    assert f"{release}-api-server" in environment["NO_PROXY"].split(",")
+    assert not release.startswith("tumorml")  # its Services would set TUMORML_* in every pod
+
+
+def test_each_process_has_the_command_and_the_check_of_the_compose_file(values, services) -> None:
+    for service, part in PARTS.items():
+        if part == "workers":
+            continue
+        assert values[part]["args"] == services[service]["command"], service
+        for probe in ("livenessProbe", "startupProbe"):
+            if "command" in values[part].get(probe, {}):
+                check = services[service]["healthcheck"]["test"]
+                assert ["CMD", *values[part][probe]["command"]] == check
+    # What else the chart would run in these images asks for files that only Airflow's images have.
+    for part in ("scheduler", "dagProcessor", "triggerer"):
+        assert values[part]["livenessProbe"]["command"][0] == "tumorml"
+        assert values[part]["logGroomerSidecar"] == {"enabled": False}
+    assert values["scheduler"]["startupProbe"]["command"][0] == "tumorml"
+    for unused in ("createUserJob", "postgresql", "pgbouncer", "redis", "statsd"):
+        assert values[unused] == {"enabled": False}
+
+
+def test_images_user_home_and_versions_are_those_of_the_dockerfile_and_the_lock(values) -> None:
+    (version,) = re.findall(
+        r'^version = "(.*)"', (PROJECT_ROOT / "pyproject.toml").read_text(), re.M
+    )
+    images = values["images"]
+    assert images["airflow"]["repository"].endswith("/tumorml-control-plane")
+    assert images["pod_template"]["repository"].endswith("/tumorml-worker")
+    assert {image["tag"] for image in images.values()} == {version}
+    assert {f"tumorml-{target}" for target in TARGETS} <= set(re.findall(r"tumorml-[\w-]+", PAGE))
+    assert values["airflowVersion"] == pinned(LOCK)["apache-airflow"]
+    user = re.findall(r"^USER (\d+)", DOCKERFILE, re.M)
+    assert [str(values["uid"])] == [str(values["gid"])] == user
+    (home,) = re.findall(r"TUMORML_HOME=(\S+)", DOCKERFILE)
+    assert values["airflowHome"] == str(airflow_home(Settings(home=Path(home))))
+    (project,) = {*re.findall(r"^WORKDIR (\S+)", DOCKERFILE, re.M)}
+    assert values["dags"] == {"mountPath": f"{project}/dags"}
+
+
+def test_pods_take_the_image_of_the_template(values) -> None:
+    """The chart names the control plane's image in airflow.cfg, and that would win."""
+    configured = values["config"]["kubernetes_executor"]
+    assert configured == {"worker_container_repository": "", "worker_container_tag": ""}
+
+
+def test_the_serving_deployments_are_told_what_the_compose_file_tells_them(
+    services, secrets
+) -> None:
+    part = PAGE[PAGE.index("## The API and the page") :]
+    assert "the secrets `tumorml` and `tumorml-writer`" in part
+    told = {*re.findall(r"[A-Z][A-Z0-9_]+", part), *secrets["tumorml"], *secrets["tumorml-writer"]}
+    for service in ("api", "ui"):
+        assert services[service]["environment"].keys() <= told
+        (path,) = re.findall(r"http://127\.0\.0\.1:\d+(/[\w/]+)", str(services[service]))
+        assert path in part
+
+
+POD = """
+import json, sys
+import airflow.settings
+from airflow.configuration import conf
+print("told", json.dumps({
+    "arguments": sys.argv[1:],
+    "hook": sys.modules["airflow_local_settings"].__file__,
+    "namespace": conf.get("kubernetes_executor", "namespace"),
+    "executor": conf.get("core", "executor"),
+    "api": conf.get("core", "execution_api_server_url"),
+    "dags": conf.get("core", "dags_folder"),
+    "logs": conf.get("logging", "base_log_folder"),
+    "failed heartbeats": conf.getint("workers", "max_failed_heartbeats"),
+}))
+"""
+
+
+def test_a_pod_runs_in_airflows_environment_with_what_the_chart_mounts(
+    values, secrets, tmp_path: Path
+) -> None:
+    """As a pod does: `tumorml in-airflow python ...`, with the environment of the values."""
+    home = tmp_path / "airflow"
+    (home / "config").mkdir(parents=True)
+    (home / "airflow.cfg").write_text("[kubernetes_executor]\nnamespace = seen\n")
+    (home / "config" / "airflow_local_settings.py").write_text(HOOK)
+    variables = {
+        name: "given" if value is None else value
+        for name, value in given(values, secrets, "workers").items()
+    }
+    variables |= {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://a:secret@nowhere/b"}
+    variables |= {"TUMORML_HOME": str(tmp_path), "AIRFLOW_HOME": str(home)}
+    assert values["workers"]["kubernetes"] == {"command": ["tumorml", "in-airflow"]}
+    command = [sys.executable, "-m", "tumorml.cli", "in-airflow"]
+    arguments = [sys.executable, "-c", POD, "--json-string", '{"ti": {}}', "--help"]
+    clean = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    ran = subprocess.run(
+        [*command, *arguments],
+        env=clean | variables,
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    (told,) = [line for line in ran.stdout.splitlines() if line.startswith("told ")]
+    assert json.loads(told.removeprefix("told ")) == {
+        "arguments": arguments[3:],
+        "hook": str(home / "config" / "airflow_local_settings.py"),
+        "namespace": "seen",
+        "executor": "KubernetesExecutor",
+        "api": "http://airflow-api-server:8080/execution/",
+        "dags": str(PROJECT_ROOT / "dags"),
+        "logs": str(home / "logs"),
+        "failed heartbeats": 12,
+    }
+
+
+def test_running_nothing_in_airflows_environment_is_told_in_one_line() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tumorml.cli", "in-airflow"], capture_output=True, text=True
+    )
+    assert (ran.returncode, "Say what to run" in ran.stderr) == (1, True)
 
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The hook, with a FAKE of the package `kubernetes`, whose models keep what they are given."""
-    client, models = ModuleType("kubernetes.client"), ModuleType("kubernetes.client.models")
-    models.V1ResourceRequirements = models.V1Toleration = SimpleNamespace
-    client.models = models
-    for name, module in {
-        "kubernetes": ModuleType("kubernetes"),
-        "kubernetes.client": client,
-    }.items():
-        monkeypatch.setitem(sys.modules, name, module)
+    """The hook; without the package `kubernetes`, a FAKE whose models keep what they are given."""
+    if importlib.util.find_spec("kubernetes") is None:
+        client, models = ModuleType("kubernetes.client"), ModuleType("kubernetes.client.models")
+        models.V1ResourceRequirements = models.V1Toleration = SimpleNamespace
+        client.models = models
+        monkeypatch.setitem(sys.modules, "kubernetes", ModuleType("kubernetes"))
+        monkeypatch.setitem(sys.modules, "kubernetes.client", client)
     namespace: dict[str, Any] = {}
-    exec(re.findall(r"```python\n(def .*?)```", PAGE.read_text(), re.S)[0], namespace)
+    exec(HOOK, namespace)
     return namespace["pod_mutation_hook"]
 
 
 def pod(task_id: str) -> Any:
-    container = SimpleNamespace(name="base", image="here/tumorml-worker:0.1.0", resources=None)
+    asked = SimpleNamespace(requests={"memory": "2Gi"}, limits=None)
+    container = SimpleNamespace(name="base", image="here/tumorml-worker:0.1.0", resources=asked)
     return SimpleNamespace(
         metadata=SimpleNamespace(annotations={"task_id": task_id}),
         spec=SimpleNamespace(containers=[container], tolerations=None),
@@ -44,6 +274,7 @@ def test_the_training_gets_a_card(hook: Any) -> None:
     (container,) = training.spec.containers
     assert container.image == "here/tumorml-worker-gpu:0.1.0"
     assert container.resources.limits == {"nvidia.com/gpu": "1"}
+    assert container.resources.requests == {"memory": "2Gi"}
     assert training.spec.tolerations[0].key == "nvidia.com/gpu"
 
 
