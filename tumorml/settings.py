@@ -12,9 +12,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tumorml.errors import TumorMLError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The checkout: ``migrations/``, ``dags/`` and the default policy lie beside the package."""
@@ -153,6 +156,14 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
 
+    @field_validator("ui_api_key")
+    @classmethod
+    def _a_header(cls, key: str) -> str:
+        key = key.strip()
+        if not all("!" <= character <= "~" for character in key):
+            raise ValueError("a key has neither spaces nor letters beyond ASCII")
+        return key
+
     @property
     def objects_url(self) -> str:
         """The URL of the object store's root."""
@@ -161,5 +172,16 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()
+    """The settings of this process, read once.
+
+    Raises:
+        TumorMLError: Some cannot be used; each is named, but not what it says: it may be a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        told = (
+            f"TUMORML_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}"
+            for one in error.errors(include_input=False, include_context=False)
+        )
+        raise TumorMLError(f"The settings cannot be used. {'; '.join(told)}.") from None

@@ -1,5 +1,6 @@
 import io
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 
 from tests.scans.drop_files import image_bytes, picture, png_bomb
 from tumorml.errors import TumorMLError
-from tumorml.scans.decode import decode, encode_png, scan_id
+from tumorml.scans.decode import count_pixels, decode, encode_png, scan_id
 
 PIXELS = picture(1)
 
@@ -118,3 +119,23 @@ def test_metadata_that_names_people_is_noticed() -> None:
     exif[315] = "Dr. Jane Doe"
     assert decode(save(Image.fromarray(PIXELS), "JPEG", exif=exif.tobytes())).has_exif_person
     assert not decode(image_bytes(PIXELS, "JPEG")).has_exif_person
+
+
+def test_a_large_scan_of_16_bits_takes_few_bytes_a_pixel() -> None:
+    side = 3000
+    values = np.random.default_rng(1).integers(0, 60_000, (side, side), np.uint16)
+    data = save(Image.fromarray(values), compress_level=1)
+    tracemalloc.start()
+    pixels = decode(data).pixels
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * side**2
+    wide = values.astype(np.float64)
+    low, high = wide.min(), wide.max()
+    assert (pixels == np.rint((wide - low) * (255 / (high - low)))).all()
+
+
+def test_pixels_are_counted_without_decoding() -> None:
+    data = save(Image.new("L", (8000, 7000)))
+    assert count_pixels(io.BytesIO(data[:100])) == 56_000_000
+    assert count_pixels(io.BytesIO(b"garbage")) == 0

@@ -31,9 +31,9 @@ from tumorml.results.session import reading, writing
 from tumorml.results.tables import SnapshotScan
 from tumorml.scans.decode import encode_png, scan_id
 from tumorml.scans.names import scan_key
-from tumorml.serving.api import predict
+from tumorml.serving.api import app, keys, predict
 from tumorml.serving.api.app import create_app
-from tumorml.serving.api.keys import add_key, require_safe_address, revoke_key
+from tumorml.serving.api.keys import KnownKeys, add_key, require_safe_address, revoke_key
 from tumorml.settings import Settings
 
 
@@ -184,9 +184,53 @@ def test_a_results_store_that_hangs_is_told_and_the_server_goes_on(
             holding.execute(text("lock table prediction in access exclusive mode"))
             response = client.post("/predict", files=files(*pictures(1)))
             assert response.status_code == 503
-            assert "too slow" in response.json()["detail"]
+            assert "more than 2 s" in response.json()["detail"]
             assert client.get("/health/ready").status_code == 200
         assert client.post("/predict", files=files(*pictures(1))).status_code == 200
+
+
+def test_nor_does_it_keep_whoever_reads_waiting(
+    settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "READ_SECONDS", 1.0)
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        with writing(settings) as holding:
+            holding.execute(text("lock table prediction, model_version in access exclusive mode"))
+            for path in ("/predictions", "/models"):
+                response = client.get(path)
+                assert response.status_code == 503
+                assert response.headers["Retry-After"] == "5"
+                assert "said nothing for 1 s" in response.json()["detail"]
+        assert client.get("/predictions").status_code == 200
+
+
+def test_while_nobody_can_say_who_may_ask_nobody_may(
+    settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "_OLD_SECONDS", 2.0)
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        with writing(settings) as holding:
+            holding.execute(text("lock table api_key in access exclusive mode"))
+            assert client.get("/champion").status_code == 200
+            time.sleep(3.5)
+            for path in ("/champion", "/predictions", "/metrics"):
+                response = client.get(path)
+                assert response.status_code == 503
+                assert "who may ask" in response.json()["detail"]
+            assert client.post("/predict", files=files(*pictures(1))).status_code == 503
+        time.sleep(2.0)
+        assert client.get("/champion").status_code == 200
+
+
+def test_what_stands_where_a_hash_of_a_key_belongs_is_told_to_nobody(
+    settings: Settings, champion: str
+) -> None:
+    key = add_key(settings, "ann", "reader")
+    wrong = settings.model_copy(update={"api_keys": f"bob:reader:{'0' * 64},{key}"})
+    for start in (lambda: require_safe_address(wrong), KnownKeys(wrong).start):
+        with pytest.raises(TumorMLError, match="entry 2 is not name:role:sha256") as told:
+            start()
+        assert key not in str(told.value)
 
 
 def test_a_bare_map_lies_over_the_scan_and_says_what_is_warm(

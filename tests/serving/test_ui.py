@@ -431,6 +431,23 @@ def test_an_archive_is_dropped_as_it_is(settings: Settings) -> None:
     assert [row["label"] for row in rows(settings, "select label from scan_label")] == ["pituitary"]
 
 
+def test_names_that_no_disk_takes_are_made_such(settings: Settings) -> None:
+    names = [
+        "a" * 255,
+        "a" * 255,
+        "no\0thing.png",
+        "half \udc80.png",
+        "..",
+        "",
+        "\u00e4\U00020000" * 90,
+    ]
+    files = [(name, image("", number)[1]) for number, name in enumerate(names)]
+    drop_files(settings, files, label="glioma")
+    ingest_batch(settings, claim_drops(settings)[0])
+    taken = rows(settings, "select outcome, label from batch_file where label is not null")
+    assert [(row["outcome"], row["label"]) for row in taken] == [("taken_in", "glioma")] * 7
+
+
 @pytest.mark.parametrize(
     ("files", "label", "why"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,16 @@ def decode(
     return DecodedScan(pixels, mode, kind, tuple(warnings), person)
 
 
+def count_pixels(stream: IO[bytes]) -> int:
+    """How many pixels an image says that it has, undecoded; 0 where it is none."""
+    try:
+        with Image.open(stream, formats=FORMATS) as image:
+            width, height = image.size
+    except Exception:  # Decoding tells what is wrong with it.
+        return 0
+    return width * height
+
+
 def scan_id(pixels: NDArray[np.uint8]) -> str:
     """The scan's id: SHA-256, in hex, over width, height and pixels, uint8 [height, width]."""
     height, width = pixels.shape
@@ -140,13 +151,15 @@ def _grey(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _stretched(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    wide = values.astype(np.float64)
-    if not np.isfinite(wide).all():
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):  # either is NaN where any pixel is
         raise ValueError("it has pixels that are not numbers")
-    low, high = float(wide.min()), float(wide.max())
-    if high == low:
-        return np.zeros(wide.shape, np.uint8)
-    return np.rint((wide - low) * (255.0 / (high - low))).astype(np.uint8)
+    stretched = np.zeros(values.shape, np.uint8)
+    if high > low:
+        # By rows: in float64 the whole of a large scan would be many times its file.
+        for row, wide in zip(stretched, values, strict=True):
+            row[:] = np.rint((wide.astype(np.float64) - low) * (255.0 / (high - low)))
+    return stretched
 
 
 def _names_a_person(image: Image.Image) -> bool:

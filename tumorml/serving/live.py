@@ -165,7 +165,7 @@ class LiveChampions:
         while not self._stop.wait(LOOK_SECONDS):
             try:
                 self.look()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError) as error:
                 logger.warning("cannot see who is champion, trying again: %s", error)
             except Exception:  # this thread is the only one that looks
                 logger.exception("cannot see who is champion, trying again")

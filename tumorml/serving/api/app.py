@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
-from sqlalchemy import select
 
-from tumorml.errors import MissingObjectError
 from tumorml.labels import Task
-from tumorml.objects import object_store
-from tumorml.results.session import reading
-from tumorml.results.tables import Artifact
 from tumorml.serving.api import history, predict
 from tumorml.serving.api.guards import caller, known_parameters
 from tumorml.serving.api.metrics import Measured
@@ -34,6 +31,10 @@ from tumorml.serving.api.schemas import (
 from tumorml.serving.api.server import Server, server_of
 from tumorml.serving.api.uploads import BodyLimit
 from tumorml.settings import Settings
+
+READ_SECONDS = 30.0
+"""For what is only read; beyond it, a store hangs."""
+T = TypeVar("T")
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -77,6 +78,24 @@ def _moment(value: object) -> object:
     return value
 
 
+async def _in_time(work: Callable[[], T]) -> T:
+    """What a thread finds out, or an error: it may wait for a store that hangs.
+
+    Raises:
+        ProblemError: It took too long; the thread ends when the store answers.
+    """
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await to_thread.run_sync(work, abandon_on_cancel=True)
+    except TimeoutError:
+        raise ProblemError(
+            503,
+            f"The results store or the object store said nothing for {READ_SECONDS:.0f} s; try "
+            "again.",
+            headers={"Retry-After": "5"},
+        ) from None
+
+
 _At = Annotated[Server, Depends(server_of)]
 
 
@@ -98,7 +117,7 @@ _reading = APIRouter(
 
 
 @_reading.get("/predictions", tags=["predictions"])
-def predictions(
+async def predictions(
     server: _At,
     task: Task | None = None,
     label: Annotated[_Text | None, Query(description="The predicted one.")] = None,
@@ -120,7 +139,9 @@ def predictions(
         "source": source, "caller": caller, "scan": scan, "since": since, "until": until,
         "unlike": unlike, "correct": correct,
     }  # fmt: skip
-    rows, following = history.predictions(server.settings, wanted, after=after, limit=limit)
+    rows, following = await _in_time(
+        lambda: history.predictions(server.settings, wanted, after=after, limit=limit)
+    )
     shown = [
         PastPrediction(**row, heatmap=row["heatmap_key"] and f"/heatmaps/{row['heatmap_key']}")
         for row in rows
@@ -129,8 +150,9 @@ def predictions(
 
 
 @_reading.get("/champion", tags=["models"])
-def champion(server: _At) -> list[ChampionCard]:
+async def champion(server: _At) -> list[ChampionCard]:
     """Who serves each task, with the numbers of its test scans."""
+    rows = await _in_time(lambda: history.champions(server.settings))
     answering = {live.model_version_id for live in server.champions.all()}
     failed = server.champions.failed()
     return [
@@ -139,18 +161,19 @@ def champion(server: _At) -> list[ChampionCard]:
             answers_here=row["model_version"] in answering,
             problem=failed.get(row["model_version"]),
         )
-        for row in history.champions(server.settings)
+        for row in rows
     ]
 
 
 @_reading.get("/models", tags=["models"])
-def models(
+async def models(
     server: _At,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> list[ModelCard]:
     """Model versions, the newest first."""
-    return [ModelCard(**row) for row in history.models(server.settings, limit=limit, offset=offset)]
+    rows = await _in_time(lambda: history.models(server.settings, limit=limit, offset=offset))
+    return [ModelCard(**row) for row in rows]
 
 
 @_reading.get(
@@ -159,19 +182,9 @@ def models(
     responses=described(404) | {200: {"description": "A picture.", "content": {"image/png": {}}}},
     response_class=Response,
 )
-def heatmap_file(key: _Text, server: _At) -> Response:
+async def heatmap_file(key: _Text, server: _At) -> Response:
     """The overlay of an answer."""
-    known = select(Artifact.object_key).where(
-        Artifact.object_key == key, Artifact.kind == "heatmap"
-    )
-    with reading(server.settings) as session:
-        found = session.scalar(known)
-    try:
-        if found is None:
-            raise MissingObjectError
-        data = object_store(server.settings).read(key)
-    except MissingObjectError:
-        raise ProblemError(404, "There is no such heatmap.") from None
+    data = await _in_time(lambda: history.overlay(server.settings, key))
     return Response(
         data, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"}
     )

@@ -16,7 +16,7 @@ KEY = "X-API-Key"
 _header = APIKeyHeader(name=KEY, auto_error=False, description="Where keys exist: one of them.")
 
 
-def caller(
+async def caller(
     request: Request,
     key: Annotated[str | None, Security(_header)],
     server: Annotated[Server, Depends(server_of)],
@@ -25,9 +25,16 @@ def caller(
 
     Raises:
         ProblemError: There are keys, and this is none of them; or there are none, and a page of
-            another site asks through a browser of this machine.
+            another site asks through a browser of this machine. Or the results store does not say
+            who may ask.
     """
-    keys = server.keys()
+    keys = server.keys.now()
+    if keys is None:
+        raise ProblemError(
+            503,
+            "The results store does not say who may ask; try again.",
+            headers={"Retry-After": "5"},
+        )
     if keys.open and _of_another_site(request):
         raise ProblemError(403, "Without a key only this machine's own pages and programs may ask.")
     found = keys.caller(key)

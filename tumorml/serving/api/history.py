@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from tumorml.errors import MissingObjectError
+from tumorml.objects import object_store
 from tumorml.reports.run.numbers import HEADLINES
 from tumorml.results.session import reading
+from tumorml.results.tables import Artifact
 from tumorml.serving.api.problems import ProblemError
 from tumorml.settings import Settings
 
@@ -92,6 +95,25 @@ def models(settings: Settings, *, limit: int, offset: int) -> list[dict[str, Any
     with reading(settings) as session:
         rows = session.execute(MODELS, {"limit": limit, "offset": offset}).mappings()
         return [dict(row) for row in rows]
+
+
+def overlay(settings: Settings, key: str) -> bytes:
+    """The PNG of a heatmap.
+
+    Raises:
+        ProblemError: No heatmap has this key, or it is gone.
+    """
+    known = select(Artifact.object_key).where(
+        Artifact.object_key == key, Artifact.kind == "heatmap"
+    )
+    with reading(settings) as session:
+        found = session.scalar(known)
+    try:
+        if found is None:
+            raise MissingObjectError
+        return object_store(settings).read(key)
+    except MissingObjectError:
+        raise ProblemError(404, "There is no such heatmap.") from None
 
 
 def _cursor(after: str) -> tuple[datetime, int]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import logging
 import re
 import secrets
+import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,9 +19,13 @@ from tumorml.results.session import reading, writing
 from tumorml.results.tables import ApiKey
 from tumorml.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 ROLES = ("reader", "writer")
 """A reader sees what was answered; a writer may also ask."""
 _PREFIX = "tml_"
+_LOOK_SECONDS = 1.0
+_OLD_SECONDS = 15.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
@@ -98,14 +105,15 @@ def read_keys(settings: Settings) -> Keys:
         TumorMLError: That setting cannot be read.
     """
     known: dict[str, Caller] = {}
-    for entry in filter(None, settings.api_keys.split(",")):
+    for number, entry in enumerate(filter(None, settings.api_keys.split(",")), 1):
         name, _, rest = entry.strip().partition(":")
         role, _, sha256 = rest.partition(":")
         is_key = _NAME.fullmatch(name) and re.fullmatch(r"[0-9a-f]{64}", sha256)
         if role not in ROLES or not is_key:
+            # Told by its place: what stands there may be a key itself.
             raise TumorMLError(
-                f"TUMORML_API_KEYS: the key {name!r} is not given as name:role:sha256, with "
-                f"letters, digits or any of `_.@-`, {' or '.join(ROLES)}, and 64 hex digits."
+                f"TUMORML_API_KEYS: entry {number} is not name:role:sha256, with letters, digits "
+                f"or any of `_.@-`, {' or '.join(ROLES)}, and the 64 hex digits of a key's SHA-256."
             )
         known[sha256] = Caller(name, role)
     with reading(settings) as session:
@@ -114,13 +122,54 @@ def read_keys(settings: Settings) -> Keys:
     return Keys(known, open=not (kept or known) and is_loopback(settings.api_host))
 
 
+class KnownKeys:
+    """The keys as they were a moment ago: who asks never waits for the results store."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = Keys({}, open=False)
+        self._read = float("-inf")
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Read them, and again each second from now on.
+
+        Raises:
+            TumorMLError: ``TUMORML_API_KEYS`` cannot be read.
+        """
+        self._look()
+        threading.Thread(target=self._watch, name="keys", daemon=True).start()
+
+    def stop(self) -> None:
+        """Read them no more."""
+        self._stop.set()
+
+    def now(self) -> Keys | None:
+        """The keys; None where they are so old that a revoked one may be among them."""
+        return self._keys if time.monotonic() - self._read < _OLD_SECONDS else None
+
+    def _look(self) -> None:
+        asked = time.monotonic()
+        self._keys = read_keys(self._settings)
+        self._read = asked
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            try:
+                self._look()
+            except Exception as error:  # this thread is the only one that looks
+                logger.warning("cannot see who may ask, trying again: %s", error)
+
+
 def require_safe_address(settings: Settings) -> None:
-    """Refuse to be reached from elsewhere without a key.
+    """Refuse to be reached from elsewhere without a key, and to start with keys that are none.
 
     Raises:
-        TumorMLError: The address is not of this machine alone, and there is no key.
+        TumorMLError: The address is not of this machine alone, and there is no key; or
+            ``TUMORML_API_KEYS`` cannot be read.
     """
-    if not is_loopback(settings.api_host) and not read_keys(settings).callers:
+    keys = read_keys(settings)
+    if not is_loopback(settings.api_host) and not keys.callers:
         raise TumorMLError(
             f"The API would answer everybody who reaches {settings.api_host}. Make a key first: "
             "tumorml key add NAME --role writer. Or set TUMORML_API_HOST=127.0.0.1."

@@ -6,8 +6,10 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Annotated, NamedTuple, TypeVar
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -28,14 +30,14 @@ from tumorml.serving.api.keys import Caller
 from tumorml.serving.api.problems import ProblemError, described
 from tumorml.serving.api.schemas import Answered, BinaryReading, Heatmap, Prediction, SimilarScan
 from tumorml.serving.api.server import Server, server_of
-from tumorml.serving.api.uploads import BODY, Upload, read_uploads, uploaded
+from tumorml.serving.api.uploads import BODY, Upload, pixels_of, read_uploads, uploaded
 from tumorml.serving.batches import EndedError
 from tumorml.serving.live import Live
 from tumorml.serving.records import Record, store_overlay
 from tumorml.settings import Settings
 
 ANSWER_SECONDS = 30.0
-"""From a decoded request to its written answers; beyond it, a store hangs."""
+"""From a request that is here as a whole to its written answers."""
 T = TypeVar("T")
 
 router = APIRouter(tags=["predictions"], dependencies=[Depends(known_parameters)])
@@ -58,12 +60,17 @@ async def predict(
         live = _champion(server, task)
         if heatmap is not Heatmap.NONE:
             require_explainable(live)
-        async with uploaded(request, server.settings) as files, server.room:
+        async with uploaded(request, server.settings) as files:
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    return await _answered(server, live, who, files, heatmap)
+                async with asyncio.timeout(ANSWER_SECONDS), server.room:
+                    pixels = await run_in_threadpool(pixels_of, files)
+                    async with server.pixels.spend(pixels):
+                        return await _answered(server, live, who, files, heatmap)
             except TimeoutError:
-                raise _unavailable("The results store or the object store is too slow.") from None
+                raise _unavailable(
+                    f"This took more than {ANSWER_SECONDS:.0f} s: a store is slow, or there is too "
+                    "much to do. It may have been answered and written down all the same."
+                ) from None
 
 
 async def _answered(
@@ -78,7 +85,9 @@ async def _answered(
         answers = await _all(server.batches.ask(questions))
         reasons: Sequence[_Reason | None] = [None] * len(answers)
         if asks_why:
-            reasons = await run_in_threadpool(_reasons, settings, uploads, answers)
+            # The object store may hang: who waits for it is answered in time all the same.
+            why = partial(_reasons, settings, uploads, answers)
+            reasons = await to_thread.run_sync(why, abandon_on_cancel=True)
         records = [
             Record(one, who.name, why and why.artifact)
             for one, why in zip(answers, reasons, strict=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import Request
 
 from tumorml.serving.answering import batches
-from tumorml.serving.api.keys import Keys, read_keys
+from tumorml.serving.api.budget import Budget
+from tumorml.serving.api.keys import KnownKeys
 from tumorml.serving.api.metrics import Metrics
 from tumorml.serving.api.problems import ProblemError
 from tumorml.serving.live import LiveChampions
@@ -19,9 +18,7 @@ from tumorml.serving.records import records
 from tumorml.settings import Settings
 
 READERS = 8
-"""So many requests are answered at once: each may hold millions of pixels."""
-_KEYS_KEPT_SECONDS = 2.0
-_KEYS_OLD_SECONDS = 15.0
+"""So many requests are answered at once."""
 _STOP_SECONDS = 5.0
 
 
@@ -35,13 +32,13 @@ class Server:
         self.records = records(settings)
         self.metrics = Metrics()
         self.room = asyncio.Semaphore(READERS)
+        self.pixels = Budget(settings.max_scan_pixels)
+        self.keys = KnownKeys(settings)
         self.asked = 0
-        self._keys = Keys({}, open=False)
-        self._keys_read = float("-inf")
-        self._keys_lock = threading.Lock()
 
     def start(self) -> None:
         """Load the champions, and begin to answer."""
+        self.keys.start()
         self.champions.start()
         self.batches.start()
         self.records.start()
@@ -51,6 +48,7 @@ class Server:
         self.batches.stop(_STOP_SECONDS)
         self.records.stop(_STOP_SECONDS)
         self.champions.stop()
+        self.keys.stop()
 
     @property
     def works(self) -> bool:
@@ -75,24 +73,6 @@ class Server:
             yield
         finally:
             self.asked -= 1
-
-    def keys(self) -> Keys:
-        """The known keys; a revoked one is refused two seconds later.
-
-        While the results store is slow to say, those of before count for some seconds more.
-        """
-        age = time.monotonic() - self._keys_read
-        if age <= _KEYS_KEPT_SECONDS:
-            return self._keys
-        if not self._keys_lock.acquire(blocking=age > _KEYS_OLD_SECONDS):
-            return self._keys  # somebody reads them
-        try:
-            if time.monotonic() - self._keys_read > _KEYS_KEPT_SECONDS:
-                self._keys = read_keys(self.settings)
-                self._keys_read = time.monotonic()
-            return self._keys
-        finally:
-            self._keys_lock.release()
 
 
 async def server_of(request: Request) -> Server:

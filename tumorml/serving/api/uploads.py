@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
-from tumorml.scans.decode import DecodedScan, decode, scan_id
+from tumorml.scans.decode import DecodedScan, count_pixels, decode, scan_id
 from tumorml.scans.validation import BLANK, LEAST_DEVIATION
 from tumorml.serving.api.problems import ProblemError, RefusedFile
 from tumorml.settings import Settings
@@ -97,6 +97,15 @@ async def uploaded(request: Request, settings: Settings) -> AsyncIterator[list[U
         yield files
     finally:
         await form.close()
+
+
+def pixels_of(files: Sequence[UploadFile]) -> int:
+    """How many pixels a request holds once it is decoded, by what its images say of themselves."""
+    total = 0
+    for file in files:
+        total += count_pixels(file.file)
+        file.file.seek(0)
+    return total
 
 
 def read_uploads(

@@ -29,6 +29,8 @@ REFUSED = """
      where batch_id = :batch and outcome = 'refused' order by path limit 500
 """
 POLL_SECONDS = 2.0
+_NAME_LETTERS = 50
+"""At most four bytes each, of the 255 that a disk takes; some are added to names alike."""
 
 
 def page(settings: Settings) -> None:
@@ -118,11 +120,17 @@ def drop_files(
             manifest = csv.writer(file)
             manifest.writerow(["path", "label", "patient_id", "site"])
             for called, data in files:
-                path = folder / "images" / unique(Path(called).name, taken)
+                path = folder / "images" / unique(_name(called), taken)
                 path.write_bytes(data)
                 said = "" if label == NO_LABEL else label
                 manifest.writerow([f"images/{path.name}", said, patient_id, site])
         return put_drop(settings, folder, name)
+
+
+def _name(called: str) -> str:
+    """The end of an uploaded file's name, of letters and signs that any disk takes."""
+    kept = "".join(one if one.isalnum() or one in " ._-()" else "_" for one in called)
+    return kept[-_NAME_LETTERS:].strip(" .") or "image"
 
 
 def became(settings: Settings, awaited: bool) -> None:
