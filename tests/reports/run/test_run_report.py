@@ -184,6 +184,22 @@ def test_a_model_that_knows_one_answer_is_called_that(settings: Settings) -> Non
     assert f"The challenger answered {FOUR[2]} for every test scan" in page_of(settings)
 
 
+def test_answers_without_an_error_are_not_told_as_certain(settings: Settings) -> None:
+    answers = make_answers(1, 200)
+    right = Answers(
+        answers.scan_ids,
+        FOUR,
+        np.eye(4, dtype=np.float32)[answers.truth],
+        answers.truth,
+        answers.truth,
+    )
+    judged_run(settings, right)
+    write_run_report(settings, RUN)
+    told = "(the rule of three), 1.5 % of all 200 test groups"
+    assert told in page_of(settings)
+    assert told in read(settings, "model-card.md").decode()
+
+
 def test_test_scans_of_one_label_have_no_curves(settings: Settings) -> None:
     answers = make_answers(5, 60)
     truth = np.full_like(answers.known_truth, 1)

@@ -37,7 +37,9 @@ def draw_run_figures(facts: RunFacts) -> RunFigures:
         png = curves_figure(facts.epochs, facts.kept_epoch.epoch, scans)
         caption = (
             "Loss and accuracy by epoch; dotted lines part the phases, and the black line marks "
-            f"the {which}, whose weights were kept." + training_statement(facts)
+            f"the {which}, whose weights were kept. This loss is what training lowers; the log "
+            "loss of the test results is another, of calibrated probabilities."
+            + training_statement(facts)
         )
         figures.training.append(Picture(png, caption))
     for contender in facts.contenders:
@@ -80,8 +82,9 @@ def _draw_contender(figures: RunFigures, contender: Contender, labels: tuple[str
     if bins:
         png = reliability_figure(bins, title)
         caption = (
-            f"Reliability of the {contender.role} on test scans, with 95 % Wilson intervals; below "
-            "the dotted line it is surer than right. Beneath: scans of each bin, on a log scale."
+            f"Reliability of the {contender.role} on test scans, with 95 % Wilson intervals, which "
+            "take each scan for independent; below the dotted line it is surer than right. "
+            "Beneath: scans of each bin, on a log scale."
         )
         figures.reliability.append(Picture(png, caption))
 

@@ -115,8 +115,8 @@ def _leaks(facts: RunFacts) -> Iterator[Block]:
 
 def _results(facts: RunFacts) -> Iterator[Block]:
     yield Paragraph(
-        "In brackets, or below: 95 % intervals from a bootstrap over groups. Macro means are over "
-        "the labels that have test scans."
+        f"In brackets, or below: {statements.intervals(facts)} Macro means are over the labels "
+        "that have test scans."
         + (
             " Other slices of a training patient can remain among the scans without twins where "
             "the set names no patients."
@@ -165,7 +165,7 @@ def _right(facts: RunFacts) -> Iterator[Block]:
         yield Paragraph("No heatmap of a right answer was made.")
         return
     yield Paragraph(
-        "The first of each label in the order of scan ids, not picked by what they show. "
+        "The first ones of each label in the order of scan ids, not picked by what they show. "
         + _heatmap(facts)
     )
     yield _answers(facts.right)
@@ -181,7 +181,7 @@ def _heatmap(facts: RunFacts) -> str:
         )
     return (
         "Left the scan, right the same under its heatmap by LayerCAM: bright is what spoke most "
-        "for the predicted label, each scan by its own scale, which need not be a tumour."
+        "for the predicted label, which need not be a tumour. Each scan has a scale of its own."
     )
 
 

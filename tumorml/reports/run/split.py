@@ -7,9 +7,9 @@ from tumorml.reports.run.data import DataOfRun, SideOfData
 from tumorml.reports.run.document import Table
 
 GROUPS = (
-    "Scans of one patient, and copies of one picture (re-encoded, resized, turned, mirrored), form "
-    "a group. A group draws one side by a hash, once and for ever, so that no model is judged on "
-    "what it has learnt from."
+    "Copies of one picture (re-encoded, resized, turned, mirrored) form a group, and so do scans "
+    "of one patient where patients are named. A group draws its side by lot, once and for ever, so "
+    "that no model is judged on a picture that it has learnt from."
 )
 
 
@@ -48,8 +48,9 @@ def leak_statement(data: DataOfRun) -> tuple[str, bool]:
             True,
         )
     return (
-        "Every test scan was compared with every scan that the model learnt from; the run "
-        "would have failed on a single twin.",
+        "Every test scan was compared with every scan that the model learnt from; the run would "
+        "have failed on a single twin. This finds copies: other slices of a patient are known as "
+        "such only where patients are named.",
         False,
     )
 

@@ -120,7 +120,7 @@ def _missing_without_twins(facts: RunFacts) -> list[str]:
 
 def limits(facts: RunFacts) -> list[str]:
     """What nobody should conclude."""
-    test = facts.data.sides["test"]
+    test, side = facts.data.sides["test"], facts.model.input_size
     where = ", from sites that are not named"
     if facts.sites:
         where = f", from one site, {facts.sites[0]}" if len(facts.sites) == 1 else ""
@@ -146,8 +146,8 @@ def limits(facts: RunFacts) -> list[str]:
             f"Not recorded: {', '.join(unknown)}. Whether the model serves all alike is not known."
         )
     said.append(
-        "Single 2-D slices are judged, without volume, history or other sequences. A scan of "
-        "another kind gets an answer too."
+        f"Single 2-D slices are judged, at {side} x {side} pixels, without volume, history or "
+        "other sequences. A scan of another kind gets an answer too."
     )
     said.append(
         "This is one training with one seed; another gives other numbers."
@@ -167,6 +167,21 @@ def recorded(facts: RunFacts) -> str:
     unknown = [name for name in WORTH_RECORDING if name not in facts.recorded]
     said = f"Of {facts.scans:,} scans manifests record: {known or 'nothing'}."
     return f"{said} Not recorded: {', '.join(unknown)}." if unknown else said
+
+
+def intervals(facts: RunFacts) -> str:
+    """What the intervals are, and what one without width does not say (Hanley, 1983)."""
+    told = "95 % intervals from a bootstrap over groups."
+    numbers = [row for one in facts.contenders for row in one.numbers.values()]
+    groups = facts.data.sides["test"].groups
+    if groups and any(row.low is not None and row.low == row.high for row in numbers):
+        told += (
+            " One without width says that no resample held an error, not that there is none: of n "
+            "groups without one, up to 3 in n may be answered wrongly all the same (the rule of "
+            f"three), {300 / groups:.1f} % of all {groups:,} test groups, and more of a label's or "
+            "a slice's, which are fewer."
+        )
+    return told
 
 
 def training_statement(facts: RunFacts) -> str:
