@@ -1,14 +1,16 @@
-"""A server with a champion."""
+"""A server with a champion, and two champions as it holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from starlette.testclient import TestClient
 
 from tests.serving.made_champions import Made, crown, make_model
 from tumorml.serving.api.app import create_app
+from tumorml.serving.live import Live, load_live
 from tumorml.settings import Settings
 
 
@@ -25,6 +27,16 @@ def made_later(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture
 def champion(settings: Settings, made: Made) -> str:
     return crown(settings, made)
+
+
+@pytest.fixture
+def lives(settings: Settings, made: Made, made_later: Made) -> tuple[Live, Live]:
+    """Of ``made`` and of ``made_later``."""
+    one, later = (
+        load_live(settings, crown(settings, model), datetime.now(UTC))
+        for model in (made, made_later)
+    )
+    return one, later
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tumorml.datasets.pixels import Masks, SplitPixels
 from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import ModelDescription, save_model
+from tumorml.models.calibration import Calibration
 from tumorml.models.predictor import Predictor
 from tumorml.models.reference import FEWEST
 from tumorml.models.store import put_model
@@ -27,6 +28,8 @@ from tumorml.settings import Settings
 from tumorml.training.for_servers import write_for_servers
 
 SIDE = 64
+CALIBRATION = Calibration(temperature=0.5)
+"""Not the neutral one: whoever answers without it answers otherwise."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def make_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> Made
     labels = LABELS[task]
     train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (FEWEST, 2)))
     network = build_network(asked, len(labels), seed=seed, weights=find_weights(asked))
-    predictor = Predictor(network, task, test_time_flip=asked.test_time_flip)
+    predictor = Predictor(network, task, CALIBRATION, test_time_flip=asked.test_time_flip)
     files = write_for_servers(predictor, train, validation, folder)
     golden = pictures(1, seed=9)[0]
     answered = predictor.predict(fit_to_square(golden, SIDE)[None])[0]
@@ -63,6 +66,7 @@ def make_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> Made
         folder,
         task=task,
         recipe=asked,
+        calibration=CALIBRATION,
         golden={scan_id(golden): [float(value) for value in answered]},
         files=files,
     )
