@@ -1,15 +1,17 @@
-"""A promotion while callers ask: nobody is turned away, every answer is of the model it names."""
+"""A promotion while callers ask: none is sent away; every answer and row is of its own model."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 
 import httpx
 import numpy as np
 
 from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures
 from tests.serving.running_api import running_api
+from tests.serving.test_api import history
 from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
 from tumorml.scans.decode import encode_png
@@ -69,3 +71,5 @@ def test_a_promotion_and_a_rollback_fail_no_request(
             expected[str(answer["model_version"])][number],
             atol=1e-4,
         )
+    answered = Counter((one["model_version"], one["answers"][0]["scan"]) for _, _, one in told)  # type: ignore[index]
+    assert Counter((row["model_version"], row["scan"]) for row in history(settings)) == answered
