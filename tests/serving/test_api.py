@@ -338,6 +338,8 @@ def test_keys_are_asked_for_where_they_exist(client: TestClient, settings: Setti
         assert client.post("/predict", files=asked, headers=headers).status_code == asking
         for path in ("/predictions", "/champion", "/models", "/metrics"):
             assert client.get(path, headers=headers).status_code == seeing
+        missing = client.get("/heatmaps/missing.png", headers=headers).status_code
+        assert missing == (404 if seeing == 200 else seeing)
         assert client.get("/health/live", headers=headers).status_code == 200
     assert history(settings)[0]["caller"] == "a-writer"
     with reading(settings) as session:
