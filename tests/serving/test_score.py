@@ -11,7 +11,8 @@ from tests.serving.test_api import files, history
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import object_store
-from tumorml.results.session import reading
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import ScanLabel
 from tumorml.scans.decode import encode_png, scan_id
 from tumorml.scans.names import scan_key
 from tumorml.serving import score
@@ -39,6 +40,14 @@ def test_a_scored_scan_has_the_row_that_the_api_would_write(
         assert scored["caller"] is None
         store = object_store(settings)
         assert store.read(scored["heatmap_key"]) == store.read(asked["heatmap_key"])
+
+
+def test_a_labelled_scan_is_not_scored(champion: str, settings: Settings) -> None:
+    labelled, unlabelled = take_in(settings, *pictures(2, seed=13))
+    with writing(settings) as session:
+        session.add(ScanLabel(scan_id=labelled, label="glioma", batch_id="b"))
+    assert score_scans(settings, Task.FOUR_CLASS) == 1
+    assert [row["scan"] for row in history(settings)] == [unlabelled]
 
 
 def test_scoring_that_was_stopped_goes_on_behind_the_last_chunk(
