@@ -117,7 +117,10 @@ def in_airflow(context: typer.Context) -> None:
 
     if not context.args:
         raise TumorMLError("Say what to run: `tumorml in-airflow COMMAND [ARGUMENTS]`.")
-    os.execvpe(context.args[0], context.args, airflow_environment(get_settings()))  # noqa: S606
+    try:
+        os.execvpe(context.args[0], context.args, airflow_environment(get_settings()))  # noqa: S606
+    except OSError as error:
+        raise TumorMLError(f"{context.args[0]} cannot be run: {error.strerror}.") from None
 
 
 @app.command()

@@ -50,6 +50,12 @@ def test_it_reads_as_the_bytes_do(monkeypatch: pytest.MonkeyPatch, most: int) ->
         file.seek(-len(DATA) - 1, 2)
 
 
+def test_a_store_that_sends_more_than_was_asked_for_is_no_damaged_object() -> None:
+    file = ranged_file(100, lambda start, end: DATA)
+    with pytest.raises(OSError, match="bytes came where 100"):
+        file.read(10)
+
+
 def test_small_reads_share_a_request_and_a_whole_one_needs_few() -> None:
     fetched = Fetched()
     file = fetched.file()

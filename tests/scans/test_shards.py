@@ -39,7 +39,7 @@ from tumorml.results.session import reading, writing
 from tumorml.results.tables import Fingerprint
 from tumorml.scans import plan as plan_module
 from tumorml.scans.claim import claim_drops
-from tumorml.scans.contents import Entry
+from tumorml.scans.contents import DropRefusedError, Entry
 from tumorml.scans.decode import decode
 from tumorml.scans.fingerprints import fingerprint_scans
 from tumorml.scans.ingest import finish_batch, ingest_batch
@@ -396,6 +396,18 @@ def test_credentials_that_have_run_out_refuse_no_file(
         ingest_batch(settings, batch)
     ingest_batch(settings, batch)
     assert {row.outcome for row in files_of(settings, batch).values()} == {"taken_in"}
+
+
+def test_an_archive_whose_places_lie_before_its_start_is_damaged(
+    settings: Settings, tmp_path: Path
+) -> None:
+    end = b"PK\5\6" + bytes(18)
+    (tmp_path / "drop").write_bytes(b"PK\6\7" + bytes(12) + b"\1\0\0\0" + end)
+    with (
+        (tmp_path / "drop").open("rb") as stream,
+        pytest.raises(DropRefusedError, match="not a zip archive"),
+    ):
+        ZipContents(stream, settings)
 
 
 class Refusing(io.BytesIO):

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from itertools import islice
@@ -42,6 +43,13 @@ def files(*pictures: np.ndarray) -> list[tuple[str, tuple[str, bytes, str]]]:
         ("images", (f"{n}.png", encode_png(pixels), "image/png"))
         for n, pixels in enumerate(pictures)
     ]
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def history(settings: Settings) -> list[Any]:
@@ -207,19 +215,44 @@ def test_nor_does_it_keep_whoever_reads_waiting(
 def test_while_nobody_can_say_who_may_ask_nobody_may(
     settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "_OLD_SECONDS", 2.0)
+    monkeypatch.setattr(keys, "_OLD_SECONDS", 5.0)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        assert client.get("/champion").status_code == 200
         with writing(settings) as holding:
             holding.execute(text("lock table api_key in access exclusive mode"))
-            assert client.get("/champion").status_code == 200
-            time.sleep(3.5)
+            wait_for(lambda: client.get("/champion").status_code == 503)
             for path in ("/champion", "/predictions", "/metrics"):
                 response = client.get(path)
                 assert response.status_code == 503
                 assert "who may ask" in response.json()["detail"]
             assert client.post("/predict", files=files(*pictures(1))).status_code == 503
-        time.sleep(2.0)
-        assert client.get("/champion").status_code == 200
+        wait_for(lambda: client.get("/champion").status_code == 200)
+
+
+def test_a_request_that_took_too_long_holds_its_pixels_while_they_are_decoded(
+    settings: Settings, champion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding, most = [0], [0]
+    read = predict.read_uploads
+
+    def slowly(*given: Any, **how: Any) -> Any:
+        decoding[0] += 1
+        most[0] = max(most[0], decoding[0])
+        time.sleep(1.0)
+        decoding[0] -= 1
+        return read(*given, **how)
+
+    monkeypatch.setattr(predict, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(predict, "read_uploads", slowly)
+    one_at_a_time = settings.model_copy(update={"max_scan_pixels": pictures(1)[0].size})
+    with running_api(one_at_a_time) as found, ThreadPoolExecutor(3) as callers:
+        address = f"http://127.0.0.1:{found.api_port}/predict"
+
+        def ask(_: int) -> int:
+            return httpx.post(address, files=files(*pictures(1)), timeout=60).status_code
+
+        assert set(callers.map(ask, range(6))) == {503}
+    assert most == [1]
 
 
 def test_what_stands_where_a_hash_of_a_key_belongs_is_told_to_nobody(

@@ -93,10 +93,12 @@ def test_no_key_and_no_password_is_printed_or_logged(served: Served, settings: S
         ("a key that nobody gave", image, 401),
     ):
         headers = {"X-API-Key": key, "Authorization": f"Bearer {key}"}
-        answer = httpx.post(f"{served.address}/predict", files=sent, headers=headers)
+        answer = httpx.post(f"{served.address}/predict", files=sent, headers=headers, timeout=60)
         assert answer.status_code == status
         assert key not in answer.text
-        in_url = httpx.post(f"{served.address}/predict?api_key={key}", files=sent, headers=headers)
+        in_url = httpx.post(
+            f"{served.address}/predict?api_key={key}", files=sent, headers=headers, timeout=60
+        )
         assert in_url.status_code in (401, 403, 422)
     told = served.printed.read_text()
     logs = [path for path in settings.home.rglob("*.log*") if path.is_file()]
@@ -117,9 +119,8 @@ def test_two_hundred_megabytes_are_sent_away_without_being_held(
     assert "bytes" in answer.read().decode()
     assert memory(served.pid) - before < 40 * MEGABYTE
     image = {"images": ("a.png", encode_png(pictures(1)[0]))}
-    again = httpx.post(
-        f"{served.address}/predict", files=image, headers={"X-API-Key": served.writer}
-    )
+    key = {"X-API-Key": served.writer}
+    again = httpx.post(f"{served.address}/predict", files=image, headers=key, timeout=60)
     assert again.status_code == 200
 
 

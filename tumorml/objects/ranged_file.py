@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ class RangedFile(io.RawIOBase):
         """Go somewhere; nothing is fetched for it."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
-            raise OSError(f"cannot go to {start + offset}, before the start")
+            raise OSError(errno.EINVAL, f"{start + offset} lies before the start")
         self._position = start + offset
         return self._position
 
@@ -55,8 +56,10 @@ class RangedFile(io.RawIOBase):
         if end <= self._position:
             return 0
         data = self._fetch(self._position, end)
+        if len(data) != end - self._position:
+            raise OSError(f"{len(data)} bytes came where {end - self._position} were asked for")
         view[: len(data)] = data
-        self._position += len(data)
+        self._position = end
         return len(data)
 
     def readall(self) -> bytes:

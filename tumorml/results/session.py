@@ -137,7 +137,14 @@ def _engine(url: str) -> Engine:
         pool_pre_ping=True,
         pool_size=5,
         hide_parameters=True,  # they name patients and callers, and errors go to logs
-        connect_args={"connect_timeout": 10, "tcp_user_timeout": 60_000},
+        connect_args={
+            "connect_timeout": 10,
+            "tcp_user_timeout": 60_000,
+            # A host that is gone while it is asked is noticed after a minute, not after two hours.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        },
     )
     _engines.append(engine)
     return engine

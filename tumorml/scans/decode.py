@@ -28,6 +28,7 @@ _OTHER_KINDS = (
     (128, b"DICM", "a DICOM file; export its slices as PNG"),
     (257, b"ustar", "a tar archive; drop it by itself, not inside a drop"),
 )
+_PART_PIXELS = 1_000_000
 _PNG_COMPRESSION = 2
 """Twice as fast as 4 and a tenth larger on MRI slices."""
 
@@ -156,9 +157,12 @@ def _stretched(values: NDArray[np.generic]) -> NDArray[np.uint8]:
         raise ValueError("it has pixels that are not numbers")
     stretched = np.zeros(values.shape, np.uint8)
     if high > low:
-        # By rows: in float64 the whole of a large scan would be many times its file.
-        for row, wide in zip(stretched, values, strict=True):
-            row[:] = np.rint((wide.astype(np.float64) - low) * (255.0 / (high - low)))
+        # In parts: in float64 the whole of a large scan would be many times its file.
+        rows = max(1, _PART_PIXELS // values.shape[1])
+        for start in range(0, len(values), rows):
+            part = slice(start, start + rows)
+            wide = values[part].astype(np.float64) - low
+            stretched[part] = np.rint(wide * (255.0 / (high - low)))
     return stretched
 
 

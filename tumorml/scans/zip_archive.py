@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 import zipfile
@@ -37,8 +38,9 @@ class ZipContents:
             self._archive = zipfile.ZipFile(stream)
         # All of what zipfile lets through on damaged or hostile directories.
         except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
-            if isinstance(error.__context__, OSError):  # zipfile blames the archive for the store
-                raise error.__context__ from None
+            store = error.__context__  # zipfile blames the archive for whatever its reads raise
+            if isinstance(store, OSError) and store.errno != errno.EINVAL:  # its own odd seeks
+                raise store from None
             raise DropRefusedError(f"It is not a zip archive that can be read: {error}.") from error
         members = [member for member in self._archive.infolist() if not member.is_dir()]
         if len(members) > most:

@@ -42,7 +42,8 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
                 _ensure_login(connection, airflow)
                 _ensure_database(connection, airflow.database, str(airflow.username))
     except (DBAPIError, psycopg2.Error) as error:
-        if isinstance(error, InsufficientPrivilege) and all(_is_ready(*user) for user in users):
+        ready = all(_is_ready(url, granted) for granted, url in users) and _is_ready(airflow_url)
+        if isinstance(error, InsufficientPrivilege) and ready:
             return
         said = error.orig if isinstance(error, DBAPIError) else error
         raise TumorMLError(
@@ -54,12 +55,15 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
         engine.dispose()
 
 
-def _is_ready(granted: str, url: str) -> bool:
+def _is_ready(url: str, granted: str | None = None) -> bool:
     """Whether this user reaches its database, and has the rights that a group is given."""
     engine = create_engine(url, poolclass=NullPool)
     try:
         with engine.connect() as connection:
-            return bool(connection.scalar(select(func.pg_has_role(granted, "usage"))))
+            member = granted is None or connection.scalar(
+                select(func.pg_has_role(granted, "usage"))
+            )
+            return bool(member)
     except DBAPIError:
         return False
 

@@ -174,12 +174,12 @@ def intervals(facts: RunFacts) -> str:
     told = "95 % intervals from a bootstrap over groups."
     numbers = [row for one in facts.contenders for row in one.numbers.values()]
     groups = facts.data.sides["test"].groups
-    if groups and any(row.low is not None and row.low == row.high for row in numbers):
+    if groups and any(row.low == row.high == 1.0 for row in numbers):
         told += (
-            " One without width says that no resample held an error, not that there is none: of n "
-            "groups without one, up to 3 in n may be answered wrongly all the same (the rule of "
-            f"three), {300 / groups:.1f} % of all {groups:,} test groups, and more of a label's or "
-            "a slice's, which are fewer."
+            " From 1 to 1 says that no resample held an error, not that there is none: of n groups "
+            "without one, up to 3 in n may be answered wrongly all the same (the rule of three), "
+            f"{min(100.0, 300 / groups):.1f} % of all {groups:,} test groups, and more of a "
+            "label's or a slice's, which are fewer."
         )
     return told
 

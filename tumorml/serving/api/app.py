@@ -34,11 +34,15 @@ from tumorml.settings import Settings
 
 READ_SECONDS = 30.0
 """For what is only read; beyond it, a store hangs."""
+STORE_SECONDS = 20.0
+"""Most that a caller waits for an object store that does not answer."""
 T = TypeVar("T")
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The app; it loads the champions when it starts."""
+    patience = min(settings.object_store_patience_seconds, STORE_SECONDS)
+    settings = settings.model_copy(update={"object_store_patience_seconds": patience})
     server = Server(settings)
 
     @asynccontextmanager

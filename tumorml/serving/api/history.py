@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
@@ -18,6 +20,8 @@ from tumorml.results.tables import Artifact
 from tumorml.serving.api.problems import ProblemError
 from tumorml.settings import Settings
 
+QUERY_SECONDS = 10
+"""Of one question to the results store."""
 FILTERS = {
     "task": "task = :task",
     "label": "predicted_label = :label",
@@ -73,7 +77,7 @@ def predictions(
         f"select * from prediction_history {where} "  # noqa: S608 - of our own words alone
         "order by created_at desc, prediction desc limit :limit"
     )
-    with reading(settings) as session:
+    with _asking(settings) as session:
         rows = session.execute(text(query), values | {"limit": limit + 1}).mappings().all()
     shown = [dict(row) for row in rows[:limit]]
     if len(rows) <= limit:
@@ -85,14 +89,14 @@ def predictions(
 
 def champions(settings: Settings) -> list[dict[str, Any]]:
     """Who serves, with their numbers on the test scans."""
-    with reading(settings) as session:
+    with _asking(settings) as session:
         rows = session.execute(CHAMPIONS, {"metrics": list(HEADLINES)}).mappings()
         return [dict(row) for row in rows]
 
 
 def models(settings: Settings, *, limit: int, offset: int) -> list[dict[str, Any]]:
     """Model versions, the newest first."""
-    with reading(settings) as session:
+    with _asking(settings) as session:
         rows = session.execute(MODELS, {"limit": limit, "offset": offset}).mappings()
         return [dict(row) for row in rows]
 
@@ -106,7 +110,7 @@ def overlay(settings: Settings, key: str) -> bytes:
     known = select(Artifact.object_key).where(
         Artifact.object_key == key, Artifact.kind == "heatmap"
     )
-    with reading(settings) as session:
+    with _asking(settings) as session:
         found = session.scalar(known)
     try:
         if found is None:
@@ -114,6 +118,14 @@ def overlay(settings: Settings, key: str) -> bytes:
         return object_store(settings).read(key)
     except MissingObjectError:
         raise ProblemError(404, "There is no such heatmap.") from None
+
+
+@contextmanager
+def _asking(settings: Settings) -> Iterator[Session]:
+    """A transaction whose questions end in time, so that they keep no connection from others."""
+    with reading(settings) as session:
+        session.execute(text(f"set local statement_timeout = {1000 * QUERY_SECONDS}"))
+        yield session
 
 
 def _cursor(after: str) -> tuple[datetime, int]:

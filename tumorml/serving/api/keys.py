@@ -130,6 +130,7 @@ class KnownKeys:
         self._keys = Keys({}, open=False)
         self._read = float("-inf")
         self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="keys", daemon=True)
 
     def start(self) -> None:
         """Read them, and again each second from now on.
@@ -138,11 +139,12 @@ class KnownKeys:
             TumorMLError: ``TUMORML_API_KEYS`` cannot be read.
         """
         self._look()
-        threading.Thread(target=self._watch, name="keys", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Read them no more."""
         self._stop.set()
+        self._thread.join(timeout=2.0)
 
     def now(self) -> Keys | None:
         """The keys; None where they are so old that a revoked one may be among them."""

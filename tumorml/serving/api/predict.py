@@ -6,10 +6,9 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Annotated, NamedTuple, TypeVar
 
-from anyio import to_thread
+import anyio
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -62,10 +61,12 @@ async def predict(
             require_explainable(live)
         async with uploaded(request, server.settings) as files:
             try:
-                async with asyncio.timeout(ANSWER_SECONDS), server.room:
-                    pixels = await run_in_threadpool(pixels_of, files)
-                    async with server.pixels.spend(pixels):
-                        return await _answered(server, live, who, files, heatmap)
+                # Not asyncio's: that would let go of the pixels while a thread still decodes them.
+                with anyio.fail_after(ANSWER_SECONDS):
+                    async with server.room:
+                        pixels = await run_in_threadpool(pixels_of, files)
+                        async with server.pixels.spend(pixels):
+                            return await _answered(server, live, who, files, heatmap)
             except TimeoutError:
                 raise _unavailable(
                     f"This took more than {ANSWER_SECONDS:.0f} s: a store is slow, or there is too "
@@ -85,9 +86,7 @@ async def _answered(
         answers = await _all(server.batches.ask(questions))
         reasons: Sequence[_Reason | None] = [None] * len(answers)
         if asks_why:
-            # The object store may hang: who waits for it is answered in time all the same.
-            why = partial(_reasons, settings, uploads, answers)
-            reasons = await to_thread.run_sync(why, abandon_on_cancel=True)
+            reasons = await run_in_threadpool(_reasons, settings, uploads, answers)
         records = [
             Record(one, who.name, why and why.artifact)
             for one, why in zip(answers, reasons, strict=True)

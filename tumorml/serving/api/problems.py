@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from tumorml.errors import TumorMLError
+from tumorml.errors import MayPassError, TumorMLError
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +107,7 @@ def tell_problems(app: FastAPI) -> None:
     async def _no_value(_: Request, error: DataError) -> JSONResponse:
         return ProblemError(422, f"A value that no row can have: {error.orig}").response()
 
+    @app.exception_handler(MayPassError)
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
     @app.exception_handler(NoConnectionError)

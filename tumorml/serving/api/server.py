@@ -38,8 +38,8 @@ class Server:
 
     def start(self) -> None:
         """Load the champions, and begin to answer."""
-        self.keys.start()
         self.champions.start()
+        self.keys.start()
         self.batches.start()
         self.records.start()
 
