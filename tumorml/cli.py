@@ -380,7 +380,7 @@ def revoke_key(name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
 
     with _results_store() as settings:
         revoke(settings, name)
-        console.print(f"the key {escape(name)} is refused from now on")
+        console.print(f"the key {escape(name)} is refused within seconds")
 
 
 @key.command("list")

@@ -21,11 +21,13 @@ from PIL import Image
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from tests.reports.run.made_reports import localised
 from tests.rows import verdict_row
 from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures, take_in
 from tests.serving.running_api import running_api
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
+from tumorml.evaluation.metrics import write_metrics
 from tumorml.labels import LABELS, Task
 from tumorml.models import reference
 from tumorml.results.session import reading, writing
@@ -284,6 +286,22 @@ def test_a_bare_map_lies_over_the_scan_and_says_what_is_warm(
     assert "not measured" in told["heatmap_claim"]
     assert client.post("/predict", files=files(pixels)).json()["heatmap_claim"] is None
     assert "heatmap_meaning" in schema["Answered"]["properties"]
+
+
+def test_what_heatmaps_are_worth_is_told_once_it_is_measured(
+    client: TestClient, settings: Settings, champion: str
+) -> None:
+    """A champion serves before its run is explained."""
+
+    def claim() -> str:
+        asked = client.post("/predict?heatmap=map", files=files(*pictures(1)))
+        return str(asked.json()["heatmap_claim"])
+
+    assert "not measured" in claim()
+    with writing(settings) as session:
+        measured = {"test": localised((0.8, 0.7, 0.9))}
+        write_metrics(session, measured, run_id=f"r-{champion}", model_version_id=champion)
+    wait_for(lambda: "Both baselines that look at no scan are beaten" in claim())
 
 
 DICOM = b"\0" * 128 + b"DICM" + b"\0" * 64

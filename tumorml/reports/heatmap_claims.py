@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.reports.run import localised
@@ -16,13 +16,24 @@ from tumorml.settings import Settings
 def heatmap_claim(settings: Settings, model_version_id: str) -> HeatmapClaim | None:
     """What the heatmaps of a model version are worth, whether it serves or not.
 
-    It stays the same once the run of the model version has been explained.
+    It stays the same while `count_measures` does.
 
     Returns:
         None where there is no such model version.
     """
     with reading(settings) as session:
         return read_heatmap_claim(session, model_version_id)
+
+
+def count_measures(session: Session, model_version_id: str) -> int:
+    """How many numbers of a model version its own run has written down so far."""
+    counted = (
+        select(func.count())
+        .select_from(Evaluation)
+        .join(ModelVersion, ModelVersion.run_id == Evaluation.run_id)
+        .where(ModelVersion.id == model_version_id, Evaluation.model_version_id == model_version_id)
+    )
+    return session.scalar(counted) or 0
 
 
 def read_heatmap_claim(session: Session, model_version_id: str) -> HeatmapClaim | None:

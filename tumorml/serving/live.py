@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -21,7 +21,7 @@ from tumorml.models.served import Served
 from tumorml.models.store import fetch_description, fetch_served
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
-from tumorml.reports.heatmap_claims import heatmap_claim
+from tumorml.reports.heatmap_claims import count_measures, read_heatmap_claim
 from tumorml.results.session import reading
 from tumorml.results.tables import Champion
 from tumorml.settings import Settings
@@ -46,6 +46,7 @@ class Live:
         reference: What it remembers of its training, if it does.
         description: What its ``model.json`` holds.
         heatmap_claim: What its heatmaps are worth, where a run of its own has measured that.
+        measures: How many numbers that run had written down when this was read.
     """
 
     model_version_id: str
@@ -54,6 +55,7 @@ class Live:
     reference: Reference | None
     description: ModelDescription
     heatmap_claim: str | None
+    measures: int
 
     @property
     def task(self) -> Task:
@@ -81,8 +83,12 @@ def load_live(settings: Settings, model_version_id: str, since: datetime) -> Liv
                 f"It answers otherwise than when it was trained: a probability of the golden "
                 f"scan {scan} differs by {difference:.2g}."
             )
-    claim = heatmap_claim(settings, model_version_id)
-    return Live(model_version_id, since, served, reference, description, claim and claim.text)
+    with reading(settings) as session:
+        measures = count_measures(session, model_version_id)
+        claim = read_heatmap_claim(session, model_version_id)
+    return Live(
+        model_version_id, since, served, reference, description, claim and claim.text, measures
+    )
 
 
 class LiveChampions:
@@ -136,12 +142,17 @@ class LiveChampions:
                     Champion.until.is_(None)
                 )
             ).all()
+            measured = {
+                row.model_version_id: count_measures(session, row.model_version_id) for row in rows
+            }
         self._looked = time.monotonic()
         live: dict[Task, Live] = {}
         failed: dict[str, tuple[str, float]] = {}
         for task, model_version_id, since in rows:
             now = self._live.get(Task(task))
             if now is not None:
+                if measured.get(now.model_version_id, now.measures) != now.measures:
+                    now = self._explained(now)  # a champion serves before it is explained
                 live[Task(task)] = now
                 if (now.model_version_id, now.since) == (model_version_id, since):
                     continue
@@ -160,6 +171,12 @@ class LiveChampions:
             failed[model_version_id] = problem
         # In one step: others read it meanwhile.
         self._live, self._failed = live, failed
+
+    def _explained(self, live: Live) -> Live:
+        with reading(self._settings) as session:
+            measures = count_measures(session, live.model_version_id)
+            claim = read_heatmap_claim(session, live.model_version_id)
+        return replace(live, heatmap_claim=claim and claim.text, measures=measures)
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):

@@ -95,7 +95,7 @@ def judged_run(
             for name, chosen in (slices or {}).items():
                 metrics += score_slice(answered, scans, chosen, name, resamples=resamples)
             if pointing is not None and model == CHALLENGER:
-                metrics += _localised(pointing)
+                metrics += localised(pointing)
             by_split = {"test": metrics}
             if given_split:
                 clean = answered.known_truth < len(FOUR) - 1
@@ -196,7 +196,7 @@ def _overlay(settings: Settings) -> str:
     return "runs/r-new/heatmaps/made.png"
 
 
-def _localised(pointing: tuple[float, float, float]) -> list[Metric]:
+def localised(pointing: tuple[float, float, float]) -> list[Metric]:
     """Each measure and each baseline has its own number."""
     found = []
     for name, model, *baselines in (

@@ -84,4 +84,7 @@ def not_measured(sides: Mapping[str, SideOfData]) -> str:
         why = "no numbers were recorded"
     else:
         why = "validation and test each need scans with a tumour mask"
-    return f"How well the heatmaps point at tumours was not measured: {why} (there are {masks})."
+    return (
+        f"How well the heatmaps point at tumours was not measured: {why} (scans with a mask: "
+        f"{masks})."
+    )

@@ -76,5 +76,9 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
         return dict(told)
     refused = "".join(f"\n\n{one['file']}: {one['reason']}" for one in told.get("files", ()))
     if response.status_code == 401:
-        refused += "\n\nThis page sends the key in TUMORML_UI_API_KEY."
+        sent = "is not one of them" if settings.ui_api_key else "is not set"
+        refused += (
+            f"\n\nThe key of this page, TUMORML_UI_API_KEY, {sent}: give it a writer's "
+            "(`tumorml key add page --role writer`) and start the page again."
+        )
     raise TumorMLError(f"{told['detail']}{refused}")
