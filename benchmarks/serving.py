@@ -61,7 +61,11 @@ def process(command: list[str], environment: dict[str, str], url: str, ready: st
             yield server.pid
         finally:
             server.terminate()
-            server.wait(30)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:  # the usual one answers all who wait first
+                server.kill()
+                server.wait()
 
 
 def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> dict[str, float]:
