@@ -375,7 +375,7 @@ def add_key(
 
 @key.command("revoke")
 def revoke_key(name: Annotated[str, typer.Argument(help="Its name.")]) -> None:
-    """Let a key be refused from now on."""
+    """Let a key be refused, within seconds."""
     from tumorml.serving.api.keys import revoke_key as revoke
 
     with _results_store() as settings:
