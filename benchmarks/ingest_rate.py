@@ -14,10 +14,10 @@ from pathlib import Path
 from tumorml.demo.drop import write_demo_drop
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.decode import decode, scan_id
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.images.decode import decode, scan_id
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 
 REPEATS = 3

@@ -38,12 +38,12 @@ from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import dispose_engines, reading
 from tumorml.results.tables import Fingerprint, Scan
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.decode import decode, encode_png, scan_id
-from tumorml.scans.fingerprints import fingerprint_scans
-from tumorml.scans.ingest import finish_batch
-from tumorml.scans.plan import plan_shards
-from tumorml.scans.read_shard import read_shard
+from tumorml.scans.images.decode import decode, encode_png, scan_id
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
+from tumorml.scans.ingest.finish_batch import finish_batch
+from tumorml.scans.ingest.plan_shards import plan_shards
+from tumorml.scans.ingest.read_shard import read_shard
 from tumorml.settings import Settings
 
 PATIENTS, SLICES = 6, 3

@@ -21,8 +21,8 @@ from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.evaluation.localisation import locate
 from tumorml.explain.feature_maps import feature_maps
 from tumorml.explain.heatmaps import Method, explain
+from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
-from tumorml.models.store import fetch_predictor
 from tumorml.recipes.networks import EVIDENCE
 from tumorml.results.server import results_store
 from tumorml.results.session import reading

@@ -25,7 +25,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
-from tumorml.explain.step import explain_run
+from tumorml.explain.explain_run import explain_run
 from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe, load_recipe
 from tumorml.results.migrate import migrate

@@ -21,19 +21,19 @@ from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.step import evaluate_run
+from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.labels import Task
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe, recipe_names
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import reading
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
-from tumorml.training.plan import plan_run
-from tumorml.training.step import train_run
+from tumorml.training.plan_run import plan_run
+from tumorml.training.train_run import train_run
 
 RESULTS = text("""
     select r.recipe, r.task, r.given_split, r.seed, r.weights_sha256, m.parameters,

@@ -37,14 +37,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorml.datasets import twins
-from tumorml.datasets.twins import Catalogue, find_twins
+from tumorml.datasets.twins import find_twins as twin_search
+from tumorml.datasets.twins.find_twins import Catalogue, find_twins
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.labels import LABELS, Task
-from tumorml.scans import fingerprint as prints
-from tumorml.scans.decode import decode, scan_id
-from tumorml.scans.fingerprint import GRID_SIDE, KEY_LENGTH, QUANTUM, fingerprint, symmetric_key
+from tumorml.scans.images import fingerprint as prints
+from tumorml.scans.images.decode import decode, scan_id
+from tumorml.scans.images.fingerprint import (
+    GRID_SIDE,
+    KEY_LENGTH,
+    QUANTUM,
+    fingerprint,
+    symmetric_key,
+)
 
 ALL_NEW = (10_000, 30_000, 100_000)
 STORED, ASKED = 1_000_000, 1_000
@@ -136,7 +142,7 @@ class Search:
 
     def __init__(self, population: Population, new: int) -> None:
         self._population, self._new = population, new
-        self._near, self._candidates = twins._near, twins._candidates
+        self._near, self._candidates = twin_search._near, twin_search._candidates
         self._seconds = dict.fromkeys(("keys", "both sieves", "thumbnails"), 0.0)
         self._hits = self._pairs = 0
 
@@ -145,7 +151,7 @@ class Search:
         size = len(self._population.catalogue.ids)
         new = range(size - self._new, size)
         before, cpu, started = peak_gib(), time.process_time(), time.perf_counter()
-        with patch.multiple(twins, _near=self._by_keys, _candidates=self._by_grids):
+        with patch.multiple(twin_search, _near=self._by_keys, _candidates=self._by_grids):
             found = find_twins(self._population.catalogue, new, self._thumbnails)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         by_keys, both, thumbnails = self._seconds.values()

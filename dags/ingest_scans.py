@@ -51,28 +51,28 @@ def ingest_scans() -> None:
     @task.short_circuit
     def claim_drops() -> list[str]:
         """The batches that wait; nothing more is done where there are none."""
-        from tumorml.scans.claim import claim_drops
+        from tumorml.scans.inbox.claim import claim_drops
 
         return claim_drops(get_settings())
 
     @task
     def plan_shards(batch_ids: list[str]) -> list[dict[str, Any]]:
         """Cut each batch into shards that one worker can read."""
-        from tumorml.scans.plan import plan_shards
+        from tumorml.scans.ingest.plan_shards import plan_shards
 
         return plan_shards(get_settings(), batch_ids)
 
     @task(pool="ingest", map_index_template=SHARD)
     def read_shard(batch_id: str, shard: int, shards: int) -> None:
         """Read the files of one shard and store their scans."""
-        from tumorml.scans.read_shard import read_shard
+        from tumorml.scans.ingest.read_shard import read_shard
 
         read_shard(get_settings(), batch_id, shard, shards)
 
     @task
     def planned_batches(shards: list[dict[str, Any]]) -> list[str]:
         """The batches that this run takes in."""
-        from tumorml.scans.plan import planned_batches
+        from tumorml.scans.ingest.plan_shards import planned_batches
 
         return planned_batches(shards)
 
@@ -84,21 +84,21 @@ def ingest_scans() -> None:
     )
     def finish_batch(batch_id: str) -> str:
         """Validate and register one batch, then move its files away."""
-        from tumorml.scans.ingest import finish_batch
+        from tumorml.scans.ingest.finish_batch import finish_batch
 
         return finish_batch(get_settings(), batch_id)
 
     @task(pool="ingest", map_index_template=SHARD, trigger_rule="all_done")
     def fingerprint_scans(batch_id: str, shard: int, shards: int) -> int:
         """Fingerprints for one part of a batch's scans."""
-        from tumorml.scans.fingerprints import fingerprint_scans
+        from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
 
         return fingerprint_scans(get_settings(), batch_id, shard, shards)
 
     @task(trigger_rule="all_done")
     def assign_groups() -> int:
         """Give new scans their group and their side of the split."""
-        from tumorml.datasets.groups import assign_groups
+        from tumorml.datasets.grouping.groups import assign_groups
 
         return assign_groups(get_settings())
 

@@ -93,7 +93,7 @@ def retrain_champion() -> None:
         def plan_run(task_name: str, snapshot_id: str, **context: Any) -> str:
             """The run to do; skips, and says why, where there is nothing new."""
             from tumorml.airflow_plugin.skips import run_or_skip
-            from tumorml.training.plan import plan_run
+            from tumorml.training.plan_run import plan_run
 
             params = context["params"]
             plan = plan_run(
@@ -111,7 +111,7 @@ def retrain_champion() -> None:
         @task(queue="gpu", pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def train(retraining: str) -> str:
             """Train, from the last finished epoch where there is one."""
-            from tumorml.training.step import train_run
+            from tumorml.training.train_run import train_run
 
             train_run(get_settings(), retraining)
             return retraining
@@ -119,14 +119,14 @@ def retrain_champion() -> None:
         @task(pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def evaluate(retraining: str) -> str:
             """Score challenger and champion on the same test scans."""
-            from tumorml.evaluation.step import evaluate_run
+            from tumorml.evaluation.evaluate_run import evaluate_run
 
             return evaluate_run(get_settings(), retraining)
 
         @task(pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def explain(retraining: str) -> int:
             """Store heatmaps of the surest errors and of some right answers."""
-            from tumorml.explain.step import explain_run
+            from tumorml.explain.explain_run import explain_run
 
             return explain_run(get_settings(), retraining)
 
@@ -166,7 +166,7 @@ def retrain_champion() -> None:
         @task(map_index_template="{{ task.op_args[0] }}")
         def report(retraining: str) -> str:
             """A report, slides and a model card of the run, in the object store."""
-            from tumorml.reports.run_report import write_run_report
+            from tumorml.reports.run.write_run_report import write_run_report
 
             return write_run_report(get_settings(), retraining)
 

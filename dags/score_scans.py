@@ -41,7 +41,7 @@ def score_scans() -> None:
     @task(pool="gpu", map_index_template="{{ task.op_kwargs['task_name'] }}")
     def score(task_name: str) -> int:
         """Predictions and heatmaps for the scans that wait."""
-        from tumorml.serving.score import score_scans
+        from tumorml.serving.score_scans import score_scans
 
         return score_scans(get_settings(), Task(task_name))
 

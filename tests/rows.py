@@ -20,7 +20,7 @@ from tumorml.results.tables import (
     Twin,
     Verdict,
 )
-from tumorml.scans.fingerprint import VERSION
+from tumorml.scans.images.fingerprint import VERSION
 from tumorml.settings import Settings
 
 

@@ -166,7 +166,7 @@ def test_airflow_can_store_the_trigger_and_make_it_again() -> None:
 
 def test_loading_the_trigger_loads_nothing_heavy() -> None:
     code = (
-        "import sys, tumorml.airflow_plugin.inbox_trigger, tumorml.scans.drops;"
+        "import sys, tumorml.airflow_plugin.inbox_trigger, tumorml.scans.inbox.drops;"
         "print([m for m in ('tensorflow', 'keras', 'pandas', 'great_expectations')"
         " if m in sys.modules])"
     )

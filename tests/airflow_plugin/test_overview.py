@@ -14,8 +14,8 @@ from tests.rows import Dropped, add_batch, run_row
 from tumorml.airflow_plugin import pages
 from tumorml.demo import SYNTHETIC_DROP
 from tumorml.promotion.champion import crown
-from tumorml.reports.overview import SHOWN_VERDICTS
-from tumorml.reports.run_report import KINDS, write_run_report
+from tumorml.reports.facts.overview import SHOWN_VERDICTS
+from tumorml.reports.run.write_run_report import KINDS, write_run_report
 from tumorml.results.session import writing
 from tumorml.results.tables import Batch, BatchFile, Evaluation, Leak, Run
 from tumorml.settings import Settings

@@ -32,7 +32,8 @@ from typing import Any
 
 from tests.cluster import stand_ins
 from tests.cluster.compose_file import read_env_file, resolve
-from tumorml.service.children import (
+from tumorml.service.cluster.env_file import write_env_file
+from tumorml.service.local.child_processes import (
     ChildCommand,
     ChildRecord,
     kill_family,
@@ -40,7 +41,6 @@ from tumorml.service.children import (
     record_of,
     start_child,
 )
-from tumorml.service.env_file import write_env_file
 from tumorml.settings import PROJECT_ROOT
 
 CONTAINER_HOME = "/var/lib/tumorml"

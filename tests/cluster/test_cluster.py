@@ -14,8 +14,8 @@ from tests.cluster.processes import Cluster
 from tests.cluster.questions import airflow_rows, ask, results
 from tests.serving.made_champions import pictures
 from tumorml.demo.drop import write_demo_drop
-from tumorml.scans.decode import encode_png
-from tumorml.service.airflow_api import AirflowApi
+from tumorml.scans.images.decode import encode_png
+from tumorml.service.airflow.api import AirflowApi
 from tumorml.settings import PROJECT_ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

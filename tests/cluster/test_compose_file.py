@@ -23,7 +23,7 @@ from tests.cluster.compose_file import (
 )
 from tests.cluster.processes import LISTENING
 from tumorml.cli import app
-from tumorml.service.env_file import draw_variables
+from tumorml.service.cluster.env_file import draw_variables
 from tumorml.settings import PROJECT_ROOT
 
 PUBLISHED = {"api-server": 8080, "api": 8081, "ui": 8082}

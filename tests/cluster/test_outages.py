@@ -18,7 +18,7 @@ from tests.cluster.drops import demo_files, drop, labelled_files, s3_client
 from tests.cluster.processes import Cluster, running_cluster
 from tests.cluster.questions import airflow_rows, results, wait_until
 from tests.cluster.restarting import Restarting
-from tumorml.service.airflow_api import AirflowApi
+from tumorml.service.airflow.api import AirflowApi
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

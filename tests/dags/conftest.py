@@ -16,8 +16,8 @@ import pytest
 
 from tumorml.results.local_postgres import start_local_postgres, stop_local_postgres
 from tumorml.results.migrate import migrate
-from tumorml.service.airflow_environment import airflow_environment
-from tumorml.service.databases import create_databases
+from tumorml.service.airflow.environment import airflow_environment
+from tumorml.service.local.databases import create_databases
 from tumorml.settings import PROJECT_ROOT, Settings
 
 RUNNER = Path(__file__).with_name("run_dag.py")

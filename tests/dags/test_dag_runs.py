@@ -22,7 +22,7 @@ from tumorml.labels import LABELS, Task
 from tumorml.objects import object_store
 from tumorml.recipes.recipe import load_recipe, recipe_names
 from tumorml.results.session import reading
-from tumorml.scans.drops import put_drop
+from tumorml.scans.inbox.drops import put_drop
 
 pytestmark = pytest.mark.timeout(900)
 

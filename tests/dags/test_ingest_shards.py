@@ -13,10 +13,10 @@ from tests.scans.drop_files import files_of, png, write_files, write_zip
 from tumorml.objects import object_store
 from tumorml.results.session import reading
 from tumorml.results.tables import Batch
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.plan import plan_batch
-from tumorml.service.airflow_environment import airflow_database_url
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.plan_shards import plan_batch
+from tumorml.service.airflow.environment import airflow_database_url
 
 pytestmark = pytest.mark.timeout(900)
 

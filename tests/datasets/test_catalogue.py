@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.scans.drop_files import image_bytes, write_inbox
-from tumorml.datasets.catalogue import compare_new_scans, load_catalogue
+from tumorml.datasets.twins.compare_scans import compare_new_scans, load_catalogue
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Fingerprint, Twin
-from tumorml.scans import fingerprints
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.fingerprint import VERSION
-from tumorml.scans.fingerprints import fingerprint_scans
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.images.fingerprint import VERSION
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.ingest import fingerprint_scans as fingerprinting
+from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 
 
@@ -81,7 +81,7 @@ def test_older_fingerprints_and_their_twins_are_made_anew(
         session.execute(update(Fingerprint).values(version=VERSION - 1, keys=b"old"))
         session.execute(update(Twin).values(kind="similar"))
     assert len(load_catalogue(settings).ids) == 0
-    monkeypatch.setattr(fingerprints, "_SCANS_AT_ONCE", 3)
+    monkeypatch.setattr(fingerprinting, "_SCANS_AT_ONCE", 3)
     assert fingerprint_scans(settings) == 8
     assert twins(settings) == set()
     compare_new_scans(settings)

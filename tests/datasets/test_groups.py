@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from tests.rows import Dropped, add_batch, add_twins, scan_of
-from tumorml.datasets.groups import assign_groups
-from tumorml.datasets.splits import draw_side
+from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.grouping.sides import draw_side
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import (
     Batch,

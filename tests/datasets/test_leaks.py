@@ -12,13 +12,13 @@ from tests.rows import Dropped, add_batch, add_twins, model_row, run_row, scan_o
 from tumorml.datasets.leaks import leaks_of, learnt_before, write_leak_report
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.step import _still_held_apart
+from tumorml.evaluation.evaluate_run import _still_held_apart
 from tumorml.labels import Task
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Leak, Run, Snapshot
 from tumorml.settings import Settings
-from tumorml.training.plan import plan_run
-from tumorml.training.step import train_run
+from tumorml.training.plan_run import plan_run
+from tumorml.training.train_run import train_run
 
 TASK = Task.FOUR_CLASS
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from tumorml.datasets import twins as twins_module
-from tumorml.datasets.twins import LEAST_LIKENESS, Catalogue, Twin, find_twins
+from tumorml.datasets.twins import find_twins as twins_module
+from tumorml.datasets.twins.find_twins import LEAST_LIKENESS, Catalogue, Twin, find_twins
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.labels import LABELS, Task
-from tumorml.scans.fingerprint import (
+from tumorml.scans.images.fingerprint import (
     FRAMES,
     GRID_SIDE,
     KEY_LENGTH,

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from tests.datasets.test_twins import COPIES, Pixels, Scans, turned_or_mirrored
-from tumorml.datasets.twins import LEAST_LIKENESS
-from tumorml.scans.decode import decode
-from tumorml.scans.fingerprint import fingerprint
+from tumorml.datasets.twins.find_twins import LEAST_LIKENESS
+from tumorml.scans.images.decode import decode
+from tumorml.scans.images.fingerprint import fingerprint
 
 ARCHIVE = os.environ.get("TUMORML_CHENG_ZIP", "")
 

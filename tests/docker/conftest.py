@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.made_champions import crown, make_model, pictures
-from tumorml.scans.decode import encode_png
+from tumorml.scans.images.decode import encode_png
 from tumorml.settings import PROJECT_ROOT, Settings
 
 

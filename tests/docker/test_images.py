@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.compose_file import resolve
 from tests.docker.image_packages import CUDA_LOCK, LOCK, TARGETS, image_packages, pinned
-from tumorml.service.env_file import draw_variables
+from tumorml.service.cluster.env_file import draw_variables
 from tumorml.settings import PROJECT_ROOT
 
 DOCKERFILE = PROJECT_ROOT / "docker" / "Dockerfile"

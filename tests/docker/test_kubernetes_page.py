@@ -17,8 +17,8 @@ import yaml
 
 from tests.cluster.compose_file import resolve
 from tests.docker.image_packages import LOCK, TARGETS, pinned
-from tumorml.service.airflow_environment import airflow_home
-from tumorml.service.env_file import draw_variables
+from tumorml.service.airflow.environment import airflow_home
+from tumorml.service.cluster.env_file import draw_variables
 from tumorml.settings import PROJECT_ROOT, Settings
 
 PAGE = (PROJECT_ROOT / "docs" / "kubernetes.md").read_text()

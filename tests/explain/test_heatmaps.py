@@ -20,7 +20,7 @@ from tumorml.models.predictor import Predictor
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe, recipe_names
-from tumorml.training.fit import fit
+from tumorml.training.fitting.fit import fit
 
 
 @pytest.fixture(scope="module")

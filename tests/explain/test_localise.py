@@ -10,8 +10,8 @@ import pytest
 
 from tests.explain.brightness import brightness_meter
 from tests.training.blobs import blobs
+from tumorml.datasets.grouping.sides import SIDES
 from tumorml.datasets.snapshots import SnapshotEntry
-from tumorml.datasets.splits import SIDES
 from tumorml.evaluation.bootstrap import GroupResamples
 from tumorml.evaluation.localisation import THRESHOLDS
 from tumorml.explain.heatmaps import heatmaps
@@ -19,7 +19,7 @@ from tumorml.explain.localise import BATCH, localise
 from tumorml.labels import LABELS, Task
 from tumorml.models.predictor import Predictor
 from tumorml.objects import object_store
-from tumorml.scans.names import mask_key, scan_key
+from tumorml.scans.inbox.names import mask_key, scan_key
 from tumorml.settings import Settings
 
 

@@ -13,16 +13,16 @@ from tests.training.blobs import blobs, tiny_recipe
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
 from tumorml.explain.chosen import surest_errors
-from tumorml.explain.step import explain_run
+from tumorml.explain.explain_run import explain_run
 from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import save_model
-from tumorml.models.store import put_model
+from tumorml.models.model_versions import put_model
 from tumorml.objects import object_store
 from tumorml.recipes.networks import build_network
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Artifact, Batch, Prediction, Run, Scan, Snapshot, SnapshotScan
-from tumorml.scans.decode import encode_png
-from tumorml.scans.names import scan_key
+from tumorml.scans.images.decode import encode_png
+from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
 
 COUNT = 60

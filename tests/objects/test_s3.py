@@ -29,7 +29,7 @@ from tumorml.objects import ObjectStore, object_store, s3, s3_bucket
 from tumorml.objects.ranged_file import BLOCK_BYTES
 from tumorml.objects.s3 import S3Objects
 from tumorml.objects.s3_bucket import Bucket
-from tumorml.scans.drops import waiting_drops
+from tumorml.scans.inbox.drops import waiting_drops
 from tumorml.settings import Settings
 
 

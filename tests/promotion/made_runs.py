@@ -20,7 +20,7 @@ from tumorml.models.files import sha256_of
 from tumorml.objects import object_store
 from tumorml.results.session import writing
 from tumorml.results.tables import Evaluation
-from tumorml.scans.names import scan_key
+from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import PROJECT_ROOT, Settings
 
 TASK = Task.FOUR_CLASS

@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 from tests.promotion.made_runs import damage
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.step import evaluate_run
+from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.labels import Task
 from tumorml.promotion.champion import champions
 from tumorml.promotion.judge import judge_run
@@ -25,12 +25,12 @@ from tumorml.promotion.promote import promote
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import ModelVersion, Snapshot, SnapshotScan, Verdict
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
-from tumorml.training import step as training
-from tumorml.training.plan import plan_run
+from tumorml.training import train_run as training
+from tumorml.training.plan_run import plan_run
 
 ARCHIVE = os.environ.get("TUMORML_KAGGLE_ZIP", "")
 TASK = Task.FOUR_CLASS

@@ -6,7 +6,7 @@ import pytest
 
 from tests.evaluation.made_answers import make_answers
 from tests.reports.run.made_reports import CHALLENGER, CHAMPION, judged_run
-from tumorml.reports.heatmap_claims import heatmap_claim
+from tumorml.reports.facts.heatmap_claims import heatmap_claim
 from tumorml.settings import Settings
 
 

@@ -19,8 +19,8 @@ from sqlalchemy import select, text
 from tumorml.objects import object_store
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Batch, BatchFile, Fingerprint, Scan, ScanLabel
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 
 

@@ -25,7 +25,7 @@ from tests.scans.drop_files import (
     write_tar,
     write_zip,
 )
-from tumorml.scans.drops import put_drop, waiting_drops
+from tumorml.scans.inbox.drops import put_drop, waiting_drops
 from tumorml.settings import Settings
 
 GOOD = {f"glioma/good{number}.png": png(number) for number in range(12)}

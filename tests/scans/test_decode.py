@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.scans.drop_files import image_bytes, picture, png_bomb
 from tumorml.errors import TumorMLError
-from tumorml.scans.decode import count_pixels, decode, encode_png, scan_id
+from tumorml.scans.images.decode import count_pixels, decode, encode_png, scan_id
 
 PIXELS = picture(1)
 

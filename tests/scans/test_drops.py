@@ -9,8 +9,8 @@ from tests.s3_server import S3Server
 from tests.scans.drop_files import png, write_files, write_inbox, write_tar, write_zip
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop, waiting_drops
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop, waiting_drops
 from tumorml.settings import Settings
 
 

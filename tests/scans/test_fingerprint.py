@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
-from tumorml.scans.fingerprint import (
+from tumorml.scans.images.fingerprint import (
     COARSE_SIDE,
     FRAMES,
     GRID_SIDE,

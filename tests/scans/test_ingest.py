@@ -28,12 +28,12 @@ from tumorml.objects.local import LocalObjects
 from tumorml.objects.s3 import S3Objects
 from tumorml.results.session import reading
 from tumorml.results.tables import Scan, ScanLabel
-from tumorml.scans import ingest, intake, plan, put_away, read_shard, record
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.decode import decode, scan_id
-from tumorml.scans.drops import put_drop, waiting_drops
-from tumorml.scans.fingerprints import fingerprint_scans
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.images.decode import decode, scan_id
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop, waiting_drops
+from tumorml.scans.ingest import finish_batch, intake, plan_shards, put_away, read_shard, record
+from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 
 FILES = {
@@ -258,20 +258,20 @@ CRASHES = [
     (LocalObjects, "write", 1),
     (LocalObjects, "write", 3),
     (intake, "validate", 1),
-    (ingest, "plan_batch", 1),
-    (plan, "write_work", 1),
-    (plan, "write_plan", 1),
+    (finish_batch, "plan_batch", 1),
+    (plan_shards, "write_work", 1),
+    (plan_shards, "write_plan", 1),
     (read_shard, "write_found", 1),
-    (ingest, "read_shard", 1),
-    (ingest, "gather", 1),
+    (finish_batch, "read_shard", 1),
+    (finish_batch, "gather", 1),
     (record, "copy_rows", 1),
     (record, "copy_rows", 3),
-    (ingest, "record", 1),
+    (finish_batch, "record", 1),
     (put_away, "_write_reasons", 1),
     (LocalObjects, "move", 1),
     (LocalObjects, "move", 3),
     (LocalObjects, "remove_empty_folders", 1),
-    (ingest, "put_away", 1),
+    (finish_batch, "put_away", 1),
 ]
 
 

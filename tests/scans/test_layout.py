@@ -1,9 +1,9 @@
 import pytest
 
 from tumorml.labels import parse_label
-from tumorml.scans.contents import DropRefusedError
-from tumorml.scans.layout import KNOWN_LABELS, read_folders
-from tumorml.scans.manifest import find_manifest, read_manifest
+from tumorml.scans.contents.open_contents import DropRefusedError
+from tumorml.scans.inbox.layout import KNOWN_LABELS, read_folders
+from tumorml.scans.inbox.manifest import find_manifest, read_manifest
 
 
 def label_and_split(path: str, *others: str, stem: str = "drop") -> tuple[str | None, str | None]:

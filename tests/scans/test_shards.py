@@ -37,18 +37,18 @@ from tumorml.objects import object_store
 from tumorml.objects.local import LocalObjects
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Fingerprint
-from tumorml.scans import plan as plan_module
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.contents import DropRefusedError, Entry
-from tumorml.scans.decode import decode
-from tumorml.scans.fingerprints import fingerprint_scans
-from tumorml.scans.ingest import finish_batch, ingest_batch
-from tumorml.scans.layout import Reading
-from tumorml.scans.plan import cut, plan_batch, plan_shards, planned_batches
-from tumorml.scans.read_shard import read_shard
-from tumorml.scans.shard_files import read_work
-from tumorml.scans.tar_archive import TarContents
-from tumorml.scans.zip_archive import ZipContents
+from tumorml.scans.contents.open_contents import DropRefusedError, Entry
+from tumorml.scans.contents.tar_archive import TarContents
+from tumorml.scans.contents.zip_archive import ZipContents
+from tumorml.scans.images.decode import decode
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.layout import Reading
+from tumorml.scans.ingest import plan_shards as plan_module
+from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
+from tumorml.scans.ingest.finish_batch import finish_batch, ingest_batch
+from tumorml.scans.ingest.plan_shards import cut, plan_batch, plan_shards, planned_batches
+from tumorml.scans.ingest.read_shard import read_shard
+from tumorml.scans.ingest.shard_files import read_work
 from tumorml.settings import Settings
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tumorml.results.local_postgres import start_local_postgres, stop_local_postgres
-from tumorml.service.airflow_environment import airflow_environment, needs_local_postgres
+from tumorml.service.airflow.environment import airflow_environment, needs_local_postgres
 from tumorml.settings import Settings
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.cluster.compose_file import read_env_file, required_variables
 from tumorml.cli import app
 from tumorml.errors import TumorMLError
-from tumorml.service.env_file import write_env_file
+from tumorml.service.cluster.env_file import write_env_file
 
 
 def test_the_file_is_for_its_owner_alone_and_names_the_next_step(tmp_path: Path) -> None:

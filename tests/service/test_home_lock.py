@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tumorml.errors import TumorMLError
-from tumorml.service.home_lock import home_lock
-from tumorml.service.port import require_free_port
-from tumorml.service.up import up
+from tumorml.service.local.home_lock import home_lock
+from tumorml.service.local.port import require_free_port
+from tumorml.service.local.up import up
 from tumorml.settings import Settings
 
 HOLD = (
-    "import sys, time, pathlib; from tumorml.service.home_lock import home_lock\n"
+    "import sys, time, pathlib; from tumorml.service.local.home_lock import home_lock\n"
     "with home_lock(pathlib.Path(sys.argv[1]), 'http://127.0.0.1:8123'):\n"
     "    print('held', flush=True); time.sleep(600)"
 )

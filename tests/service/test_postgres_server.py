@@ -16,7 +16,7 @@ from tumorml.errors import TumorMLError
 from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
 from tumorml.results.migrate import migrate
 from tumorml.results.session import reading, writing
-from tumorml.service.postgres_server import create_roles_and_databases
+from tumorml.service.cluster.postgres_server import create_roles_and_databases
 from tumorml.settings import Settings
 
 

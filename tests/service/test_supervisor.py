@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from tumorml.errors import TumorMLError
-from tumorml.service.children import ChildCommand, kill_leftovers, write_records
-from tumorml.service.supervisor import CRASHES_ALLOWED, Supervisor
+from tumorml.service.local.child_processes import ChildCommand, kill_leftovers, write_records
+from tumorml.service.local.supervisor import CRASHES_ALLOWED, Supervisor
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 WITH_A_CHILD_IN_ITS_OWN_GROUP = (
@@ -104,7 +104,7 @@ def test_what_a_dead_child_had_started_is_killed_before_it_is_started_again(
 def test_a_child_that_always_crashes_is_given_up_with_its_last_words(
     supervise, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("tumorml.service.supervisor._FIRST_BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("tumorml.service.local.supervisor._FIRST_BACKOFF_SECONDS", 0.0)
     supervisor, said = supervise(python(tmp_path, "a", "raise SystemExit('no such table')"))
 
     def watch() -> None:
@@ -183,7 +183,7 @@ def test_what_a_killed_supervisor_left_behind_is_killed_by_the_next(tmp_path) ->
 
 
 def test_a_pid_that_now_belongs_to_another_program_is_left_alone(tmp_path) -> None:
-    from tumorml.service.children import ChildRecord
+    from tumorml.service.local.child_processes import ChildRecord
 
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:

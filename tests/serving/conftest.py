@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from tests.serving.made_champions import Made, crown, make_model
 from tumorml.serving.api.app import create_app
-from tumorml.serving.live import Live, load_live
+from tumorml.serving.live_champions import Live, load_live
 from tumorml.settings import Settings
 
 

@@ -13,19 +13,19 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import ModelDescription, save_model
 from tumorml.models.calibration import Calibration
+from tumorml.models.model_versions import put_model
 from tumorml.models.predictor import Predictor
 from tumorml.models.reference import FEWEST
-from tumorml.models.store import put_model
 from tumorml.objects import object_store
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe
 from tumorml.results.session import writing
 from tumorml.results.tables import Batch, Champion, Scan, Snapshot
-from tumorml.scans.decode import encode_png, scan_id
-from tumorml.scans.names import scan_key
+from tumorml.scans.images.decode import encode_png, scan_id
+from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
-from tumorml.training.for_servers import write_for_servers
+from tumorml.training.export_for_serving import write_for_servers
 
 SIDE = 64
 CALIBRATION = Calibration(temperature=0.5)

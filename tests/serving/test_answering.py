@@ -6,9 +6,9 @@ import numpy as np
 
 from tests.serving.made_champions import SIDE, Made, pictures
 from tumorml.datasets.resize import fit_to_square
-from tumorml.scans.decode import scan_id
+from tumorml.scans.images.decode import scan_id
 from tumorml.serving.answering import Question, answer
-from tumorml.serving.live import Live
+from tumorml.serving.live_champions import Live
 
 
 def test_each_question_of_a_mixed_batch_is_answered_by_the_model_it_asks(

@@ -32,8 +32,8 @@ from tumorml.labels import LABELS, Task
 from tumorml.models import reference
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import SnapshotScan
-from tumorml.scans.decode import encode_png, scan_id
-from tumorml.scans.names import scan_key
+from tumorml.scans.images.decode import encode_png, scan_id
+from tumorml.scans.inbox.names import scan_key
 from tumorml.serving.api import app, keys, predict
 from tumorml.serving.api.app import create_app
 from tumorml.serving.api.keys import KnownKeys, add_key, require_safe_address, revoke_key

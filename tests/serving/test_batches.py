@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tumorml.serving.batches import Batches, EndedError
+from tumorml.serving.request_batches import Batches, EndedError
 
 
 def test_what_waits_is_answered_together_and_each_gets_its_own() -> None:

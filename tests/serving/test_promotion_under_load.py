@@ -14,7 +14,7 @@ from tests.serving.running_api import running_api
 from tests.serving.test_api import history
 from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
-from tumorml.scans.decode import encode_png
+from tumorml.scans.images.decode import encode_png
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS

@@ -8,10 +8,10 @@ from tests.serving.made_champions import SIDE, pictures
 from tumorml.datasets.resize import fit_to_square
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Prediction
-from tumorml.scans.decode import scan_id
+from tumorml.scans.images.decode import scan_id
+from tumorml.serving.answer_rows import Record, record_answers
 from tumorml.serving.answering import Question, answer
-from tumorml.serving.live import Live
-from tumorml.serving.records import Record, record_answers
+from tumorml.serving.live_champions import Live
 from tumorml.settings import Settings
 
 

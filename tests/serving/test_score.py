@@ -13,10 +13,10 @@ from tumorml.labels import Task
 from tumorml.objects import object_store
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import ScanLabel
-from tumorml.scans.decode import encode_png, scan_id
-from tumorml.scans.names import scan_key
-from tumorml.serving import score
-from tumorml.serving.score import score_scans
+from tumorml.scans.images.decode import encode_png, scan_id
+from tumorml.scans.inbox.names import scan_key
+from tumorml.serving import score_scans as scoring
+from tumorml.serving.score_scans import score_scans
 from tumorml.settings import Settings
 
 
@@ -54,8 +54,8 @@ def test_scoring_that_was_stopped_goes_on_behind_the_last_chunk(
     champion: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(settings, *pictures(5, seed=7))
-    monkeypatch.setattr(score, "CHUNK", 2)
-    whole = score.record_answers
+    monkeypatch.setattr(scoring, "CHUNK", 2)
+    whole = scoring.record_answers
     chunks = []
 
     def stop_at_the_second(*args: object, **options: object) -> None:
@@ -65,7 +65,7 @@ def test_scoring_that_was_stopped_goes_on_behind_the_last_chunk(
         whole(*args, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(score, "record_answers", stop_at_the_second)
+        patch.setattr(scoring, "record_answers", stop_at_the_second)
         score_scans(settings, Task.FOUR_CLASS)
     assert len(history(settings)) == 2
     assert score_scans(settings, Task.FOUR_CLASS) == 3

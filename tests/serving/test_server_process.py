@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 
 from tests.serving.made_champions import pictures
 from tumorml.results.session import reader_url, writer_url
-from tumorml.scans.decode import encode_png
+from tumorml.scans.images.decode import encode_png
 from tumorml.serving.api.keys import add_key
 from tumorml.settings import Settings
 

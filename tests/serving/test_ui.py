@@ -27,13 +27,13 @@ from tumorml.objects import object_store
 from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Evaluation, Prediction, ScanLabel, SnapshotScan
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.decode import encode_png, scan_id
-from tumorml.scans.drops import waiting_drops
-from tumorml.scans.ingest import ingest_batch
-from tumorml.scans.names import scan_key
+from tumorml.scans.images.decode import encode_png, scan_id
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import waiting_drops
+from tumorml.scans.inbox.names import scan_key
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.serving.api.history import predictions
-from tumorml.serving.ui.ask import Read
+from tumorml.serving.ui.api_client import Read
 from tumorml.serving.ui.command import ui_command
 from tumorml.serving.ui.drop import AS_PACKED, NO_LABEL, drop_files
 from tumorml.serving.ui.history import between, csv_of

@@ -18,10 +18,10 @@ from tests.serving.running_api import running_api
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.results.session import reader_url, writer_url
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.decode import encode_png
-from tumorml.scans.drops import waiting_drops
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.images.decode import encode_png
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import waiting_drops
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.serving.ui.command import ui_command
 from tumorml.settings import Settings
 

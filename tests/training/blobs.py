@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tumorml.recipes.recipe import Recipe, load_recipe
-from tumorml.training.labelled_images import LabelledImages
+from tumorml.training.fitting.labelled_images import LabelledImages
 
 
 def blobs(count: int, size: int, seed: int) -> tuple[LabelledImages, np.ndarray]:

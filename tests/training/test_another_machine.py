@@ -18,20 +18,20 @@ from tests.s3_server import environment
 from tests.training.test_step import DAG_TESTS
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.labels import LABELS, Task
-from tumorml.models.store import fetch_predictor
+from tumorml.models.model_versions import fetch_predictor
 from tumorml.objects import object_store
 from tumorml.results.session import reading, writing
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
-from tumorml.training.plan import plan_run
-from tumorml.training.step import train_run
+from tumorml.training.plan_run import plan_run
+from tumorml.training.train_run import train_run
 
 pytestmark = pytest.mark.slow
 
 TRAIN = (
-    "import sys; from tumorml.settings import Settings; from tumorml.training.step import "
+    "import sys; from tumorml.settings import Settings; from tumorml.training.train_run import "
     "train_run; train_run(Settings(), sys.argv[1])"
 )
 EPOCHS = 10

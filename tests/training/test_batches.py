@@ -7,13 +7,13 @@ import pytest
 
 from tests.training.blobs import blobs
 from tumorml.recipes.recipe import Augmentation, load_recipe
-from tumorml.training.batches import (
+from tumorml.training.fitting.batches import (
     balanced_order,
     balanced_weights,
     targets,
     training_batches,
 )
-from tumorml.training.labelled_images import LabelledImages
+from tumorml.training.fitting.labelled_images import LabelledImages
 
 DATA = blobs(10, 32, seed=3)[0]
 

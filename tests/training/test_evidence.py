@@ -16,11 +16,11 @@ from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Augmentation, Evidence, Phase, load_recipe, recipe_from_text
-from tumorml.training.batches import training_batches, validation_batches
-from tumorml.training.checkpoint import EpochRecord
-from tumorml.training.compile_phase import evidence_loss, with_evidence_as_output
-from tumorml.training.fit import fit
-from tumorml.training.labelled_images import LabelledImages
+from tumorml.training.checkpoints.checkpoint import EpochRecord
+from tumorml.training.fitting.batches import training_batches, validation_batches
+from tumorml.training.fitting.compile_phase import evidence_loss, with_evidence_as_output
+from tumorml.training.fitting.fit import fit
+from tumorml.training.fitting.labelled_images import LabelledImages
 
 
 def masked_blobs(count: int, seed: int, known: float = 1.0) -> tuple[LabelledImages, np.ndarray]:

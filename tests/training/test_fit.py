@@ -19,18 +19,18 @@ from tumorml.errors import TooLittleMemoryError, TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.recipe import Augmentation, Optimizer, Recipe, Regularization
-from tumorml.training import compile_phase
-from tumorml.training import fit as fit_module
-from tumorml.training.checkpoint import (
+from tumorml.training.checkpoints.checkpoint import (
     EpochRecord,
     finished_epochs,
     load_checkpoint,
     save_checkpoint,
 )
-from tumorml.training.fit import fit, learning_rates
-from tumorml.training.fused_adam import FusedAdam
-from tumorml.training.labelled_images import LabelledImages
-from tumorml.training.learning_rates import EpochRates
+from tumorml.training.fitting import compile_phase
+from tumorml.training.fitting import fit as fit_module
+from tumorml.training.fitting.fit import fit, learning_rates
+from tumorml.training.fitting.fused_adam import FusedAdam
+from tumorml.training.fitting.labelled_images import LabelledImages
+from tumorml.training.fitting.learning_rates import EpochRates
 
 TRAIN, VALIDATION = blobs(40, 32, seed=1)[0], blobs(16, 32, seed=2)[0]
 EPOCHS = 5
@@ -102,7 +102,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from tests.training.test_fit import train
-from tumorml.training import checkpoint
+from tumorml.training.checkpoints import checkpoint
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -118,7 +118,7 @@ if sys.argv[2] == "write":
         whole(file, arrays)
     checkpoint._save_arrays = save
 else:
-    from tumorml.training import batches
+from tumorml.training.fitting import batches
     original = batches.vary
     import tensorflow as tf
     def vary(pixels, chosen, *how):
@@ -149,7 +149,8 @@ SLOW_CHILD = """
 import sys, time
 from pathlib import Path
 from tests.training.test_fit import train
-from tumorml.training import batches, checkpoint
+from tumorml.training.checkpoints import checkpoint
+    from tumorml.training.fitting import batches
 from tumorml.training.end_on_sigterm import end_on_sigterm
 import signal
 import tensorflow as tf

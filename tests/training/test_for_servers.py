@@ -11,7 +11,7 @@ from tests.serving.made_champions import SIDE, Made, make_model, pictures
 from tumorml.datasets.resize import fit_to_square
 from tumorml.models.artifact import load_served
 from tumorml.models.served import KerasServed, LiteServed, write_lite
-from tumorml.training import for_servers
+from tumorml.training import export_for_serving
 
 IMAGES = np.stack([fit_to_square(one, SIDE) for one in pictures(3, seed=4)])
 
@@ -32,7 +32,7 @@ def test_an_export_that_answers_otherwise_is_not_kept(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = make_model(tmp_path / "other", seed=2).predictor
-    monkeypatch.setattr(for_servers, "write_lite", lambda _, path: write_lite(other, path))
+    monkeypatch.setattr(export_for_serving, "write_lite", lambda _, path: write_lite(other, path))
     again = make_model(tmp_path / "again", seed=1)
     assert again.files == ["reference.npz"]
     served, reference = load_served(again.folder)
@@ -46,7 +46,7 @@ def test_a_network_that_cannot_be_exported_is_served_by_tensorflow(
     def refuse(*_: object) -> None:
         raise ValueError("an operation that LiteRT does not know")
 
-    monkeypatch.setattr(for_servers, "write_lite", refuse)
+    monkeypatch.setattr(export_for_serving, "write_lite", refuse)
     assert make_model(tmp_path, seed=1).files == ["reference.npz"]
     assert "an operation that LiteRT does not know" in caplog.text
     assert isinstance(load_served(tmp_path)[0], KerasServed)

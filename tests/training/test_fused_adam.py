@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.training.fused_adam import FusedAdam, FusedAdamW
+from tumorml.training.fitting.fused_adam import FusedAdam, FusedAdamW
 
 RNG = np.random.default_rng(1)
 

@@ -9,8 +9,8 @@ import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.recipe import load_recipe, recipe_names
-from tumorml.training.compile_phase import compile_phase
-from tumorml.training.fused_batch_normalization import (
+from tumorml.training.fitting.compile_phase import compile_phase
+from tumorml.training.fitting.fused_batch_normalization import (
     FusedBatchNormalization,
     with_fused_batch_normalization,
 )

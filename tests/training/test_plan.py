@@ -18,9 +18,9 @@ from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Champion, Run, SnapshotScan
 from tumorml.settings import Settings
-from tumorml.training import step
-from tumorml.training.plan import Plan, plan_run
-from tumorml.training.step import train_run
+from tumorml.training import train_run as train_run_module
+from tumorml.training.plan_run import Plan, plan_run
+from tumorml.training.train_run import train_run
 
 TASK = Task.FOUR_CLASS
 
@@ -115,7 +115,7 @@ def test_a_training_under_airflow_ends_when_it_is_told_to(
         handlers.append(signal.getsignal(signal.SIGTERM))
         raise TumorMLError("that is all")
 
-    monkeypatch.setattr(step, "train_model", listen)
+    monkeypatch.setattr(train_run_module, "train_model", listen)
     before = signal.getsignal(signal.SIGTERM)
     run_id = plan(store, "one", recipe="baseline-cnn").run_id
     with pytest.raises(TumorMLError, match="that is all"):

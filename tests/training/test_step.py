@@ -14,17 +14,17 @@ from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.demo.drop import write_demo_drop
-from tumorml.evaluation.step import evaluate_run
-from tumorml.explain.step import explain_run
+from tumorml.evaluation.evaluate_run import evaluate_run
+from tumorml.explain.explain_run import explain_run
 from tumorml.labels import LABELS, Task
 from tumorml.recipes.recipe import load_recipe, recipe_names
 from tumorml.results.session import reading
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
-from tumorml.training.plan import plan_run
-from tumorml.training.step import train_run
+from tumorml.training.plan_run import plan_run
+from tumorml.training.train_run import train_run
 
 DAG_TESTS = PROJECT_ROOT / "tests" / "dags"
 

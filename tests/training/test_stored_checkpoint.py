@@ -11,7 +11,7 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import ObjectStore, object_store
 from tumorml.settings import Settings
-from tumorml.training.checkpoint import (
+from tumorml.training.checkpoints.checkpoint import (
     Checkpoint,
     EpochRecord,
     Progress,
@@ -20,8 +20,8 @@ from tumorml.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
-from tumorml.training.fit import fit
-from tumorml.training.stored_checkpoint import StoredCheckpoint
+from tumorml.training.checkpoints.stored_checkpoint import StoredCheckpoint
+from tumorml.training.fitting.fit import fit
 
 KEPT = "runs/r-1/checkpoint"
 

@@ -16,13 +16,13 @@ from tumorml.labels import LABELS, Task
 from tumorml.objects import object_store
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.recipe import Recipe, load_recipe
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
-from tumorml.training import fit as fit_module
 from tumorml.training import train_model as module
-from tumorml.training.labelled_images import LabelledImages
+from tumorml.training.fitting import fit as fit_module
+from tumorml.training.fitting.labelled_images import LabelledImages
 
 TASK = Task.FOUR_CLASS
 RECIPE = load_recipe("baseline-cnn").varied(input_size=32)

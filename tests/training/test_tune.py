@@ -14,9 +14,9 @@ from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.session import writing
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.drops import put_drop
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training import tune
 from tumorml.training.tune import Tuned, tune_recipe

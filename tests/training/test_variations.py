@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.recipe import Augmentation
-from tumorml.training.variations import draw_variations, vary
+from tumorml.training.fitting.augmentation import draw_variations, vary
 
 
 def augment(images: np.ndarray, augmentation: Augmentation) -> np.ndarray:

@@ -40,7 +40,7 @@ def request_or_skip(settings: Settings, verdict_id: str) -> dict[str, str]:
         AirflowSkipException: The verdict needs nobody's approval.
     """
     from tumorml.promotion.approval import approval_request, find_verdict
-    from tumorml.reports.run_report import write_run_report
+    from tumorml.reports.run.write_run_report import write_run_report
 
     request = approval_request(settings, verdict_id)
     if request is None:

@@ -19,7 +19,7 @@ import structlog
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 if TYPE_CHECKING:
-    from tumorml.scans.drops import WaitingDrop
+    from tumorml.scans.inbox.drops import WaitingDrop
 
 WATERMARK = "announced_drops"
 REANNOUNCE_SECONDS = 60.0
@@ -111,7 +111,7 @@ class InboxTrigger(BaseEventTrigger):
 
 def _waiting_drops() -> list[WaitingDrop]:
     # Imported here: the DAG processor loads this module to read the schedule and needs no more.
-    from tumorml.scans.drops import waiting_drops
+    from tumorml.scans.inbox.drops import waiting_drops
     from tumorml.settings import get_settings
 
     return waiting_drops(get_settings())

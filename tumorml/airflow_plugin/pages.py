@@ -22,12 +22,13 @@ from tumorml.airflow_plugin.addresses import file_address, runs_address
 from tumorml.demo import SYNTHETIC
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
-from tumorml.reports.heatmap_claims import read_heatmap_claim
-from tumorml.reports.html import render_page
-from tumorml.reports.intake import warnings_of
-from tumorml.reports.overview import read_overview
-from tumorml.reports.run import split, verdict
-from tumorml.reports.run.localised import HeatmapClaim
+from tumorml.reports.facts import verdict
+from tumorml.reports.facts.heatmap_claims import read_heatmap_claim
+from tumorml.reports.facts.heatmap_quality import HeatmapClaim
+from tumorml.reports.facts.intake import warnings_of
+from tumorml.reports.facts.overview import read_overview
+from tumorml.reports.render.html import render_page
+from tumorml.reports.run import split
 from tumorml.results.session import reading
 from tumorml.results.tables import Artifact, Run, Verdict
 from tumorml.settings import get_settings

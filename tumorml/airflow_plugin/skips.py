@@ -8,7 +8,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 if TYPE_CHECKING:
-    from tumorml.training.plan import Plan
+    from tumorml.training.plan_run import Plan
 
 
 def run_or_skip(plan: Plan) -> str:

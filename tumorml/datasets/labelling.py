@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tumorml.datasets.components import components
+from tumorml.datasets.grouping.components import components
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task, parse_label
 from tumorml.results.session import writing

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from tumorml.datasets.resize import PREPROCESSING, fit_to_square
 from tumorml.objects import ObjectStore, object_store
-from tumorml.scans.decode import decode
-from tumorml.scans.names import mask_key, scan_key
+from tumorml.scans.images.decode import decode
+from tumorml.scans.inbox.names import mask_key, scan_key
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import select
 
-from tumorml.datasets.groups import assign_groups
+from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.grouping.sides import draw_side
 from tumorml.datasets.labelling import readings_for_task, settled_labels
-from tumorml.datasets.splits import draw_side
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task
 from tumorml.objects import object_store

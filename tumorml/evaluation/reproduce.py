@@ -17,12 +17,12 @@ from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import measure
 from tumorml.labels import LABELS, Task
-from tumorml.models.store import fetch_model
+from tumorml.models.model_versions import fetch_model
 from tumorml.results.session import reading
 from tumorml.results.tables import Evaluation, ModelVersion, Prediction, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
-from tumorml.training.plan import check_weights, recipe_of
+from tumorml.training.plan_run import check_weights, recipe_of
 from tumorml.training.train_model import train_model
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tumorml.datasets.grouping.sides import SIDES
 from tumorml.datasets.pixel_cache import CachedPixels, cached_pixels
 from tumorml.datasets.snapshots import SnapshotEntry
-from tumorml.datasets.splits import SIDES
 from tumorml.evaluation.localisation import (
     Located,
     baseline_maps,

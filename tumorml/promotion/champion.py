@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
-from tumorml.models.store import fetch_model
+from tumorml.models.model_versions import fetch_model
 from tumorml.promotion.changes import CHANGES
 from tumorml.results.session import lock, reading, writing
 from tumorml.results.tables import Champion, ModelVersion, Verdict

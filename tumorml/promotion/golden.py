@@ -10,7 +10,7 @@ import numpy as np
 
 from tumorml.datasets.pixel_cache import read_scan
 from tumorml.errors import TumorMLError
-from tumorml.models.store import fetch_model
+from tumorml.models.model_versions import fetch_model
 from tumorml.objects import object_store
 from tumorml.promotion.contest import GoldenCheck
 from tumorml.settings import Settings

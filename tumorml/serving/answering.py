@@ -18,11 +18,11 @@ from tumorml.errors import TumorMLError
 from tumorml.explain.heatmaps import EVIDENCE_MEANING, heatmap_of, heatmaps, meaning
 from tumorml.explain.overlay import overlay_png
 from tumorml.labels import NO_TUMOR
+from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
 from tumorml.models.served import KerasServed
-from tumorml.models.store import fetch_predictor
-from tumorml.serving.batches import Batches
-from tumorml.serving.live import Live
+from tumorml.serving.live_champions import Live
+from tumorml.serving.request_batches import Batches
 from tumorml.settings import Settings
 
 SIMILAR = 6

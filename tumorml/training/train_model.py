@@ -15,14 +15,14 @@ from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.labels import LABELS, Task
 from tumorml.models.calibration import calibrate
 from tumorml.models.files import MODEL_FILE
+from tumorml.models.model_versions import fetch_model
 from tumorml.models.predictor import Predictor
-from tumorml.models.store import fetch_model
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe
 from tumorml.settings import Settings
 
 if TYPE_CHECKING:
-    from tumorml.training.fit import EpochRecord
+    from tumorml.training.fitting.fit import EpochRecord
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ def train_model(
     Raises:
         TumorMLError: Training cannot go on.
     """
-    from tumorml.training.fit import fit
-    from tumorml.training.labelled_images import LabelledImages
+    from tumorml.training.fitting.fit import fit
+    from tumorml.training.fitting.labelled_images import LabelledImages
 
     train, validation = (
         split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)

@@ -8,16 +8,16 @@ from PIL import Image
 from sqlalchemy import select, text
 
 from tests.scans.drop_files import image_bytes, write_inbox
-from tumorml.datasets.audit.store import read_store, stored_pictures
+from tumorml.datasets.audit.stored_scans import read_store, stored_pictures
 from tumorml.datasets.audit.summary import summarise
-from tumorml.datasets.groups import assign_groups
+from tumorml.datasets.grouping.groups import assign_groups
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.errors import TumorMLError
 from tumorml.results.session import reading
 from tumorml.results.tables import Fingerprint, GroupTie, ScanGroup, Twin
-from tumorml.scans.claim import claim_drops
-from tumorml.scans.ingest import ingest_batch
+from tumorml.scans.inbox.claim import claim_drops
+from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 
 

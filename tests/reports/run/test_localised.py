@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tumorml.reports.run.localised import unbeaten_baselines
+from tumorml.reports.facts.heatmap_quality import unbeaten_baselines
 from tumorml.results.tables import Evaluation
 
 BOTH = ["_fixed_pixel", "_centred_blob"]

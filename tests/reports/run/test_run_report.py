@@ -22,8 +22,8 @@ from tumorml.evaluation.measures import OF_LABELS
 from tumorml.explain.heatmaps import EVIDENCE_MEANING
 from tumorml.labels import NO_TUMOR
 from tumorml.objects import object_store
-from tumorml.reports.run.slides import LEAST_POINTS, text_height
-from tumorml.reports.run_report import KINDS, write_run_report
+from tumorml.reports.render.slides import LEAST_POINTS, text_height
+from tumorml.reports.run.write_run_report import KINDS, write_run_report
 from tumorml.results import tables
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import (

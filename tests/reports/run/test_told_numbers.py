@@ -18,15 +18,15 @@ from sqlalchemy import select
 from tests.evaluation.made_answers import FOUR, by_scikit_learn, calibration_error, make_answers
 from tests.reports.run.made_reports import CHALLENGER, CHAMPION, RUN, judged_run
 from tests.reports.run.written_reports import answers_in_rows, page_of, tables_of
-from tumorml.datasets.splits import SIDES
+from tumorml.datasets.grouping.sides import SIDES
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import OF_ALL, OF_LABELS
 from tumorml.evaluation.metrics import OF_SLICES, score
+from tumorml.reports.facts.heatmap_quality import MAP_NAMES
+from tumorml.reports.facts.numbers import METRIC_NAMES
+from tumorml.reports.facts.run_facts import LOCALISATION
 from tumorml.reports.run import figures
-from tumorml.reports.run.facts import LOCALISATION
-from tumorml.reports.run.localised import MAP_NAMES
-from tumorml.reports.run.numbers import METRIC_NAMES
-from tumorml.reports.run_report import write_run_report
+from tumorml.reports.run.write_run_report import write_run_report
 from tumorml.results.session import reading, writing
 from tumorml.results.tables import Epoch, Evaluation, Leak, SnapshotScan
 from tumorml.settings import Settings

@@ -9,10 +9,10 @@ import numpy as np
 
 from tumorml.datasets.audit.findings import AuditedFile, ComparedSet, Place, ScanTwin
 from tumorml.datasets.audit.reading import LooseSet
-from tumorml.datasets.components import components
-from tumorml.datasets.groups import group_id
-from tumorml.datasets.splits import draw_side
-from tumorml.datasets.twins import Catalogue, find_twins
+from tumorml.datasets.grouping.components import components
+from tumorml.datasets.grouping.groups import group_id
+from tumorml.datasets.grouping.sides import draw_side
+from tumorml.datasets.twins.find_twins import Catalogue, find_twins
 from tumorml.settings import Settings
 
 Progress = Callable[[int, int], None]

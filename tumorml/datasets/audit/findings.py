@@ -23,7 +23,7 @@ class AuditedFile:
         sha256: Of the file's bytes.
         scan_id: Of its canonical pixels; None where it could not be read.
         exif_person: Whether its metadata has a field that may name a person.
-        persons: Keys of its patient and study (``tumorml.datasets.people``).
+        persons: Keys of its patient and study (``tumorml.datasets.grouping.patients``).
         reason: Why it could not be read.
         settled: Whether a person settled its label.
     """
@@ -41,7 +41,7 @@ class AuditedFile:
 
 @dataclass(frozen=True, slots=True)
 class ScanTwin:
-    """Two scans, by id, that show the same picture, or nearly (``tumorml.datasets.twins``)."""
+    """Two scans, by id, that show the same picture, or nearly (``find_twins``)."""
 
     scan_id: str
     other_id: str

@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tumorml.datasets.audit.findings import AuditedFile
-from tumorml.datasets.people import person_keys
+from tumorml.datasets.grouping.patients import person_keys
 from tumorml.errors import TumorMLError
 from tumorml.objects.local import LocalObjects
-from tumorml.scans.claim import Claim, ClaimedFile
-from tumorml.scans.contents import Contents, DropRefusedError, FolderContents
-from tumorml.scans.decode import decode
-from tumorml.scans.fingerprint import Fingerprint, fingerprint
-from tumorml.scans.layout import Layout, Reading, parse_split, read_folders
-from tumorml.scans.manifest import find_manifest, read_manifest
-from tumorml.scans.names import (
+from tumorml.scans.contents.open_contents import Contents, DropRefusedError, FolderContents
+from tumorml.scans.contents.tar_archive import TarContents
+from tumorml.scans.contents.zip_archive import ZipContents
+from tumorml.scans.images.decode import decode
+from tumorml.scans.images.fingerprint import Fingerprint, fingerprint
+from tumorml.scans.images.profile import FileProfile, examine
+from tumorml.scans.inbox.claim import Claim, ClaimedFile
+from tumorml.scans.inbox.layout import Layout, Reading, parse_split, read_folders
+from tumorml.scans.inbox.manifest import find_manifest, read_manifest
+from tumorml.scans.inbox.names import (
     READY,
     archive_suffix,
     drop_stem,
@@ -35,9 +38,6 @@ from tumorml.scans.names import (
     printable,
     unique,
 )
-from tumorml.scans.profile import FileProfile, examine
-from tumorml.scans.tar_archive import TarContents
-from tumorml.scans.zip_archive import ZipContents
 from tumorml.settings import Settings
 
 Progress = Callable[[int, int], None]

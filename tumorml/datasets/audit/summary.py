@@ -21,8 +21,8 @@ from tumorml.datasets.audit.findings import (
     Place,
     ScanTwin,
 )
-from tumorml.datasets.splits import SIDES
-from tumorml.datasets.twins import SAME_PICTURE
+from tumorml.datasets.grouping.sides import SIDES
+from tumorml.datasets.twins.find_twins import SAME_PICTURE
 from tumorml.labels import LABELS, Task, contradict
 
 

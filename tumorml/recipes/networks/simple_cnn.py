@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import keras  # noqa: TID253
 
-from tumorml.recipes.networks.small_cnn import small_cnn
+from tumorml.recipes.networks.cnn import small_cnn
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe

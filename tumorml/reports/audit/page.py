@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from tumorml.datasets.audit.findings import HELD_OUT, KINDS, TWIN_KINDS, Audit
-from tumorml.datasets.splits import SIDES
-from tumorml.datasets.twins import LEAST_LIKENESS, SAME_PICTURE
+from tumorml.datasets.grouping.sides import SIDES
+from tumorml.datasets.twins.find_twins import LEAST_LIKENESS, SAME_PICTURE
 from tumorml.reports.audit.pairs import Pair
-from tumorml.reports.html import data_url, render_page
+from tumorml.reports.render.html import data_url, render_page
 
 KIND_WORDS = {
     "exact": "exact copy",

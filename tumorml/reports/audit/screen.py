@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tumorml.datasets.audit.findings import HELD_OUT, KINDS, Audit
-from tumorml.datasets.splits import SIDES
+from tumorml.datasets.grouping.sides import SIDES
 from tumorml.reports.audit.page import KIND_WORDS
 
 _SHOWN = 5

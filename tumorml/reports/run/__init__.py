@@ -1,1 +1,1 @@
-"""What is told about one run: gathered once, then shown as page, PDF, slides and model card."""
+"""The report, slide deck and model card of one run."""

@@ -11,17 +11,18 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from tumorml.reports.html import render_page
-from tumorml.reports.run import localised, split, statements, tables, verdict
-from tumorml.reports.run.document import Table
-from tumorml.reports.run.facts import RunFacts
-from tumorml.reports.run.numbers import HEADLINES
+from tumorml.reports.facts import heatmap_quality, statements, verdict
+from tumorml.reports.facts.numbers import HEADLINES
+from tumorml.reports.facts.run_facts import RunFacts
+from tumorml.reports.render.document import Table
+from tumorml.reports.render.html import render_page
+from tumorml.reports.run import split, tables
 
 
 def model_card(facts: RunFacts) -> str:
     """The card, in Markdown."""
     environment = Environment(  # noqa: S701 - Markdown: `escaped` does what autoescape would
-        loader=PackageLoader("tumorml.reports"),
+        loader=PackageLoader("tumorml.reports.render"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -30,7 +31,7 @@ def model_card(facts: RunFacts) -> str:
     return environment.get_template("model_card.md").render(
         facts=facts,
         headlines=HEADLINES,
-        localised=localised,
+        localised=heatmap_quality,
         split=split,
         statements=statements,
         table=_table,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from textwrap import shorten
 
-from tumorml.reports.run import split, statements, tables
-from tumorml.reports.run.document import Picture, Table
-from tumorml.reports.run.facts import RunFacts
+from tumorml.reports.facts import statements
+from tumorml.reports.facts.heatmap_quality import heatmap_claim
+from tumorml.reports.facts.numbers import HEADLINES
+from tumorml.reports.facts.run_facts import RunFacts
+from tumorml.reports.facts.verdict import outcome, reason
+from tumorml.reports.render.document import Picture, Table
+from tumorml.reports.render.slides import BODY, WARNING, Box, Slides
+from tumorml.reports.run import split, tables
 from tumorml.reports.run.figures import RunFigures
-from tumorml.reports.run.localised import heatmap_claim
-from tumorml.reports.run.numbers import HEADLINES
-from tumorml.reports.run.slides import BODY, WARNING, Box, Slides
-from tumorml.reports.run.verdict import outcome, reason
 
 SHOWN_RULES = 10
 SHOWN_HEATMAPS = 6

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tumorml.reports.figures import (
+from tumorml.reports.facts.heatmap_quality import MAP_NAMES
+from tumorml.reports.facts.run_facts import Contender, RunFacts
+from tumorml.reports.facts.statements import training_statement
+from tumorml.reports.render.document import Picture
+from tumorml.reports.render.plots import (
     confusion_figure,
     curves_figure,
     localisation_figure,
     reliability_figure,
     threshold_figure,
 )
-from tumorml.reports.run.document import Picture
-from tumorml.reports.run.facts import Contender, RunFacts
-from tumorml.reports.run.localised import MAP_NAMES
-from tumorml.reports.run.statements import training_statement
 
 
 @dataclass(frozen=True, slots=True)

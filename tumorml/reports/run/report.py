@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from tumorml.explain.heatmaps import EVIDENCE_MEANING
 from tumorml.explain.overlay import without_words
-from tumorml.reports.run import split, statements, tables, verdict
-from tumorml.reports.run.document import (
+from tumorml.reports.facts import statements, verdict
+from tumorml.reports.facts.heatmap_quality import heatmap_claim
+from tumorml.reports.facts.run_facts import RunFacts
+from tumorml.reports.facts.shown_answers import ShownAnswer
+from tumorml.reports.render.document import (
     Block,
     Code,
     Document,
@@ -16,10 +19,8 @@ from tumorml.reports.run.document import (
     Pictures,
     Section,
 )
-from tumorml.reports.run.facts import RunFacts
+from tumorml.reports.run import split, tables
 from tumorml.reports.run.figures import RunFigures
-from tumorml.reports.run.localised import heatmap_claim
-from tumorml.reports.run.shown import ShownAnswer
 
 
 def run_report(facts: RunFacts, figures: RunFigures) -> Document:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tumorml.datasets.splits import SIDES
-from tumorml.reports.run.data import DataOfRun, SideOfData
-from tumorml.reports.run.document import Table
+from tumorml.datasets.grouping.sides import SIDES
+from tumorml.reports.facts.run_data import DataOfRun, SideOfData
+from tumorml.reports.render.document import Table
 
 GROUPS = (
     "Copies of one picture (re-encoded, resized, turned, mirrored) form a group, and so do scans "

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from tumorml.evaluation.measures import OF_ALL, OF_LABELS
 from tumorml.evaluation.metrics import OF_SLICES
-from tumorml.reports.run.document import Table
-from tumorml.reports.run.facts import LOCALISATION, Contender, RunFacts
-from tumorml.reports.run.localised import MAP_NAMES
-from tumorml.reports.run.numbers import METRIC_NAMES, Numbers, cell
+from tumorml.reports.facts.heatmap_quality import MAP_NAMES
+from tumorml.reports.facts.numbers import METRIC_NAMES, Numbers, cell
+from tumorml.reports.facts.run_facts import LOCALISATION, Contender, RunFacts
+from tumorml.reports.render.document import Table
 from tumorml.results.tables import Run
 
 SHOWN_BATCHES = 15

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
-from tumorml.reports.run.numbers import HEADLINES
+from tumorml.reports.facts.numbers import HEADLINES
 from tumorml.results.session import reading
 from tumorml.results.tables import Artifact
 from tumorml.serving.api.problems import ProblemError

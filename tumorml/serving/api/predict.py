@@ -16,7 +16,8 @@ from starlette.datastructures import UploadFile
 from tumorml.explain.overlay import to_grey
 from tumorml.labels import NO_TUMOR, Task
 from tumorml.objects import object_store
-from tumorml.scans.decode import encode_png
+from tumorml.scans.images.decode import encode_png
+from tumorml.serving.answer_rows import Record, store_overlay
 from tumorml.serving.answering import (
     Answer,
     Explanation,
@@ -30,9 +31,8 @@ from tumorml.serving.api.problems import ProblemError, described
 from tumorml.serving.api.schemas import Answered, BinaryReading, Heatmap, Prediction, SimilarScan
 from tumorml.serving.api.server import Server, server_of
 from tumorml.serving.api.uploads import BODY, Upload, pixels_of, read_uploads, uploaded
-from tumorml.serving.batches import EndedError
-from tumorml.serving.live import Live
-from tumorml.serving.records import Record, store_overlay
+from tumorml.serving.live_champions import Live
+from tumorml.serving.request_batches import EndedError
 from tumorml.settings import Settings
 
 ANSWER_SECONDS = 30.0

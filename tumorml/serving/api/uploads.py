@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
-from tumorml.scans.decode import DecodedScan, count_pixels, decode, scan_id
-from tumorml.scans.validation import BLANK, LEAST_DEVIATION
+from tumorml.scans.images.decode import DecodedScan, count_pixels, decode, scan_id
+from tumorml.scans.ingest.validation import BLANK, LEAST_DEVIATION
 from tumorml.serving.api.problems import ProblemError, RefusedFile
 from tumorml.settings import Settings
 

@@ -10,12 +10,12 @@ from sqlalchemy import select
 
 from tumorml.demo import SYNTHETIC
 from tumorml.objects import object_store
-from tumorml.reports.run.numbers import HEADLINES, METRIC_NAMES
-from tumorml.reports.run.verdict import outcome
+from tumorml.reports.facts.numbers import HEADLINES, METRIC_NAMES
+from tumorml.reports.facts.verdict import outcome
 from tumorml.results.session import reading
 from tumorml.results.tables import Verdict
 from tumorml.serving.api.history import champions
-from tumorml.serving.ui.store import Row, rows_of, summary_of
+from tumorml.serving.ui.queries import Row, rows_of, summary_of
 from tumorml.serving.ui.widgets import at, named, plain, table
 from tumorml.settings import Settings
 

@@ -12,9 +12,9 @@ import streamlit as st
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
-from tumorml.scans.drops import put_drop, waiting_drops
-from tumorml.scans.names import archive_suffix, unique
-from tumorml.serving.ui.store import Row, rows_of
+from tumorml.scans.inbox.drops import put_drop, waiting_drops
+from tumorml.scans.inbox.names import archive_suffix, unique
+from tumorml.serving.ui.queries import Row, rows_of
 from tumorml.serving.ui.widgets import named, plain, table, told
 from tumorml.settings import Settings
 

@@ -14,7 +14,7 @@ import streamlit as st
 
 from tumorml.labels import LABELS, Task
 from tumorml.serving.api.history import predictions
-from tumorml.serving.ui.store import Row, rows_of
+from tumorml.serving.ui.queries import Row, rows_of
 from tumorml.serving.ui.widgets import (
     at,
     heatmap_worth,

@@ -17,10 +17,10 @@ from tumorml.errors import TumorMLError
 from tumorml.explain.overlay import MOST_OPAQUE, blend
 from tumorml.labels import Task
 from tumorml.results.session import reading
-from tumorml.scans.names import scan_key
+from tumorml.scans.inbox.names import scan_key
 from tumorml.serving.api.uploads import read_image
-from tumorml.serving.ui.ask import Read, ask
-from tumorml.serving.ui.store import latest_evaluation, object_of, rows_of
+from tumorml.serving.ui.api_client import Read, ask
+from tumorml.serving.ui.queries import latest_evaluation, object_of, rows_of
 from tumorml.serving.ui.uploads import uploaded
 from tumorml.serving.ui.widgets import heatmap_worth, named, percent, scan_picture
 from tumorml.settings import Settings

@@ -9,7 +9,7 @@ import streamlit as st
 from tumorml.datasets.labelling import settle_labels
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
-from tumorml.serving.ui.store import Row, latest_evaluation, rows_of
+from tumorml.serving.ui.queries import Row, latest_evaluation, rows_of
 from tumorml.serving.ui.widgets import (
     heatmap_worth,
     named,

@@ -11,7 +11,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from tumorml.errors import TumorMLError
 from tumorml.serving.api.uploads import read_image
-from tumorml.serving.ui.ask import Read, ask
+from tumorml.serving.ui.api_client import Read, ask
 from tumorml.serving.ui.widgets import plain, told
 from tumorml.settings import Settings
 

@@ -1,0 +1,103 @@
+"""The service's own store as a set to be audited: is the split it learns from honest?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from tumorml.datasets.audit.findings import AuditedFile, ComparedSet, Place, ScanTwin
+from tumorml.datasets.audit.reading import small_jpeg
+from tumorml.datasets.grouping.patients import person_keys
+from tumorml.datasets.labelling import settled_labels
+from tumorml.errors import TumorMLError
+from tumorml.objects import object_store
+from tumorml.results.session import reading
+from tumorml.results.tables import BatchFile, Fingerprint, ScanGroup, Twin
+from tumorml.scans.images.decode import decode
+from tumorml.scans.inbox.names import scan_key
+from tumorml.settings import Settings
+
+
+def read_store(settings: Settings) -> ComparedSet:
+    """Every file that was taken in, as ``batch/path``, with the side that it stands on now.
+
+    Validation counts as training: it chooses the epoch. Scans that are held out of snapshots stand
+    on no side. Nothing is compared anew.
+
+    Raises:
+        TumorMLError: No scan has a group yet.
+    """
+    with reading(settings) as session:
+        rows = session.execute(
+            select(ScanGroup.scan_id, ScanGroup.group_id, ScanGroup.side, ScanGroup.held_out)
+        ).all()
+        places = {row.scan_id: Place(row.group_id, row.side) for row in rows}
+        if not places:
+            raise TumorMLError("The store holds no scan with a group yet: take in a drop first.")
+        held_out = {row.scan_id for row in rows if row.held_out}
+        splits = {
+            scan: "test" if place.side == "test" else "train"
+            for scan, place in places.items()
+            if scan not in held_out
+        }
+        files = _files(session, places, splits)
+        twins = [
+            ScanTwin(twin.scan_id, twin.other_id, twin.kind, twin.score)
+            for twin in session.scalars(select(Twin).order_by(Twin.scan_id, Twin.other_id))
+            if twin.scan_id in places and twin.other_id in places
+        ]
+        waiting = session.scalar(
+            select(func.count()).select_from(Fingerprint).where(Fingerprint.compared_at.is_(None))
+        )
+    notes = [f"{len(held_out):,} scans are held out: a tie connects them to another side."]
+    if waiting:
+        notes.append(f"{waiting:,} scans wait to be compared; they are in no group yet.")
+    return ComparedSet("the store", files, twins, places, notes=notes)
+
+
+def stored_pictures(
+    settings: Settings, files: Collection[AuditedFile], side: int
+) -> dict[str, bytes]:
+    """Small JPEGs of some files' scans by path, longest side ``side`` pixels."""
+    store = object_store(settings)
+    return {
+        file.path: small_jpeg(decode(store.read(scan_key(file.scan_id))).pixels, side)
+        for file in files
+        if file.scan_id
+    }
+
+
+def _files(
+    session: Session, places: Mapping[str, Place], splits: Mapping[str, str]
+) -> list[AuditedFile]:
+    settled = settled_labels(session)
+    rows = session.scalars(
+        select(BatchFile)
+        .where(BatchFile.outcome.in_(("taken_in", "duplicate")))
+        .order_by(BatchFile.batch_id, BatchFile.path)
+    ).all()
+    persons: dict[str, list[str]] = defaultdict(list)
+    for kind in ("patient", "study"):
+        said = [
+            (str(row.scan_id), row.site, row.patient_id if kind == "patient" else row.study_id)
+            for row in rows
+        ]
+        for scan, key in person_keys(kind, said):
+            persons[scan].append(key)
+    return [
+        AuditedFile(
+            path=f"{row.batch_id}/{row.path}",
+            split=splits.get(str(row.scan_id)),
+            label=settled.get(str(row.scan_id), row.label),
+            sha256=row.sha256,
+            scan_id=row.scan_id,
+            exif_person="no_person_in_metadata" in (row.warnings or ()),
+            persons=tuple(sorted(set(persons[str(row.scan_id)]))),
+            settled=row.scan_id in settled,
+        )
+        for row in rows
+        if row.scan_id in places
+    ]

@@ -1,0 +1,1 @@
+"""Groups of related scans and the side of the split that each group is on."""

@@ -1,0 +1,181 @@
+"""Groups: scans that must stay on one side of a split.
+
+Scans are tied by patient and study id, and by being twins: the same picture, or nearly, whatever
+was done to the file. An exact copy is the same scan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from tumorml.datasets.grouping.components import components
+from tumorml.datasets.grouping.patients import person_keys
+from tumorml.datasets.grouping.sides import SIDES, draw_side
+from tumorml.datasets.twins.compare_scans import compare_new_scans
+from tumorml.results.bulk import copy_rows
+from tumorml.results.session import lock, writing
+from tumorml.results.tables import BatchFile, Fingerprint, GroupTie, ScanGroup, Twin
+from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_SHOWN_TWINS = 4
+"""So many pairs of twins are named in the evidence of a tie."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A row of ``twin``."""
+
+    scan_id: str
+    other_id: str
+    kind: str
+    score: float
+
+
+@dataclass(slots=True)
+class _Component:
+    """Scans that are tied to one another, and by what."""
+
+    scans: list[str] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    twins: list[_Pair] = field(default_factory=list)
+
+
+def assign_groups(settings: Settings) -> int:
+    """Give every scan that has none a group and a side, and record the groups that become one.
+
+    Fingerprints and twins that are still unknown are found first. A scan's side never changes.
+    Where new evidence ties groups on different sides, both keep their side, and the scans of the
+    later side (test after validation after train) are held out of every later snapshot.
+
+    Returns:
+        How many scans were given a group.
+    """
+    fingerprint_scans(settings)
+    compare_new_scans(settings)
+    with writing(settings) as session:
+        lock(session, "groups")
+        placed = {
+            scan: (group, side)
+            for scan, group, side in session.execute(
+                select(ScanGroup.scan_id, ScanGroup.group_id, ScanGroup.side)
+            )
+        }
+        rows = []
+        for tied in _components(session, placed):
+            groups = sorted({placed[scan][0] for scan in tied.scans if scan in placed})
+            new = [scan for scan in tied.scans if scan not in placed]
+            group = groups[0] if groups else group_id(tied.people or tied.scans)
+            if len(groups) > 1:
+                _merge(session, groups, tied, placed)
+            if not new:
+                continue
+            sides = {placed[scan][1] for scan in tied.scans if scan in placed}
+            side = min(sides, key=SIDES.index) if sides else None
+            side = side or draw_side(
+                group,
+                validation_share=settings.validation_share,
+                test_share=settings.test_share,
+            )
+            rows += [{"scan_id": scan, "group_id": group, "side": side} for scan in new]
+        copied = copy_rows(session, ScanGroup, rows)
+    logger.info("%s scans were given a group", copied)
+    return copied
+
+
+def group_id(members: list[str]) -> str:
+    """The id of a new group: of its people where any are known, of its scans otherwise."""
+    return "g-" + hashlib.sha256(min(members).encode()).hexdigest()[:16]
+
+
+def _components(session: Session, placed: dict[str, tuple[str, str]]) -> list[_Component]:
+    """All compared scans, by what ties them."""
+    compared = select(Fingerprint.scan_id).where(Fingerprint.compared_at.is_not(None))
+    scans = sorted({*session.scalars(compared), *placed})
+    nodes = {scan: index for index, scan in enumerate(scans)}
+    edges: list[tuple[int, int]] = []
+    people: dict[str, int] = {}
+    for kind, column in (("patient", BatchFile.patient_id), ("study", BatchFile.study_id)):
+        said = session.execute(
+            select(BatchFile.scan_id, BatchFile.site, column)
+            .where(BatchFile.scan_id.is_not(None), column.is_not(None))
+            .distinct()
+        )
+        for scan, person in person_keys(kind, ((str(s), site, name) for s, site, name in said)):
+            if scan in nodes:
+                edges.append((nodes[scan], people.setdefault(person, len(scans) + len(people))))
+    rows = session.execute(
+        select(Twin.scan_id, Twin.other_id, Twin.kind, Twin.score).order_by(
+            Twin.scan_id, Twin.other_id
+        )
+    )
+    twins = [_Pair(*row) for row in rows if row.scan_id in nodes and row.other_id in nodes]
+    edges += [(nodes[twin.scan_id], nodes[twin.other_id]) for twin in twins]
+    first_of: dict[str, int] = {}
+    for scan, (group, _) in placed.items():
+        edges.append((nodes[scan], first_of.setdefault(group, nodes[scan])))
+
+    labels = components(len(scans) + len(people), edges).tolist()
+    found: dict[int, _Component] = defaultdict(_Component)
+    for scan, index in nodes.items():
+        found[labels[index]].scans.append(scan)
+    for person, index in sorted(people.items()):
+        found[labels[index]].people.append(person)
+    for twin in twins:
+        found[labels[nodes[twin.scan_id]]].twins.append(twin)
+    return [found[label] for label in sorted(found)]
+
+
+def _merge(
+    session: Session, groups: list[str], tied: _Component, placed: dict[str, tuple[str, str]]
+) -> None:
+    kept, *merged = groups
+    # A group that was merged before may stand on several sides: the first of them is its own.
+    sides: dict[str, str] = {}
+    for group, side in (placed[scan] for scan in tied.scans if scan in placed):
+        sides[group] = min(side, sides.get(group, side), key=SIDES.index)
+    for group in merged:
+        crossing = _crossing(group, tied, placed)
+        best = crossing[0] if crossing else None
+        named = [
+            f"{twin.kind} twins {twin.scan_id[:12]} and {twin.other_id[:12]}, "
+            f"score {twin.score:.3f}"
+            for twin in crossing[:_SHOWN_TWINS]
+        ]
+        session.add(
+            GroupTie(
+                kept_group_id=kept,
+                merged_group_id=group,
+                kept_side=sides[kept],
+                merged_side=sides[group],
+                evidence="; ".join(tied.people + named),
+                scan_id=best.scan_id if best else None,
+                other_id=best.other_id if best else None,
+                score=best.score if best else None,
+            )
+        )
+    session.execute(update(ScanGroup).where(ScanGroup.group_id.in_(merged)).values(group_id=kept))
+    first = min(sides.values(), key=SIDES.index)
+    session.execute(
+        update(ScanGroup)
+        .where(ScanGroup.group_id == kept, ScanGroup.side != first)
+        .values(held_out=True)
+    )
+
+
+def _crossing(group: str, tied: _Component, placed: dict[str, tuple[str, str]]) -> list[_Pair]:
+    """Twins of which one is in the group and the other is not, the most alike first."""
+
+    def inside(scan: str) -> bool:
+        return scan in placed and placed[scan][0] == group
+
+    found = [twin for twin in tied.twins if inside(twin.scan_id) != inside(twin.other_id)]
+    return sorted(found, key=lambda twin: -twin.score)

@@ -1,0 +1,1 @@
+"""Twins: copies of one picture, found by fingerprints and confirmed on pixels."""

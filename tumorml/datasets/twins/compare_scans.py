@@ -1,0 +1,139 @@
+"""The store's scans as a catalogue of fingerprints, and the twins of those that are new."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, or_, select, update
+
+from tumorml.datasets.twins.find_twins import Catalogue, find_twins
+from tumorml.results.bulk import copy_rows
+from tumorml.results.session import alone, reading, writing
+from tumorml.results.tables import BatchFile, Fingerprint, Twin
+from tumorml.scans.images.fingerprint import FRAMES, GRID_SIDE, KEY_LENGTH, VERSION
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_NEW_AT_ONCE = 20_000
+"""So many new scans are compared, and their twins written, in one go."""
+_ROWS_AT_ONCE = 20_000
+
+
+def compare_new_scans(settings: Settings) -> int:
+    """Find the twins of every scan that has not been compared yet, and write them down.
+
+    Each scan is compared with all that were compared before and with the others of its own go, so
+    that every pair is looked at once, by whichever of the two comes later.
+
+    Returns:
+        How many pairs of twins were found.
+    """
+    found = 0
+    with alone(settings, "comparer of scans"):
+        while new := _waiting(settings):
+            catalogue = load_catalogue(settings, new)
+            position = {scan: index for index, scan in enumerate(catalogue.ids)}
+            twins = find_twins(
+                catalogue,
+                [position[scan] for scan in new],
+                _thumbnails(settings, catalogue.ids),
+                labels=_said(settings, catalogue.ids),
+            )
+            with writing(settings) as session:
+                found += copy_rows(
+                    session,
+                    Twin,
+                    (
+                        {
+                            "scan_id": catalogue.ids[twin.first],
+                            "other_id": catalogue.ids[twin.second],
+                            "kind": twin.kind,
+                            "score": twin.score,
+                            "orientation": twin.orientation,
+                        }
+                        for twin in twins
+                    ),
+                    on_conflict_do_nothing=True,
+                )
+                session.execute(
+                    update(Fingerprint)
+                    .where(Fingerprint.scan_id.in_(new))
+                    .values(compared_at=func.now())
+                )
+            logger.info("compared %s new scans with %s", len(new), len(catalogue.ids))
+    return found
+
+
+def load_catalogue(settings: Settings, new: Sequence[str] = ()) -> Catalogue:
+    """Keys and grids of all scans that were compared before, and of some new ones, by scan id."""
+    ids: list[str] = []
+    keys: list[bytes] = []
+    grids: list[bytes] = []
+    with reading(settings) as session:
+        rows = session.execute(
+            select(Fingerprint.scan_id, Fingerprint.keys, Fingerprint.grids)
+            .where(
+                Fingerprint.keys.is_not(None),
+                Fingerprint.version == VERSION,
+                or_(Fingerprint.compared_at.is_not(None), Fingerprint.scan_id.in_(new)),
+            )
+            .order_by(Fingerprint.scan_id)
+            .execution_options(yield_per=_ROWS_AT_ONCE)
+        )
+        for scan, key, grid in rows:
+            ids.append(scan)
+            keys.append(key or b"")
+            grids.append(grid or b"")
+    frames = len(FRAMES)
+    return Catalogue(
+        ids,
+        np.frombuffer(b"".join(keys), np.int8).reshape(-1, frames, KEY_LENGTH),
+        np.frombuffer(b"".join(grids), np.int8).reshape(-1, frames, GRID_SIDE, GRID_SIDE),
+    )
+
+
+def _waiting(settings: Settings) -> Sequence[str]:
+    with reading(settings) as session:
+        return session.scalars(
+            select(Fingerprint.scan_id)
+            .where(Fingerprint.compared_at.is_(None), Fingerprint.version == VERSION)
+            .order_by(Fingerprint.scan_id)
+            .limit(_NEW_AT_ONCE)
+        ).all()
+
+
+def _thumbnails(
+    settings: Settings, ids: Sequence[str]
+) -> Callable[[Sequence[int]], Mapping[int, NDArray[np.uint8]]]:
+    def fetch(indices: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+        position = {ids[index]: index for index in indices}
+        with reading(settings) as session:
+            rows = session.execute(
+                select(Fingerprint.scan_id, Fingerprint.thumbnail, Fingerprint.height).where(
+                    Fingerprint.scan_id.in_(position)
+                )
+            )
+            return {
+                position[scan]: np.frombuffer(data or b"", np.uint8).reshape(height or 0, -1)
+                for scan, data, height in rows
+            }
+
+    return fetch
+
+
+def _said(settings: Settings, ids: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
+    """Labels and given splits: pairs across them are looked at even in a crowd."""
+    said: dict[str, set[tuple[str, str]]] = {}
+    with reading(settings) as session:
+        rows = session.execute(
+            select(BatchFile.scan_id, BatchFile.label, BatchFile.given_split)
+            .where(BatchFile.scan_id.is_not(None))
+            .distinct()
+        )
+        for scan, label, split in rows:
+            said.setdefault(str(scan), set()).add((label or "", split or ""))
+    return [frozenset(said.get(scan, ())) for scan in ids]

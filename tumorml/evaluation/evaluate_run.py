@@ -1,0 +1,152 @@
+"""The step ``evaluate``: all contenders, today, on the same test scans, by one code."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+import numpy as np
+from sqlalchemy import update
+
+from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.leaks import held_out_now, leaks_of, learnt_before
+from tumorml.datasets.pixels import split_pixels
+from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
+from tumorml.errors import TumorMLError
+from tumorml.evaluation.answers import Answers
+from tumorml.evaluation.contenders import contenders_today
+from tumorml.evaluation.metrics import score, score_slice, write_metrics
+from tumorml.evaluation.predictions import write_predictions
+from tumorml.evaluation.slices import slices_of
+from tumorml.labels import Task
+from tumorml.models.model_versions import fetch_predictor
+from tumorml.policy import load_policy
+from tumorml.results.session import lock, reading, writing
+from tumorml.results.tables import Run
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate_run(settings: Settings, run_id: str) -> str:
+    """Score a run's model version, and whom it is compared with, on the snapshot's test scans.
+
+    Leaves ``evaluation`` and ``prediction`` rows for the challenger, the champion and the first
+    authorised champion: all answer today, by this code. Test scans that a tie connects to training
+    by now are left out. A run on a given split is scored alone, and twice: as given (``test``), and
+    on the test scans without a twin or another scan of their group in training
+    (``test_without_twins``). A run that was evaluated before is left as it is, so that its verdict
+    keeps the numbers it was given on.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        TumorMLError: The run has left no model version, its snapshot has no test scan that may
+            judge, or the policy cannot be read.
+    """
+    policy = load_policy(settings.promotion_policy)
+    with reading(settings) as session:
+        run = session.get(Run, run_id)
+        if run is None:
+            raise TumorMLError(f"There is no run {run_id!r}.")
+        if run.state in ("evaluated", "judged"):
+            logger.info("run %s was evaluated before; nothing to do", run_id)
+            return run_id
+        contenders = contenders_today(session, run)
+
+    entries = read_snapshot(settings, run.snapshot_id)
+    kinds = leaks_of(settings, entries) if run.given_split else {}
+    if not run.given_split:
+        entries = _still_held_apart(settings, run_id, entries)
+    with reading(settings) as session:
+        test = sorted(entry.scan_id for entry in entries if entry.split == "test")
+        slices = slices_of(session, test, policy.slices.by)
+    results = {}
+    for model in contenders.models:
+        answers, groups = _ask(settings, model, run, entries)
+        metrics = {"test": score(answers, groups, resamples=policy.resamples)}
+        if run.given_split:
+            clean = np.array([kinds[scan] == "none" for scan in answers.scan_ids])
+            if clean.any():
+                kept = [group for group, part in zip(groups, clean, strict=True) if part]
+                metrics["test_without_twins"] = score(
+                    answers.of(clean), kept, resamples=policy.resamples
+                )
+        for name, chosen in slices.items():
+            if chosen.sum() >= policy.slices.min_scans:
+                metrics["test"] += score_slice(
+                    answers, groups, chosen, name, resamples=policy.resamples
+                )
+        results[model] = (answers, metrics)
+        logger.info(
+            "%s %s: accuracy %.4f on %s scans",
+            contenders.role(model),
+            model,
+            float(np.mean(answers.predicted == answers.truth)),
+            len(answers.scan_ids),
+        )
+
+    with writing(settings) as session:
+        lock(session, f"run {run_id}")
+        done = (
+            update(Run)
+            .where(Run.id == run_id, Run.state == "trained")
+            .values(state="evaluated", champion_id=contenders.champion, anchor_id=contenders.anchor)
+        )
+        if session.execute(done.returning(Run.id)).first() is None:
+            logger.info("run %s was evaluated by another task meanwhile", run_id)
+            return run_id
+        moment = datetime.now(UTC)
+        for model, (answers, metrics) in results.items():
+            write_predictions(
+                session,
+                answers,
+                task=Task(run.task),
+                model_version_id=model,
+                run_id=run_id,
+                source="evaluation",
+                created_at=moment,
+            )
+            write_metrics(session, metrics, run_id=run_id, model_version_id=model)
+    return run_id
+
+
+def _ask(
+    settings: Settings, model: str, run: Run, entries: list[SnapshotEntry]
+) -> tuple[Answers, list[str]]:
+    """A model version's answers about the test scans, and the scans' groups."""
+    predictor = fetch_predictor(settings, model)
+    test = split_pixels(
+        settings, entries, "test", labels=predictor.labels, size=predictor.input_size
+    )
+    if not test.scan_ids:
+        raise TumorMLError(
+            f"Snapshot {run.snapshot_id} has no test scan that may judge; drop more labelled scans."
+        )
+    probabilities = predictor.predict(test.images)
+    answers = Answers(
+        test.scan_ids,
+        predictor.labels,
+        probabilities,
+        predicted=predictor.decide(probabilities),
+        truth=test.labels,
+    )
+    return answers, test.group_ids
+
+
+def _still_held_apart(
+    settings: Settings, run_id: str, entries: list[SnapshotEntry]
+) -> list[SnapshotEntry]:
+    """The entries without the test scans that a tie connects to another side since the snapshot."""
+    assign_groups(settings)
+    with reading(settings) as session:
+        before = learnt_before(session, run_id)
+    tied = {scan for scan, kind in leaks_of(settings, entries, before).items() if kind != "none"}
+    with reading(settings) as session:
+        tied |= held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
+    if tied:
+        logger.warning(
+            "%s test scans are held out: they were tied to training meanwhile", len(tied)
+        )
+    return [e for e in entries if e.split != "test" or e.scan_id not in tied]

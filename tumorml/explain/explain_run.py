@@ -1,0 +1,150 @@
+"""The step ``explain``: heatmaps of the answers of a run that are shown, and feature maps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Text, column, select, update, values
+from sqlalchemy.orm import Session
+
+from tumorml.datasets.pixel_cache import read_scan
+from tumorml.datasets.resize import fit_to_square, from_square
+from tumorml.datasets.snapshots import read_snapshot
+from tumorml.evaluation.metrics import write_metrics
+from tumorml.explain.chosen import first_right, surest_errors
+from tumorml.explain.feature_maps import feature_maps, sheet_png
+from tumorml.explain.heatmaps import heatmaps, meaning
+from tumorml.explain.localise import localise
+from tumorml.explain.overlay import overlay_png
+from tumorml.models.model_versions import fetch_predictor
+from tumorml.models.predictor import Predictor
+from tumorml.objects import ObjectStore, object_store
+from tumorml.policy import load_policy
+from tumorml.results.artifacts import artifact_row, record_artifacts
+from tumorml.results.session import reading, writing
+from tumorml.results.tables import ModelVersion, Prediction, Run
+from tumorml.scans.images.decode import decode
+from tumorml.scans.inbox.names import scan_key
+from tumorml.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenAnswer:
+    """One answer whose heatmap is wanted."""
+
+    scan_id: str
+    true_label: str | None
+    label: str
+    probability: float
+
+
+def explain_run(settings: Settings, run_id: str) -> int:
+    """Store the overlays of a run's test answers and point its predictions to them.
+
+    Those that the report shows: at most ``heatmaps_of_errors`` wrong ones, missed tumours and the
+    surest first, and of each label the ``heatmaps_per_label`` first right ones by scan id; of the
+    first of them also a sheet of feature maps.
+
+    Returns:
+        How many overlays were made.
+    """
+    with reading(settings) as session:
+        run = session.get_one(Run, run_id)
+        model = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run_id)).one()
+        snapshot = run.snapshot_id
+        chosen = [
+            ChosenAnswer(scan, true_label, label, probability)
+            for query in (
+                surest_errors(run, model, settings.heatmaps_of_errors),
+                first_right(run, model, settings.heatmaps_per_label),
+            )
+            for scan, true_label, label, probability, _ in session.execute(query)
+        ]
+    predictor = fetch_predictor(settings, model)
+    keys: dict[str, str] = {}
+    artifacts = []
+    for answer, key, data in store_overlays(
+        object_store(settings), predictor, chosen, f"runs/{run_id}/heatmaps"
+    ):
+        keys[answer.scan_id] = key
+        artifacts.append(artifact_row("heatmap", key, data, answer.scan_id, model, run_id))
+    for scan_id, key, data in _store_feature_maps(settings, predictor, chosen, run_id):
+        artifacts.append(artifact_row("feature_maps", key, data, scan_id, model, run_id))
+    located = localise(
+        settings,
+        predictor,
+        read_snapshot(settings, snapshot),
+        resamples=load_policy(settings.promotion_policy).resamples,
+    )
+    with writing(settings) as session:
+        write_metrics(session, {"test": located}, run_id=run_id, model_version_id=model)
+        record_artifacts(session, artifacts)
+        if keys:
+            _point_predictions(session, run_id, model, keys)
+    wrong = sum(answer.label != answer.true_label for answer in chosen)
+    logger.info("run %s: %s heatmaps, %s of them of wrong answers", run_id, len(keys), wrong)
+    return len(keys)
+
+
+def _point_predictions(session: Session, run_id: str, model: str, keys: Mapping[str, str]) -> None:
+    """Give the predictions of these scans the keys of their heatmaps, in one statement."""
+    made = values(column("scan_id", Text), column("key", Text), name="made").data(
+        list(keys.items())
+    )
+    session.execute(
+        update(Prediction)
+        .where(
+            Prediction.run_id == run_id,
+            Prediction.model_version_id == model,
+            Prediction.scan_id == made.c.scan_id,
+        )
+        .values(heatmap_key=made.c.key)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def store_overlays(
+    store: ObjectStore, predictor: Predictor, answers: Sequence[ChosenAnswer], folder: str
+) -> Iterator[tuple[ChosenAnswer, str, bytes]]:
+    """Make and store the overlay of each answer, a batch at a time; yields it, its key, its PNG."""
+    for start in range(0, len(answers), BATCH):
+        part = answers[start : start + BATCH]
+        originals = [decode(store.read(scan_key(answer.scan_id))).pixels for answer in part]
+        images = np.stack([fit_to_square(pixels, predictor.input_size) for pixels in originals])
+        classes = np.array([predictor.labels.index(answer.label) for answer in part])
+        maps = heatmaps(predictor, images, classes)
+        for answer, pixels, heatmap in zip(part, originals, maps, strict=True):
+            data = overlay_png(
+                pixels,
+                from_square(heatmap, *pixels.shape),
+                label=answer.true_label,
+                prediction=answer.label,
+                probability=answer.probability,
+                meaning=meaning(predictor, answer.label),
+            )
+            key = f"{folder}/{answer.scan_id}.png"
+            store.write(key, data)
+            yield answer, key, data
+        if start % (10 * BATCH) == 0:
+            logger.info("%s of %s heatmaps", start + len(part), len(answers))
+
+
+def _store_feature_maps(
+    settings: Settings, predictor: Predictor, answers: Sequence[ChosenAnswer], run_id: str
+) -> Iterator[tuple[str, str, bytes]]:
+    """A sheet of the first right answer of each label: its scan, its key, its PNG."""
+    store = object_store(settings)
+    first = {a.label: a for a in reversed(answers) if a.label == a.true_label}
+    for answer in first.values():
+        image = read_scan(store, answer.scan_id, predictor.input_size)
+        data = sheet_png(feature_maps(predictor.model, image))
+        key = f"runs/{run_id}/feature-maps/{answer.scan_id}.png"
+        store.write(key, data)
+        yield answer.scan_id, key, data

@@ -1,0 +1,1 @@
+"""Facts about runs, champions and batches, read from the results store."""

@@ -1,0 +1,1 @@
+"""Rendering: HTML pages, PDF files, slides and plots. Knows nothing about runs."""

@@ -1,0 +1,69 @@
+"""The step ``report``: a page about a run, the same as PDF, a slide deck, and a model card."""
+
+from __future__ import annotations
+
+from tumorml.objects import object_store
+from tumorml.reports.facts.run_facts import gather_run_facts
+from tumorml.reports.render.html import render_page
+from tumorml.reports.render.pdf import pdf_document
+from tumorml.reports.run.card import model_card, model_card_page
+from tumorml.reports.run.deck import slide_deck
+from tumorml.reports.run.figures import draw_run_figures
+from tumorml.reports.run.report import run_report
+from tumorml.results.artifacts import artifact_row, record_artifacts
+from tumorml.results.session import reading, writing
+from tumorml.settings import Settings
+
+KINDS = {
+    "report.html": ("report", "text/html"),
+    "report.pdf": ("report_pdf", "application/pdf"),
+    "deck.pptx": (
+        "deck",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ),
+    "model-card.md": ("model_card", "text/markdown"),
+    "model-card.html": ("model_card", "text/html"),
+}
+"""Kind and media type of each file's ``artifact`` row."""
+
+
+def write_run_report(settings: Settings, run_id: str) -> str:
+    """Write the files of ``KINDS`` into ``runs/<run>/`` of the object store, over earlier ones.
+
+    Returns:
+        The page's object key.
+
+    Raises:
+        TumorMLError: The run has not been judged.
+    """
+    store = object_store(settings)
+    with reading(settings) as session:
+        facts = gather_run_facts(session, store, run_id)
+    figures = draw_run_figures(facts)
+    report = run_report(facts, figures)
+    card = model_card(facts)
+    files = {
+        "report.html": render_page("document.html", document=report).encode(),
+        "report.pdf": pdf_document(report),
+        "deck.pptx": slide_deck(facts, figures),
+        "model-card.md": card.encode(),
+        "model-card.html": model_card_page(card, f"Model card: {facts.model.id}").encode(),
+    }
+    rows = []
+    for name, data in files.items():
+        kind, media_type = KINDS[name]
+        key = f"runs/{run_id}/{name}"
+        store.write(key, data)
+        rows.append(
+            artifact_row(
+                kind,
+                key,
+                data,
+                model_version_id=facts.model.id,
+                run_id=run_id,
+                media_type=media_type,
+            )
+        )
+    with writing(settings) as session:
+        record_artifacts(session, rows)
+    return f"runs/{run_id}/report.html"

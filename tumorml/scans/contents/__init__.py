@@ -1,0 +1,1 @@
+"""The contents of a drop: a folder, a zip or a tar."""

@@ -1,0 +1,136 @@
+"""Reading a zip that nobody vouches for: no header is trusted, nothing is unpacked to disk."""
+
+from __future__ import annotations
+
+import errno
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Container, Iterator
+from typing import IO
+
+from tumorml.scans.contents.open_contents import NOT_TEXT, TOO_LARGE, DropRefusedError, Entry
+from tumorml.scans.inbox.names import is_text, leads_outside, printable, unique
+from tumorml.settings import Settings
+
+OUTSIDE = "Its path leads out of the archive's own folder."
+_CHUNK_BYTES = 1024**2
+_SMALLEST_BOMB_BYTES = 1024**2
+_ENTRY_BYTES = 300
+_UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
+_READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class ZipContents:
+    """The members of a zip, in the order in which they lie in it.
+
+    Raises:
+        DropRefusedError: It is damaged, or has more members or unpacks to more than is allowed.
+    """
+
+    def __init__(self, stream: IO[bytes], settings: Settings) -> None:
+        self._settings = settings
+        most = settings.max_archive_files
+        if _directory_bytes(stream) > max(most * _ENTRY_BYTES, _CHUNK_BYTES):
+            raise DropRefusedError(f"The archive lists more than {most:,} files.")
+        try:
+            self._archive = zipfile.ZipFile(stream)
+        # All of what zipfile lets through on damaged or hostile directories.
+        except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
+            store = error.__context__  # zipfile blames the archive for whatever its reads raise
+            if isinstance(store, OSError) and store.errno != errno.EINVAL:  # its own odd seeks
+                raise store from None
+            raise DropRefusedError(f"It is not a zip archive that can be read: {error}.") from error
+        members = [member for member in self._archive.infolist() if not member.is_dir()]
+        if len(members) > most:
+            raise DropRefusedError(f"The archive holds more than {most:,} files.")
+        if sum(member.file_size for member in members) > settings.max_archive_bytes:
+            raise DropRefusedError(_too_much(settings))
+        self.entries: list[Entry] = []
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        taken: set[str] = set()
+        for member in sorted(members, key=lambda member: member.header_offset):
+            name = _name(member)
+            path = unique(printable(name), taken)
+            refusal = self._refusal(member, name)
+            self.entries.append(Entry(path, member.file_size, refusal))
+            self._members[path] = member
+
+    def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
+        """The wanted entries with their bytes; see ``Contents``."""
+        budget = self._settings.max_archive_bytes
+        for entry in self.entries:
+            if entry.refusal or entry.path not in wanted:
+                continue
+            data, refusal = self._unpack(self._members[entry.path])
+            budget -= len(data)
+            if budget < 0:
+                raise DropRefusedError(_too_much(self._settings))
+            yield (entry, None, refusal) if refusal else (entry, bytes(data), None)
+
+    def _refusal(self, member: zipfile.ZipInfo, name: str) -> str | None:
+        if not is_text(name):
+            return NOT_TEXT
+        if leads_outside(name):
+            return OUTSIDE
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            return "It is a link or a device, not a file."
+        if member.flag_bits & _ENCRYPTED_FLAG:
+            return "It is encrypted: pack it without a password."
+        if member.compress_type not in _READ_METHODS:
+            return "It is packed in a way that is not read here: use ordinary zip (deflate)."
+        if member.file_size > self._settings.max_file_bytes:
+            return TOO_LARGE.format(limit=self._settings.max_file_bytes)
+        return None
+
+    def _unpack(self, member: zipfile.ZipInfo) -> tuple[bytearray, str | None]:
+        limit, ratio = self._settings.max_file_bytes, self._settings.max_archive_ratio
+        most = max(member.compress_size * ratio, _SMALLEST_BOMB_BYTES)
+        data = bytearray()
+        try:
+            with self._archive.open(member) as unpacked:
+                while chunk := unpacked.read(_CHUNK_BYTES):
+                    data += chunk
+                    if len(data) > most:
+                        return data, (
+                            f"It unpacks to more than {ratio:g} times its packed size, as only "
+                            "archives made to do harm do."
+                        )
+                    if len(data) > limit:
+                        return data, TOO_LARGE.format(limit=limit)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error) as error:
+            return data, f"It is damaged in the archive: {error}."
+        return data, None
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """The member's name; where the zip does not say that it is UTF-8, its bytes decide."""
+    if member.flag_bits & _UTF8_FLAG:
+        return member.orig_filename
+    return member.orig_filename.encode("cp437").decode("utf-8", "surrogateescape")
+
+
+def _too_much(settings: Settings) -> str:
+    return f"The archive unpacks to more than {settings.max_archive_bytes:,} bytes."
+
+
+def _directory_bytes(stream: IO[bytes]) -> int:
+    """Size of the zip's list of members, which ``zipfile`` reads whole: from its end record.
+
+    Zero where there is no end record; ``zipfile`` then says so.
+    """
+    size = stream.seek(0, 2)
+    tail_bytes = min(size, 65_536 + 22 + 20 + 56)
+    stream.seek(size - tail_bytes)
+    tail = stream.read(tail_bytes)
+    stream.seek(0)
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or len(tail) < end + 22:
+        return 0
+    (directory,) = struct.unpack_from("<L", tail, end + 12)
+    wide = tail.rfind(b"PK\x06\x06", 0, end)
+    if wide >= 0 and len(tail) >= wide + 56:
+        directory = struct.unpack_from("<Q", tail, wide + 40)[0]
+    return int(directory)

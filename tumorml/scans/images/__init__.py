@@ -1,0 +1,1 @@
+"""Image files: decoding, profiles and fingerprints of single images."""

@@ -1,0 +1,1 @@
+"""The inbox: drops, claims, and how a drop names and labels its files."""

@@ -1,0 +1,112 @@
+"""From a drop that waits to a batch that will be taken in, with the listing it was claimed by."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from tumorml.objects import ObjectStore, StoredObject, object_store
+from tumorml.results.session import lock, writing
+from tumorml.results.tables import Batch
+from tumorml.scans.inbox.drops import INBOX, WaitingDrop, waiting_drops
+from tumorml.scans.inbox.names import printable, unique
+from tumorml.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedFile:
+    """One file of a drop as it was when the drop was claimed."""
+
+    key: str
+    size: int
+    version: str
+    regular: bool
+    path: str
+    """Its path inside the drop, printable, and no other file's of the batch."""
+
+    def is_still(self, stored: StoredObject | None) -> bool:
+        """Whether this is the object that was claimed, unchanged."""
+        return stored is not None and (stored.size, stored.version) == (self.size, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a batch was claimed with; whatever comes to the drop later is another batch."""
+
+    drop_key: str
+    files: tuple[ClaimedFile, ...]
+    marker: ClaimedFile | None
+
+
+def claim_drops(settings: Settings) -> list[str]:
+    """Make a batch of every complete drop, and name all batches that are not finished.
+
+    A drop whose earlier batch is not finished waits until it is, so that files that this batch
+    still has to move are not claimed twice. Ids are in the order of claiming.
+    """
+    store = object_store(settings)
+    unfinished = select(Batch).where(Batch.finished_at.is_(None))
+    with writing(settings) as session:
+        lock(session, "claim drops")
+        # Asked before the inbox is listed: a batch that ends in between has moved all its files.
+        busy = {batch.drop_name for batch in session.scalars(unfinished)}
+        for drop in waiting_drops(settings):
+            if not drop.complete or drop.name in busy:
+                continue
+            added = session.execute(
+                insert(Batch)
+                .values(id=_batch_id(drop), drop_name=drop.name, fingerprint=drop.fingerprint)
+                .on_conflict_do_nothing()
+                .returning(Batch.id)
+            ).scalar()
+            if added:
+                _write_claim(store, added, drop)
+        return [b.id for b in session.scalars(unfinished.order_by(Batch.claimed_at, Batch.id))]
+
+
+def read_claim(store: ObjectStore, batch_id: str) -> Claim:
+    """The listing that a batch was claimed by."""
+    stored = json.loads(store.read(_claim_key(batch_id)))
+    marker = stored["marker"]
+    return Claim(
+        drop_key=stored["drop_key"],
+        files=tuple(ClaimedFile(**file) for file in stored["files"]),
+        marker=ClaimedFile(**marker) if marker else None,
+    )
+
+
+def _write_claim(store: ObjectStore, batch_id: str, drop: WaitingDrop) -> None:
+    taken: set[str] = set()
+    claim = Claim(
+        drop_key=drop.key,
+        files=tuple(_claimed(stored, drop, taken) for stored in drop.objects),
+        marker=_claimed(drop.marker, drop, taken) if drop.marker else None,
+    )
+    # ASCII JSON keeps half surrogates, which stand for bytes of a name that are not UTF-8.
+    store.write(_claim_key(batch_id), json.dumps(asdict(claim)).encode())
+
+
+def _claimed(stored: StoredObject, drop: WaitingDrop, taken: set[str]) -> ClaimedFile:
+    below = stored.key.startswith(f"{drop.key}/")
+    inside = stored.key.removeprefix(f"{drop.key}/" if below else f"{INBOX}/")
+    return ClaimedFile(
+        key=stored.key,
+        size=stored.size,
+        version=stored.version,
+        regular=stored.regular,
+        path=unique(printable(inside), taken),
+    )
+
+
+def _claim_key(batch_id: str) -> str:
+    return f"claims/{batch_id}.json"
+
+
+def _batch_id(drop: WaitingDrop) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", drop.name.lower()).strip("-")[:40].strip("-") or "drop"
+    return f"b-{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug}-{drop.fingerprint[:6]}"

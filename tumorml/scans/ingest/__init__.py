@@ -1,0 +1,1 @@
+"""The ingest steps: plan shards, read them, validate the batch, record it."""

@@ -1,0 +1,122 @@
+"""Masks that a manifest names: each is stored under the id of its scan."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from tumorml.errors import TumorMLError
+from tumorml.objects import ObjectStore
+from tumorml.results.session import reading
+from tumorml.results.tables import BatchFile
+from tumorml.scans.contents.open_contents import Contents
+from tumorml.scans.images.decode import decode, encode_png
+from tumorml.scans.inbox.names import mask_key
+from tumorml.scans.ingest.shard_files import ShardFile
+from tumorml.settings import Settings
+
+
+class MaskPairs:
+    """Brings masks and scans together, whichever of the two is read first.
+
+    A stored mask is a PNG of the scan's size, 255 where the file is brighter than half of its
+    brightest pixel, else 0. The first mask of a scan stays; ``settle_masks`` sees to which that is.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._scans: dict[str, tuple[str, tuple[int, ...]]] = {}
+        self._pending: dict[str, tuple[bytes, tuple[int, ...], list[str]]] = {}
+        self.stored: dict[str, str] = {}
+        """SHA-256 of the PNG of the mask, by the path of the scan."""
+        self.refused: dict[str, str] = {}
+        """Why a mask is refused, by its path."""
+
+    def add_scan(self, path: str, scan_id: str, shape: tuple[int, ...], mask: str) -> None:
+        """A scan was decoded that has a mask."""
+        self._scans[path] = (scan_id, shape)
+        if mask in self._pending:
+            self._store_for(mask, path)
+
+    def add_mask(self, path: str, data: bytes, mask_of: tuple[str, ...]) -> None:
+        """A mask was read that belongs to these scans."""
+        try:
+            mask = _mask(data, self._settings)
+        except TumorMLError as error:
+            self.refused[path] = str(error)
+            return
+        self._pending[path] = (encode_png(mask), mask.shape, list(mask_of))
+        for scan in mask_of:
+            if scan in self._scans:
+                self._store_for(path, scan)
+
+    def _store_for(self, mask: str, scan: str) -> None:
+        png, shape, waiting = self._pending[mask]
+        scan_id, scan_shape = self._scans[scan]
+        waiting.remove(scan)
+        if not waiting:
+            del self._pending[mask]
+        if shape != scan_shape:
+            (height, width), (scan_height, scan_width) = shape, scan_shape
+            self.refused[mask] = (
+                f"The mask has {width} x {height} pixels and its scan {scan} has {scan_width} x "
+                f"{scan_height}."
+            )
+            return
+        self.stored[scan] = hashlib.sha256(png).hexdigest()
+        key = mask_key(scan_id)
+        if not self._store.exists(key):
+            self._store.write(key, png)
+
+
+def settle_masks(
+    settings: Settings,
+    store: ObjectStore,
+    batch_id: str,
+    files: Iterable[ShardFile],
+    contents: Contents,
+) -> None:
+    """Where a batch brings several masks for one scan, let the mask of its first file stay.
+
+    Which of them was stored first depends on which shard was read first. A mask that an earlier
+    batch brought stays before all of them.
+    """
+    first: dict[str, ShardFile] = {}
+    torn: dict[str, str] = {}
+    for file in files:
+        if file.mask_sha256 is None or file.profile.scan_id is None:
+            continue
+        chosen = first.setdefault(file.profile.scan_id, file)
+        if chosen.mask_sha256 != file.mask_sha256 and chosen.reading and chosen.reading.mask:
+            torn[file.profile.scan_id] = chosen.reading.mask
+    if not torn:
+        return
+    with reading(settings) as session:
+        settled = set(
+            session.scalars(
+                select(BatchFile.scan_id).where(
+                    BatchFile.scan_id.in_(torn),
+                    BatchFile.mask_key.is_not(None),
+                    BatchFile.batch_id != batch_id,
+                )
+            )
+        )
+    scans: dict[str, list[str]] = {}
+    for scan_id, mask in torn.items():
+        if scan_id not in settled:
+            scans.setdefault(mask, []).append(scan_id)
+    for entry, data, _ in contents.read(scans):
+        if data is None:
+            continue  # It went away: whoever judged the batch could not know.
+        for scan_id in scans[entry.path]:
+            store.write(mask_key(scan_id), encode_png(_mask(data, settings)))
+
+
+def _mask(data: bytes, settings: Settings) -> NDArray[np.uint8]:
+    pixels = decode(data, max_pixels=settings.max_scan_pixels, min_side=1).pixels
+    return np.where(pixels > pixels.max() / 2, 255, 0).astype(np.uint8)

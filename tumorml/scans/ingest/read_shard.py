@@ -1,0 +1,127 @@
+"""Read one shard of a claimed drop: store its scans and masks, and keep what was found in it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from tumorml.memory import peak_memory_bytes
+from tumorml.objects import ObjectStore, object_store
+from tumorml.results.session import reading
+from tumorml.results.tables import Batch
+from tumorml.scans.contents.open_contents import Contents, DropRefusedError, open_contents
+from tumorml.scans.images.decode import encode_png
+from tumorml.scans.images.profile import examine
+from tumorml.scans.inbox.names import scan_key
+from tumorml.scans.ingest.masks import MaskPairs
+from tumorml.scans.ingest.plan_shards import plan_batch
+from tumorml.scans.ingest.shard_files import Found, ShardFile, is_read, read_work, write_found
+from tumorml.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+_LOG_SECONDS = 5.0
+
+
+def read_shard(
+    settings: Settings,
+    batch_id: str,
+    shard: int,
+    shards: int,
+    *,
+    on_progress: Progress | None = None,
+) -> None:
+    """Read the files of one shard once; a shard that was read already is left as it is.
+
+    Any number of shards can be read at once, and also the same one twice: nothing is written that
+    doing it again would not write just so.
+
+    Args:
+        settings: Where, and the limits.
+        batch_id: A batch that waits.
+        shard: Which one, from 1.
+        shards: Of how many; a batch without a plan is cut into no more.
+        on_progress: Called with the number of files read and their total, after each file.
+
+    Raises:
+        TumorMLError: There is no such batch.
+    """
+    store = object_store(settings)
+    with reading(settings) as session:
+        batch = session.get(Batch, batch_id)
+    if (batch and batch.state != "waiting") or is_read(store, batch_id, shard):
+        return
+    plan = plan_batch(settings, batch_id, most_shards=shards)
+    if shard > plan.shards:
+        return
+    started = time.monotonic()
+    work = read_work(store, batch_id, shard)
+    reason = None
+    if plan.reason is None:
+        name = f"shard {shard}/{plan.shards} of {batch_id}"
+        try:
+            with open_contents(store, work.claim, settings) as contents:
+                _read_files(name, work.files, contents, settings, store, on_progress)
+        except DropRefusedError as refused:
+            reason = str(refused)
+    seconds = time.monotonic() - started
+    write_found(store, batch_id, shard, Found(work.files, reason, seconds, peak_memory_bytes()))
+
+
+def _read_files(
+    name: str,
+    files: Sequence[ShardFile],
+    contents: Contents,
+    settings: Settings,
+    store: ObjectStore,
+    on_progress: Progress | None,
+) -> None:
+    wanted = {file.profile.path: file for file in files if file.reading}
+    masks = MaskPairs(store, settings)
+    started = last = time.monotonic()
+    done = 0
+    for done, (entry, data, failure) in enumerate(contents.read(wanted), start=1):
+        _read_file(wanted[entry.path], data, failure, masks, settings, store)
+        if on_progress is not None:
+            on_progress(done, len(wanted))
+        now = time.monotonic()
+        if now - last >= _LOG_SECONDS:
+            last = now
+            rate = done / (now - started)
+            log.info("%s: read %s of %s files, %.0f a second", name, done, len(wanted), rate)
+    for path, sha256 in masks.stored.items():
+        wanted[path].mask_sha256 = sha256
+    for path, reason in masks.refused.items():
+        wanted[path].profile.reason = reason
+    log.info("%s: read %s files in %.1f s", name, done, time.monotonic() - started)
+
+
+def _read_file(
+    file: ShardFile,
+    data: bytes | None,
+    failure: str | None,
+    masks: MaskPairs,
+    settings: Settings,
+    store: ObjectStore,
+) -> None:
+    profile, said = file.profile, file.reading
+    if data is None or said is None:
+        profile.reason = failure
+        return
+    if said.role == "companion":
+        profile.size_bytes, profile.sha256 = len(data), hashlib.sha256(data).hexdigest()
+        if said.mask_of:
+            masks.add_mask(profile.path, data, said.mask_of)
+        return
+    pixels = examine(profile, data, settings)
+    if pixels is None or profile.scan_id is None:
+        return
+    key = scan_key(profile.scan_id)
+    if not store.exists(key):
+        store.write(key, encode_png(pixels))
+    if said.mask:
+        masks.add_scan(profile.path, profile.scan_id, pixels.shape, said.mask)

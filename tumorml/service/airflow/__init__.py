@@ -1,0 +1,1 @@
+"""Configuration of Airflow and a client of its REST API."""

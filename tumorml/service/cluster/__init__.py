@@ -1,0 +1,1 @@
+"""Preparation of a cluster: databases, roles and secrets."""

