@@ -36,7 +36,7 @@ from tumorml.demo.template import load_anatomy
 from tumorml.labels import LABELS, Task
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
-from tumorml.results.session import dispose_engines, reading
+from tumorml.results.session import dispose_engines, read_session
 from tumorml.results.tables import Fingerprint, Scan
 from tumorml.scans.images.decode import decode, encode_png, scan_id
 from tumorml.scans.inbox.claim import claim_drops
@@ -172,7 +172,7 @@ def ingest(drop: Path, home: Path, processes: int, settings: Settings) -> Ingest
             finished = time.perf_counter()
             made = sum(pool.map(partial(fingerprint_one, settings), shards, chunksize=1))
             ended = time.perf_counter()
-        with reading(settings) as session:
+        with read_session(settings) as session:
             scans = session.scalar(select(func.count()).select_from(Scan))
             prints = session.scalar(select(func.count()).select_from(Fingerprint))
         dispose_engines()

@@ -25,7 +25,7 @@ from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
 from tumorml.recipes.networks import EVIDENCE
 from tumorml.results.server import results_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import ModelVersion, Run
 from tumorml.settings import Settings
 
@@ -70,7 +70,7 @@ def main() -> None:
     table = Table("home", "model", "recipe", "scans", "layer", "side", *get_args(Method), "pixel")
     for home in parser.parse_args().homes:
         settings = Settings(home=home.resolve())
-        with results_store(settings), reading(settings) as session:
+        with results_store(settings), read_session(settings) as session:
             rows = session.execute(
                 select(ModelVersion.id, Run.recipe, Run.snapshot_id)
                 .join(Run, ModelVersion.run_id == Run.id)

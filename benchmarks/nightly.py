@@ -26,7 +26,7 @@ from tumorml.promotion.promote import promote
 from tumorml.recipes.recipe import Phase, Recipe, load_recipe
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.settings import Settings
 
 IMAGES = {".jpg", ".jpeg", ".png"}
@@ -104,7 +104,7 @@ def main() -> None:
                 (drops / f"{drop} is in").touch()
             night(settings, trigger, recipe)
         table = Table("run", "epochs", "seconds", "accuracy", "macro F1", "ROC-AUC", "log-loss")
-        with reading(settings) as session:
+        with read_session(settings) as session:
             for trigger, epochs, seconds, metrics in session.execute(RESULTS):
                 names = ("accuracy", "f1_macro", "roc_auc_macro", "log_loss")
                 values = (str(metrics.get(name)) for name in names)

@@ -30,7 +30,7 @@ from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe, load_recipe
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS
@@ -97,7 +97,7 @@ def train(settings: Settings, recipe: Recipe, seed: int, trigger: str) -> None:
 def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
     """The runs of a home: which, its seed, and its metrics."""
     runs: dict[tuple[str, int], dict[str, Any]] = {}
-    with reading(settings) as session:
+    with read_session(settings) as session:
         for row in session.execute(RESULTS, {"metrics": list(METRICS)}):
             runs.setdefault((row.trigger, row.seed), {})[row.metric] = row
     for (trigger, seed), metrics in sorted(runs.items()):

@@ -27,7 +27,7 @@ from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe, recipe_names
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.inbox.drops import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
@@ -102,7 +102,7 @@ def show(settings: Settings) -> None:
         "recipe", "task", "split", "seed", "from", "weights", "epochs", "s/epoch", "minutes",
         "accuracy", "macro F1", "accuracy without twins",
     )  # fmt: skip
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(RESULTS).all()
     for row in rows:
         metrics = row.metrics or {}

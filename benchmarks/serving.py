@@ -25,7 +25,7 @@ from rich.table import Table
 
 from tumorml.objects import object_store
 from tumorml.results.server import results_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Champion, ModelVersion
 from tumorml.settings import Settings
 
@@ -107,7 +107,7 @@ def main() -> None:
     settings = Settings(home=options.home, api_port=free_port())
     console = Console(width=140)
     with results_store(settings):
-        with reading(settings) as session:
+        with read_session(settings) as session:
             version = (
                 session.query(ModelVersion)
                 .join(Champion, Champion.model_version_id == ModelVersion.id)

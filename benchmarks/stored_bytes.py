@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from tumorml.objects import object_store
 from tumorml.results.server import results_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.settings import Settings
 
 TABLES = text("""
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     settings = Settings(home=parser.parse_args().home)
     console = Console(width=100)
-    with results_store(settings), reading(settings) as session:
+    with results_store(settings), read_session(settings) as session:
         scans = session.scalar(text("select count(*) from scan"))
         table = Table("table", "rows", "bytes a row", "bytes a scan")
         for name, size in session.execute(TABLES):

@@ -52,10 +52,10 @@ from tumorml.recipes.networks import build_network
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_names
 from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
-from tumorml.training.fitting.batches import steps_per_epoch, training_batches
 from tumorml.training.fitting.compile_phase import STEPS_AT_ONCE, compile_phase
 from tumorml.training.fitting.fit import fit
 from tumorml.training.fitting.fused_batch_normalization import with_fused_batch_normalization
+from tumorml.training.fitting.input_pipeline import steps_per_epoch, training_batches
 from tumorml.training.fitting.labelled_images import LabelledImages
 from tumorml.training.fitting.learning_rates import learning_rates
 

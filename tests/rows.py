@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, null
 
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import (
     Batch,
     BatchFile,
@@ -48,13 +48,13 @@ def add_twins(
 ) -> None:
     """Two scans, by name, that were found to be twins."""
     first, second = sorted((scan_of(one), scan_of(other)))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(Twin(scan_id=first, other_id=second, kind=kind, score=score, orientation=0))
 
 
 def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> None:
     """A finished batch with these scans; its pixels are nowhere."""
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(Batch(id=batch_id, drop_name=batch_id, fingerprint="", state="ingested"))
         session.flush()
         for number, item in enumerate(dropped):

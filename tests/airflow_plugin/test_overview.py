@@ -16,7 +16,7 @@ from tumorml.demo import SYNTHETIC_DROP
 from tumorml.promotion.champion import crown
 from tumorml.reports.facts.overview import SHOWN_VERDICTS
 from tumorml.reports.run.write_run_report import KINDS, write_run_report
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import Batch, BatchFile, Evaluation, Leak, Run
 from tumorml.settings import Settings
 
@@ -39,7 +39,7 @@ def words(html: str) -> str:
 
 
 def serve(settings: Settings, **values: str | bool) -> None:
-    with writing(settings) as session:
+    with write_session(settings) as session:
         crown(session, TASK, CHALLENGER, **{"change": "pin", "who": "ann", "why": "calm"} | values)
 
 
@@ -62,7 +62,7 @@ def test_a_champion_is_shown_with_who_why_numbers_and_files(settings: Settings, 
     shown = part(overview(), 'id="four_class"', "Last verdicts")
     assert CHALLENGER in shown and "(pin by ann): calm" in words(shown) and "Pinned:" in shown
     assert "SYNTHETIC" not in shown
-    with writing(settings) as session:
+    with write_session(settings) as session:
         key = (RUN, CHALLENGER, "test", "f1_macro", "all")
         row = session.get_one(Evaluation, key)
         numbers = f"F1, macro {row.value:.3f} {row.low:.3f} to {row.high:.3f}"
@@ -82,7 +82,7 @@ def test_heatmaps_that_do_not_beat_a_fixed_pixel_are_warned_of(
 
 def test_a_champion_of_synthetic_scans_is_warned_of(settings: Settings, overview) -> None:
     judged_run(settings, make_answers(1, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(update(Batch).values(drop_name=SYNTHETIC_DROP))
     serve(settings)
     assert "It has seen SYNTHETIC scans only" in overview()
@@ -106,7 +106,7 @@ def test_the_data_of_the_last_run_that_is_no_benchmark_are_shown(
     settings: Settings, overview
 ) -> None:
     judged_run(settings, make_answers(1, 200))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(run_row("r-benchmark", TASK, "s", given_split=True))
     page = overview()
     data = words(part(page, "Data of the last run", "Intake"))
@@ -117,7 +117,7 @@ def test_the_data_of_the_last_run_that_is_no_benchmark_are_shown(
 
 def test_a_leak_and_a_failed_run_are_warned_of(settings: Settings, overview) -> None:
     judged_run(settings, make_answers(1, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(update(Leak).where(Leak.kind == "exact").values(scans=3))
         session.execute(update(Run).where(Run.id == RUN).values(state="failed", reason="a leak"))
     page = overview()
@@ -128,7 +128,7 @@ def test_a_leak_and_a_failed_run_are_warned_of(settings: Settings, overview) -> 
 def test_batches_refusals_and_open_conflicts_are_counted(settings: Settings, overview) -> None:
     add_batch(settings, "b-1", [Dropped("one", "glioma"), Dropped("two", "no_tumor")])
     add_batch(settings, "b-2", [Dropped("one", "pituitary")])
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add_all(
             BatchFile(batch_id="b-1", path=f"{n}", outcome="refused", reason="It is blank.")
             for n in range(3)
@@ -144,7 +144,7 @@ def test_what_users_wrote_stays_text(settings: Settings, overview) -> None:
     serve(settings, who=SCRIPT, why=SCRIPT)
     add_batch(settings, "b-1", [Dropped(SCRIPT, "glioma")])
     add_batch(settings, "b-2", [Dropped(SCRIPT, "pituitary")])
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(update(Batch).values(drop_name=Batch.id + SCRIPT, reason=SCRIPT))
         session.execute(update(Run).values(recipe=SCRIPT, trigger=f'"{SCRIPT}', reason=SCRIPT))
         session.add(BatchFile(batch_id="b-1", path=SCRIPT, outcome="refused", reason=SCRIPT))

@@ -10,7 +10,7 @@ from tests.evaluation.made_answers import make_answers
 from tests.reports.run.made_reports import CHALLENGER, RUN, judged_run
 from tumorml.airflow_plugin import pages
 from tumorml.results.artifacts import artifact_row, record_artifacts
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.settings import Settings
 
 
@@ -22,7 +22,7 @@ def page(settings: Settings, monkeypatch: pytest.MonkeyPatch):
 
 
 def draw(settings: Settings, count: int) -> None:
-    with writing(settings) as session:
+    with write_session(settings) as session:
         record_artifacts(
             session,
             [

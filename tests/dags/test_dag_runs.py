@@ -21,7 +21,7 @@ from tumorml.evaluation.reproduce import reproduce_run
 from tumorml.labels import LABELS, Task
 from tumorml.objects import object_store
 from tumorml.recipes.recipe import load_recipe, recipe_names
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.scans.inbox.drops import put_drop
 
 pytestmark = pytest.mark.timeout(900)
@@ -30,7 +30,7 @@ ANSWER = Path(__file__).with_name("answer.py")
 
 
 def rows(airflow: Airflow, query: str) -> list[Any]:
-    with reading(airflow.settings) as session:
+    with read_session(airflow.settings) as session:
         return list(session.execute(text(query)).all())
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from tests.dags.conftest import Airflow
 from tests.scans.drop_files import files_of, png, write_files, write_zip
 from tumorml.objects import object_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Batch
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.inbox.drops import put_drop
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def state(airflow: Airflow, batch_id: str) -> str:
-    with reading(airflow.settings) as session:
+    with read_session(airflow.settings) as session:
         return session.get_one(Batch, batch_id).state
 
 
@@ -63,7 +63,7 @@ def test_a_damaged_shard_fails_the_run_and_its_batch_alone_and_the_next_run_heal
     assert states["run"] == "success", states
     assert state(airflow, damaged) == "ingested"
     assert len(files_of(settings, damaged)) == 10
-    with reading(settings) as session:
+    with read_session(settings) as session:
         without_group = text(
             "select count(*) from scan s left join scan_group g on g.scan_id = s.id "
             "left join fingerprint f on f.scan_id = s.id "

@@ -12,7 +12,7 @@ from tests.scans.drop_files import image_bytes, write_inbox
 from tumorml.datasets.twins.compare_scans import compare_new_scans, load_catalogue
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Fingerprint, Twin
 from tumorml.scans.images.fingerprint import VERSION
 from tumorml.scans.inbox.claim import claim_drops
@@ -43,7 +43,7 @@ def copies_of(pictures: list[np.ndarray]) -> dict[str, bytes]:
 
 
 def twins(settings: Settings) -> set[tuple[str, str, str]]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return set(session.execute(select(Twin.scan_id, Twin.other_id, Twin.kind)).all())
 
 
@@ -77,7 +77,7 @@ def test_older_fingerprints_and_their_twins_are_made_anew(
     take_in(settings, "both", files | copies_of(pictures))
     compare_new_scans(settings)
     before = twins(settings)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(update(Fingerprint).values(version=VERSION - 1, keys=b"old"))
         session.execute(update(Twin).values(kind="similar"))
     assert len(load_catalogue(settings).ids) == 0
@@ -86,5 +86,5 @@ def test_older_fingerprints_and_their_twins_are_made_anew(
     assert twins(settings) == set()
     compare_new_scans(settings)
     assert twins(settings) == before
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.scalar(select(func.min(Fingerprint.version))) == VERSION

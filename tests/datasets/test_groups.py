@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 from tests.rows import Dropped, add_batch, add_twins, scan_of
 from tumorml.datasets.grouping.groups import assign_groups
 from tumorml.datasets.grouping.sides import draw_side
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import (
     Batch,
     BatchFile,
@@ -28,7 +28,7 @@ from tumorml.settings import Settings
 
 
 def groups_of(settings: Settings) -> dict[str, ScanGroup]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return {row.scan_id: row for row in session.scalars(select(ScanGroup))}
 
 
@@ -95,7 +95,7 @@ def test_a_tie_across_sides_keeps_both_sides_and_holds_the_test_scans_out(
     assert {scan: row.side for scan, row in after.items()} == before
     assert len({row.group_id for row in after.values()}) == 1
     assert after[scan_of("b")].held_out and not after[scan_of("a")].held_out
-    with reading(settings) as session:
+    with read_session(settings) as session:
         tie = session.scalars(select(GroupTie)).one()
     assert {tie.kept_side, tie.merged_side} == {"train", "test"}
     assert train in tie.evidence and test in tie.evidence
@@ -124,7 +124,7 @@ def test_twins_across_sides_leave_the_pair_and_the_score_that_tied_them(settings
     assign_groups(settings)
     after = groups_of(settings)
     assert after[scan_of("between")].side == "train" and after[scan_of("b")].held_out
-    with reading(settings) as session:
+    with read_session(settings) as session:
         tie = session.scalars(select(GroupTie)).one()
     assert tie.score in (0.95, 0.99)
     assert scan_of("between") in (tie.scan_id, tie.other_id)
@@ -204,7 +204,7 @@ def test_sides_never_change_and_the_order_of_drops_does_not_change_groups(
     data: st.DataObject,
 ) -> None:
     def partition(order: list[int]) -> set[frozenset[str]]:
-        with writing(settings) as session:
+        with write_session(settings) as session:
             for table in (
                 GroupTie,
                 ScanGroup,

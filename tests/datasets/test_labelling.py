@@ -16,13 +16,13 @@ from tumorml.datasets.labelling import (
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, contradict
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Snapshot
 from tumorml.settings import Settings
 
 
 def conflicts(settings: Settings) -> set[frozenset[str]]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(text("select scan, other_scan from label_conflict")).all()
     return {frozenset(filter(None, row)) for row in rows}
 
@@ -39,7 +39,7 @@ def test_a_scan_with_two_labels_is_held_out_until_somebody_settles_it(settings: 
     assert settle_label(settings, scan_of("x")[:12], "Meningioma", reason="MR 7", who="me")
     assert conflicts(settings) == set()
     assert labels_in_snapshot(settings)[scan_of("x")] == "meningioma"
-    with reading(settings) as session:
+    with read_session(settings) as session:
         held_out = [row.held_out for row in session.query(Snapshot).order_by(Snapshot.created_at)]
     assert held_out == [{"label_conflict": 1}, {}]
 
@@ -138,7 +138,7 @@ def test_the_view_and_the_snapshots_agree_on_what_contradicts(settings: Settings
         if contradict(one, two)
     }
     assert conflicts(settings) == expected and len(expected) == 7
-    with reading(settings) as session:
+    with read_session(settings) as session:
         held_out = {scan for task in Task for scan in readings_for_task(session, task)[1]}
     assert held_out == frozenset().union(*expected)
 
@@ -147,9 +147,9 @@ def test_scans_that_are_settled_together_are_settled_all_or_none(settings: Setti
     add_batch(settings, "b", [Dropped("x", "glioma"), Dropped("y", "pituitary")])
     with pytest.raises(TumorMLError, match="no scan begins"):
         settle_labels(settings, [scan_of("x"), "nobody"], "glioma", reason="seen", who="me")
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert settled_labels(session) == {}
     both = [scan_of("x"), scan_of("y")]
     assert settle_labels(settings, both, "glioma", reason="seen", who="me") == both
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert settled_labels(session) == dict.fromkeys(both, "glioma")

@@ -14,7 +14,7 @@ from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.evaluate_run import _still_held_apart
 from tumorml.labels import Task
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Leak, Run, Snapshot
 from tumorml.settings import Settings
 from tumorml.training.plan_run import plan_run
@@ -69,10 +69,10 @@ def test_a_given_split_is_followed_file_by_file(settings: Settings) -> None:
     )
     assert splits["test"] == 1 and splits.total() == 2
     assert sum(e.split == "test" for e in read_snapshot(settings, given)) == 6
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.get_one(Snapshot, given).given_split
     plan = plan_run(settings, given, task=TASK, trigger="t")
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.get_one(Run, plan.run_id).given_split
 
 
@@ -88,7 +88,7 @@ def test_the_leak_report_has_a_row_for_each_kind_and_label(settings: Settings) -
     run_id = str(plan_run(settings, snapshot, task=TASK, trigger="t").run_id)
     for _ in range(2):
         write_leak_report(settings, run_id, read_snapshot(settings, snapshot))
-    with reading(settings) as session:
+    with read_session(settings) as session:
         counts = {row.kind: row.scans for row in session.scalars(select(Leak))}
     assert counts == {
         "exact": 1,
@@ -111,7 +111,7 @@ def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings
     add_twins(settings, names[seen], names[held], kind="mirrored")
     with pytest.raises(TumorMLError, match=r"1 test scans .* relative in its training data"):
         train_run(settings, run_id)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         run = session.get_one(Run, run_id)
         assert run.state == "failed" and "mirrored" in str(run.reason)
     assert held not in {e.scan_id for e in read_snapshot(settings, take_snapshot(settings, TASK))}
@@ -137,7 +137,7 @@ def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings
     entries = read_snapshot(settings, first)
     learnt = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
     plan = plan_run(settings, first, task=TASK, trigger="first")
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(model_row("m", str(plan.run_id), TASK, sha256="of the file"))
         session.flush()
         for name, start in {
@@ -147,7 +147,7 @@ def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings
             "cold": {},
         }.items():
             session.add(run_row(name, TASK, first, trigger=name, **start))
-    with reading(settings) as session:
+    with read_session(settings) as session:
         seen = {e.scan_id for e in entries if e.split != "test"}
         assert learnt_before(session, "warm") == learnt_before(session, "from its file") == seen
         assert (

@@ -19,7 +19,7 @@ from tumorml.datasets.snapshots import (
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.objects import object_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Snapshot, SnapshotScan
 from tumorml.settings import Settings
 
@@ -36,7 +36,7 @@ def test_the_same_data_gives_the_same_snapshot_and_new_data_another(settings: Se
     add_batch(settings, "b1", four_class_batch())
     first = take_snapshot(settings, Task.FOUR_CLASS)
     assert take_snapshot(settings, Task.FOUR_CLASS) == first
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.scalar(select(func.count()).select_from(SnapshotScan)) == 240
     add_batch(settings, "b2", [Dropped("new", "glioma", "new")])
     assert take_snapshot(settings, Task.FOUR_CLASS) != first
@@ -86,7 +86,7 @@ def test_a_scan_with_two_labels_is_held_out_and_counted(settings: Settings) -> N
     add_batch(settings, "b2", [Dropped("glioma-1", "meningioma")])
     snapshot = take_snapshot(settings, Task.FOUR_CLASS)
     assert scan_of("glioma-1") not in {e.scan_id for e in read_snapshot(settings, snapshot)}
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.get_one(Snapshot, snapshot).held_out == {"label_conflict": 1}
     binary = {e.scan_id for e in read_snapshot(settings, take_snapshot(settings, Task.BINARY))}
     assert scan_of("glioma-1") in binary

@@ -6,13 +6,13 @@ from sqlalchemy import event, text
 
 from tests.rows import Dropped, add_batch, scan_of
 from tumorml.evaluation.slices import MOST_VALUES, slices_of
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.settings import Settings
 
 
 def sliced(settings: Settings, names: str, *columns: str) -> dict[str, str]:
     """The names of the scans in each slice."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         found = slices_of(session, [scan_of(name) for name in names], columns)
     return {
         key: "".join(name for name, part in zip(names, chosen, strict=True) if part)
@@ -55,7 +55,7 @@ def test_scans_are_sliced_by_batch_site_and_what_manifests_say_in_the_order_of_n
 
 def test_a_scan_is_where_its_place_in_the_list_is(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("a", site="north"), Dropped("b", site="south")])
-    with reading(settings) as session:
+    with read_session(settings) as session:
         ids = [scan_of(name) for name in ("b", "unknown", "a", "b")]
         found = slices_of(session, ids, ["site"])
     assert {name: chosen.tolist() for name, chosen in found.items()} == {
@@ -126,7 +126,7 @@ def test_of_a_column_of_free_text_the_largest_slices_are_made_with_a_warning(
 
 def test_a_hundred_thousand_scans_are_sliced_in_one_query(settings: Settings) -> None:
     number = 100_000
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for statement in (
             "insert into batch (id, drop_name, fingerprint) values ('b', 'b', '')",
             f"""insert into scan (id, width, height, mean, deviation, entropy, foreground_share,
@@ -140,7 +140,7 @@ def test_a_hundred_thousand_scans_are_sliced_in_one_query(settings: Settings) ->
         ):
             session.execute(text(statement))
     ids = [scan_of(str(n)) for n in range(1, number + 1)]
-    with reading(settings) as session:
+    with read_session(settings) as session:
         queries: list[str] = []
         event.listen(
             session.get_bind(),

@@ -19,7 +19,7 @@ from tumorml.models.artifact import save_model
 from tumorml.models.model_versions import put_model
 from tumorml.objects import object_store
 from tumorml.recipes.networks import build_network
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Artifact, Batch, Prediction, Run, Scan, Snapshot, SnapshotScan
 from tumorml.scans.images.decode import encode_png
 from tumorml.scans.inbox.names import scan_key
@@ -38,7 +38,7 @@ def evaluated_run(settings: Settings, folder: Path, wrong: np.ndarray) -> tuple[
     truth = np.asarray(data.labels)
     for scan, image in zip(scans, data.images, strict=True):
         object_store(settings).write(scan_key(scan), encode_png(image))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(Batch(id="b", drop_name="b", fingerprint="", state="ingested"))
         session.add(Snapshot(id="s", task="binary", counts={}, held_out={}, object_key=""))
         session.flush()
@@ -86,7 +86,7 @@ def test_of_many_wrong_answers_those_are_drawn_that_a_report_shows(
     run_id, model = evaluated_run(settings, tmp_path, wrong=np.arange(COUNT) % 5 > 0)
     for _ in range(2):
         assert explain_run(settings, run_id) == 7 + 2 * 2
-    with reading(settings) as session:
+    with read_session(settings) as session:
         run = session.get_one(Run, run_id)
         errors = session.execute(surest_errors(run, model, COUNT)).all()
         drawn = session.scalars(select(Prediction).where(Prediction.heatmap_key.is_not(None))).all()
@@ -106,7 +106,7 @@ def test_of_many_wrong_answers_those_are_drawn_that_a_report_shows(
 
 def test_a_run_without_answers_has_no_heatmaps(settings: Settings, tmp_path: Path) -> None:
     run_id, _ = evaluated_run(settings, tmp_path, wrong=np.zeros(COUNT, bool))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for row in session.scalars(select(Prediction)):
             session.delete(row)
     assert explain_run(settings, run_id) == 0

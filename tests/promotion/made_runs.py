@@ -18,7 +18,7 @@ from tumorml.evaluation.predictions import write_predictions
 from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
 from tumorml.objects import object_store
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import Evaluation
 from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import PROJECT_ROOT, Settings
@@ -91,7 +91,7 @@ def evaluated_run(
     run_id, model = f"r-{name}", f"m-{name}"
     _, champion, anchor, *_ = [*errors, None, None]
     put_tiny_model(settings, model_folder, f"models/{model}")
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(
             run_row(
                 run_id,

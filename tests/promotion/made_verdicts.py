@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.rows import model_row, run_row, verdict_row
 from tumorml.labels import LABELS, Task
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Snapshot, Verdict, VerdictRule
 from tumorml.settings import Settings
 
@@ -13,7 +13,7 @@ TASK = Task.FOUR_CLASS
 
 def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -> str:
     """The verdict of a challenger that has won against nobody."""
-    with writing(settings) as session:
+    with write_session(settings) as session:
         if session.get(Snapshot, "s") is None:
             session.add(Snapshot(id="s", task=TASK, counts={}, held_out={}, object_key=""))
             session.flush()
@@ -58,6 +58,6 @@ def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -
 
 def told(settings: Settings, verdict_id: str) -> tuple[str | None, ...]:
     """Outcome, reason, approval, by whom, and why, as the verdict's row has them."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         row = session.get_one(Verdict, verdict_id)
         return row.outcome, row.reason, row.approval, row.approval_by, row.approval_why

@@ -14,7 +14,7 @@ from tumorml.policy import load_policy
 from tumorml.promotion.approval import approval_request, find_verdict, record_approval
 from tumorml.promotion.champion import champions
 from tumorml.promotion.promote import promote
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Champion, Verdict
 from tumorml.settings import Settings
 
@@ -58,7 +58,7 @@ def test_a_winner_serves_once_a_person_has_approved_it(settings: Settings) -> No
         assert promote(settings, verdict, who="nightly") == "promoted"
     assert champions(settings) == {TASK: "m-a"}
     assert told(settings, verdict)[2:] == ("approved", "ann", None)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.scalar(select(func.count()).select_from(Champion)) == 1
         assert session.get_one(Verdict, verdict).approval_at is not None
 

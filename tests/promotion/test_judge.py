@@ -21,13 +21,13 @@ from tumorml.objects import object_store
 from tumorml.promotion.champion import CHANNEL, champions, change_champion
 from tumorml.promotion.judge import judge_run
 from tumorml.promotion.promote import promote
-from tumorml.results.session import reading, writer_url, writing
+from tumorml.results.session import read_session, write_session, writer_url
 from tumorml.results.tables import Champion, ModelVersion, Run, SnapshotScan, Verdict, VerdictRule
 from tumorml.settings import Settings
 
 
 def verdict_outcome(settings: Settings, verdict_id: str) -> tuple[str, str]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         verdict = session.get_one(Verdict, verdict_id)
         return verdict.outcome, verdict.reason
 
@@ -55,7 +55,7 @@ def test_only_a_better_challenger_replaces_the_champion(
     better = evaluated("better", 0.05, {"m-old": 0.3})
     assert judged(store, better) == "promoted"
     assert champions(store) == {TASK: "m-better"}
-    with reading(store) as session:
+    with read_session(store) as session:
         rules = session.scalars(
             select(VerdictRule).where(VerdictRule.verdict_id == "v-better")
         ).all()
@@ -71,7 +71,7 @@ def test_judging_and_promoting_twice_leaves_the_rows_of_once(
 ) -> None:
     run_id = evaluated("one", 0.1)
     assert judged(store, run_id) == judged(store, run_id) == "promoted"
-    with reading(store) as session:
+    with read_session(store) as session:
         assert session.scalar(select(func.count()).select_from(Champion)) == 1
 
 
@@ -96,7 +96,7 @@ def test_one_request_changes_the_champion_once(store: Settings, evaluated: Evalu
             store, TASK, change="rollback", why="recall", who="me", request="manual-1"
         )
         assert target == "m-a"
-    with reading(store) as session:
+    with read_session(store) as session:
         assert session.scalar(select(func.count()).select_from(Champion)) == 3
 
 
@@ -159,7 +159,7 @@ def test_rollback_goes_back_and_forth_and_tells_the_story(
         change_champion(store, TASK, change="rollback", why="again", who="me")
     forth = {"change": "rollback", "why": "fixed", "who": "me", "model_version_id": "m-b"}
     assert change_champion(store, TASK, **forth) == "m-b"
-    with reading(store) as session:
+    with read_session(store) as session:
         story = session.execute(
             text("select model_version, change, why from champion_history order by since")
         ).all()
@@ -203,7 +203,7 @@ def test_an_impossible_change_is_refused_with_its_reason(
 
 
 def rules_of(settings: Settings, verdict_id: str) -> dict[str, str]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.scalars(select(VerdictRule).where(VerdictRule.verdict_id == verdict_id))
         return {row.rule: f"{row.result}: {row.explanation}" for row in rows}
 
@@ -226,7 +226,7 @@ def test_an_artifact_that_answers_otherwise_than_in_training_is_rejected(
     description = read_description(tiny_model)
     other = description.model_copy(update={"golden": {GOLDEN_SCAN: [0.97, 0.01, 0.01, 0.01]}})
     object_store(store).write("models/m-other/model.json", other.model_dump_json().encode())
-    with writing(store) as session:
+    with write_session(store) as session:
         session.execute(update(ModelVersion).values(description_sha256=None))
     assert judged(store, run) == "rejected"
     assert "probabilities differ by" in rules_of(store, "v-other")["golden_scans"]
@@ -236,7 +236,7 @@ def test_a_challenger_trained_on_test_scans_is_rejected(
     store: Settings, evaluated: Evaluated
 ) -> None:
     run = evaluated("smuggled", 0.0)
-    with writing(store) as session:
+    with write_session(store) as session:
         entry = session.scalars(select(SnapshotScan).where(SnapshotScan.split == "test")).first()
         assert entry is not None
         session.add(
@@ -260,7 +260,7 @@ def test_the_challenger_is_also_held_against_the_first_champion(
     change = {"why": "a drill", "who": "me"}
     change_champion(store, TASK, change="force", model_version_id="m-worse", **change)
     run = evaluated("better", 0.3, {"m-worse": 0.6, "m-first": 0.0})
-    with reading(store) as session:
+    with read_session(store) as session:
         today = contenders_today(session, session.get_one(Run, run))
         assert today == contenders_evaluated(session, session.get_one(Run, run))
         assert (today.champion, today.anchor) == ("m-worse", "m-first")
@@ -270,7 +270,7 @@ def test_the_challenger_is_also_held_against_the_first_champion(
     assert rules["gain_f1_macro"].startswith("passed")
     assert rules["anchor_non_inferiority"].startswith("failed")
     assert change_champion(store, TASK, change="authorise", **change) == "m-worse"
-    with reading(store) as session:
+    with read_session(store) as session:
         assert contenders_today(session, session.get_one(Run, run)).anchor is None
 
 
@@ -305,7 +305,7 @@ def test_looks_at_one_test_set_are_counted_and_run_out(
     judged(strict, evaluated("first", 0.2))
     looks = [judged(strict, evaluated(f"n{number}", 0.2, {"m-first": 0.2})) for number in range(3)]
     assert looks == ["kept", "kept", "insufficient"]
-    with reading(store) as session:
+    with read_session(store) as session:
         rows = session.execute(
             select(Verdict.test_set_id, Verdict.look)
             .where(~Verdict.run_id.startswith("r-benchmark"))
@@ -340,7 +340,7 @@ def test_a_test_set_is_a_new_version_when_enough_of_its_groups_are_new(
         ]
         add_batch(store, f"b{count}", new)
         judged(store, evaluated(f"n{count}", 0.2, {"m-first": 0.2}))
-        with reading(store) as session:
+        with read_session(store) as session:
             verdict = session.get_one(Verdict, f"v-n{count}")
             assert (verdict.test_set_id, verdict.look) == (f"t-four_class-{version}", 1)
 
@@ -385,6 +385,6 @@ def test_a_model_that_did_not_win_is_forced_with_a_reason(
         change_champion(store, TASK, change="force", why="x", who="me")
     change = {"change": "force", "why": "a drill", "who": "me", "model_version_id": "m-b"}
     assert change_champion(store, TASK, **change) == "m-b"
-    with reading(store) as session:
+    with read_session(store) as session:
         row = session.scalars(select(Champion).where(Champion.until.is_(None))).one()
         assert (row.change, row.why, row.pinned) == ("force", "a drill", False)

@@ -23,7 +23,7 @@ from tumorml.promotion.champion import champions
 from tumorml.promotion.judge import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ModelVersion, Snapshot, SnapshotScan, Verdict
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.inbox.drops import put_drop
@@ -77,7 +77,7 @@ def recipe(folder: Path, name: str, *, strong: bool, epochs: int, balanced: bool
 
 def snapshot_of(settings: Settings, name: str, entries: Sequence[SnapshotEntry]) -> str:
     """A snapshot that nobody took."""
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(Snapshot(id=name, task=TASK, counts={}, held_out={}, object_key=""))
         session.flush()
         rows = ({"snapshot_id": name, **asdict(entry)} for entry in entries)
@@ -88,12 +88,12 @@ def snapshot_of(settings: Settings, name: str, entries: Sequence[SnapshotEntry])
 def verdict(settings: Settings, run_id: str, before: Callable[[str], None] | None = None) -> str:
     """The outcome of a trained run; ``before`` is given its model just before it is judged."""
     evaluate_run(settings, run_id)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         model = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run_id)).one()
     if before is not None:
         before(model)
     outcome = promote(settings, judge_run(settings, run_id), who="test")
-    with reading(settings) as session:
+    with read_session(settings) as session:
         reason = select(Verdict.reason).where(Verdict.run_id == run_id)
         print(f"\n{run_id} {outcome}: {session.scalar(reason)}")
         for row in session.execute(
@@ -109,7 +109,7 @@ def verdict(settings: Settings, run_id: str, before: Callable[[str], None] | Non
 
 def failed(settings: Settings) -> set[tuple[str, str]]:
     """Rules that the newest verdict's challenger failed."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(
             text(
                 "select rule, slice from verdict_rule where result = 'failed' and verdict_id = "

@@ -16,7 +16,7 @@ from tumorml.datasets.resize import PREPROCESSING
 from tumorml.results.bulk import copy_rows
 from tumorml.results.local_postgres import OWNER, _forget_dead_server, database_url
 from tumorml.results.migrate import alembic_config, migrate
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Batch, Champion, ModelVersion, Run, Snapshot
 from tumorml.settings import Settings
 
@@ -35,7 +35,7 @@ def test_rows_of_before_the_sixth_migration_come_through_it_and_back(postgres: S
     url = database_url(postgres, "upgraded", OWNER)
     settings = postgres.model_copy(update={"database_url": url})
     command.upgrade(alembic_config(settings), "0005")
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for statement in (
             "insert into snapshot (id, task, counts, held_out, object_key) "
             "values ('s', 'binary', '{}', '{}', '')",
@@ -50,7 +50,7 @@ def test_rows_of_before_the_sixth_migration_come_through_it_and_back(postgres: S
         ):
             session.execute(text(statement))
     migrate(settings)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.get_one(ModelVersion, "m").preprocessing == PREPROCESSING
         assert session.get_one(Run, "q").champion_id == "m"
         assert session.execute(text("select verdicts from policy_history")).scalar_one() == 1
@@ -59,11 +59,14 @@ def test_rows_of_before_the_sixth_migration_come_through_it_and_back(postgres: S
 
 
 def test_the_reader_can_select_and_nothing_else(settings: Settings) -> None:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.execute(text("select count(*) from batch_summary")).scalar_one() == 0
-    with reading(settings) as session, pytest.raises(DBAPIError, match=r"read-only|permission"):
+    with (
+        read_session(settings) as session,
+        pytest.raises(DBAPIError, match=r"read-only|permission"),
+    ):
         session.execute(text("insert into batch (id, drop_name, fingerprint) values ('a','b','c')"))
-    with reading(settings) as session, pytest.raises(DBAPIError, match="permission denied"):
+    with read_session(settings) as session, pytest.raises(DBAPIError, match="permission denied"):
         session.execute(text("set transaction read write"))
         session.execute(text("delete from batch"))
 
@@ -73,10 +76,10 @@ def test_copied_rows_keep_json_nulls_and_commas_and_pass_over_conflicts(settings
         {"id": "one", "drop_name": 'a,"b"\n', "fingerprint": "f", "validation": {"x": [1, None]}},
         {"id": r"\N", "drop_name": "", "fingerprint": "g", "validation": None},
     ]
-    with writing(settings) as session:
+    with write_session(settings) as session:
         assert copy_rows(session, Batch, rows) == 2
         assert copy_rows(session, Batch, rows, on_conflict_do_nothing=True) == 0
-    with reading(settings) as session:
+    with read_session(settings) as session:
         two, one = session.scalars(select(Batch).order_by(Batch.id.collate("C")))
         assert (one.drop_name, one.validation) == ('a,"b"\n', {"x": [1, None]})
         assert (two.drop_name, two.validation) == ("", None)
@@ -84,7 +87,7 @@ def test_copied_rows_keep_json_nulls_and_commas_and_pass_over_conflicts(settings
 
 def test_each_month_of_predictions_gets_its_own_partition(settings: Settings) -> None:
     moment = datetime(2031, 5, 31, 23, 59, tzinfo=UTC)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for _ in range(2):
             name = session.execute(
                 text("select ensure_prediction_partition(:moment)"), {"moment": moment}
@@ -93,16 +96,16 @@ def test_each_month_of_predictions_gets_its_own_partition(settings: Settings) ->
 
 
 def test_a_task_never_has_two_champions(settings: Settings) -> None:
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(Snapshot(id="s", task="binary", counts={}, held_out={}, object_key="k"))
         session.flush()
         session.add(run_row("r", "binary", "s"))
         session.flush()
         session.add(model_row("m", "r", "binary"))
     crown = {"task": "binary", "model_version_id": "m", "change": "promotion", "who": "", "why": ""}
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(Champion(**crown))
-    with pytest.raises(DBAPIError, match="uq_champion_open"), writing(settings) as session:
+    with pytest.raises(DBAPIError, match="uq_champion_open"), write_session(settings) as session:
         session.add(Champion(**crown))
 
 

@@ -16,7 +16,7 @@ import pytest
 from tumorml.results.local_postgres import is_running, stop_local_postgres
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.settings import PROJECT_ROOT, Settings
 
 COMMAND = """
@@ -24,14 +24,14 @@ import time
 from sqlalchemy import text
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
-from tumorml.results.session import alone, writing
+from tumorml.results.session import session_lock, write_session
 from tumorml.settings import Settings
 from tumorml.training.end_on_sigterm import end_on_sigterm
 
 settings = Settings()
 with results_store(settings), end_on_sigterm("again"):
     migrate(settings)
-    with alone(settings, "it"), writing(settings) as session:
+    with session_lock(settings, "it"), write_session(settings) as session:
         session.execute(text("select 1"))
         print("working", flush=True)
         time.sleep(60)
@@ -72,7 +72,7 @@ def test_postgres_stays_where_another_uses_it(home: Path) -> None:
     settings = Settings(home=home)
     other = """
 import sys
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.settings import Settings
 with writing(Settings()) as session:
     session.connection()
@@ -91,6 +91,6 @@ with writing(Settings()) as session:
         )
         assert process.stdout is not None and "working" in process.stdout.readline()
     assert is_running(home)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.connection()
     process.communicate("\n")

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tumorml.errors import LockLostError
-from tumorml.results.session import alone, reading, writing
+from tumorml.results.session import read_session, session_lock, write_session
 from tumorml.settings import Settings
 
 END_THE_OTHERS = text(
@@ -18,15 +18,15 @@ INSERT = text("insert into api_key (name, role, sha256) values (:name, 'reader',
 
 
 def names(settings: Settings) -> list[str]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return list(session.execute(text("select name from api_key order by 1")).scalars())
 
 
 def test_whoever_lost_the_lock_writes_nothing_more(settings: Settings) -> None:
-    with alone(settings, "tester") as lock:
+    with session_lock(settings, "tester") as lock:
         with lock.writing() as session:
             session.execute(INSERT, {"name": "held"})
-        with writing(settings) as session:
+        with write_session(settings) as session:
             assert session.execute(END_THE_OTHERS).scalar_one() == 1
         for _ in range(2):
             with pytest.raises(LockLostError, match="the tester is gone"), lock.writing() as own:
@@ -35,7 +35,7 @@ def test_whoever_lost_the_lock_writes_nothing_more(settings: Settings) -> None:
 
 
 def test_a_mistake_of_our_own_does_not_cost_the_lock(settings: Settings) -> None:
-    with alone(settings, "tester") as lock:
+    with session_lock(settings, "tester") as lock:
         with pytest.raises(DBAPIError), lock.writing() as session:
             session.execute(text("select nonsense"))
         with lock.writing() as session:
@@ -47,10 +47,10 @@ def test_a_second_one_waits_until_the_first_has_ended(settings: Settings) -> Non
     order: list[str] = []
 
     def second() -> None:
-        with alone(settings, "tester"):
+        with session_lock(settings, "tester"):
             order.append("second")
 
-    with alone(settings, "tester"):
+    with session_lock(settings, "tester"):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join(1.5)

@@ -17,7 +17,7 @@ from PIL import Image
 from sqlalchemy import select, text
 
 from tumorml.objects import object_store
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Batch, BatchFile, Fingerprint, Scan, ScanLabel
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.ingest.finish_batch import ingest_batch
@@ -105,13 +105,13 @@ def ingest_one(settings: Settings) -> dict[str, BatchFile]:
 
 
 def files_of(settings: Settings, batch_id: str) -> dict[str, BatchFile]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.scalars(select(BatchFile).where(BatchFile.batch_id == batch_id)).all()
         return {row.path: row for row in rows}
 
 
 def batches(settings: Settings) -> list[Batch]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return list(session.scalars(select(Batch).order_by(Batch.claimed_at, Batch.id)))
 
 
@@ -135,7 +135,7 @@ def original(settings: Settings, row: BatchFile) -> bytes:
 
 def start_again(settings: Settings) -> None:
     """Empty the results store's tables of what came in, and the home."""
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for table in (Fingerprint, BatchFile, ScanLabel, Scan, Batch):
             session.query(table).delete()
     shutil.rmtree(settings.home)
@@ -161,7 +161,7 @@ def everything(settings: Settings) -> dict[str, Any]:
         "label": "select scan_id, label from scan_label",
         "fingerprint": "select to_jsonb(fingerprint) - '{compared_at}'::text[] from fingerprint",
     }
-    with reading(settings) as session:
+    with read_session(settings) as session:
         (batch,) = session.scalars(select(Batch)).all()
         found: dict[str, Any] = {
             name: sorted(

@@ -26,7 +26,7 @@ from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
 from tumorml.objects.local import LocalObjects
 from tumorml.objects.s3 import S3Objects
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Scan, ScanLabel
 from tumorml.scans.images.decode import decode, scan_id
 from tumorml.scans.inbox.claim import claim_drops
@@ -47,7 +47,7 @@ FILES = {
 
 
 def count(settings: Settings, table: type) -> int:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
@@ -70,7 +70,7 @@ def test_a_drop_becomes_scans_labels_and_an_archive(settings: Settings) -> None:
     assert rows["Testing/glioma/c.png"].given_split == "test"
     assert rows[".DS_Store"].outcome == "companion"
     store = object_store(settings)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         for scan in session.scalars(select(Scan)):
             pixels = decode(store.read(scan.object_key)).pixels
             assert scan_id(pixels) == scan.id
@@ -105,7 +105,7 @@ def test_a_picture_dropped_again_is_a_duplicate_and_its_other_label_is_kept(
     rows = ingest_one(settings)
     reason = f"The same picture as glioma/a.png of the batch {first}."
     assert [(row.outcome, row.reason) for row in rows.values()] == [("duplicate", reason)] * 2
-    with reading(settings) as session:
+    with read_session(settings) as session:
         labels = session.execute(select(ScanLabel.label, ScanLabel.batch_id)).all()
     assert sorted(map(tuple, labels)) == [
         ("glioma", first),
@@ -176,7 +176,7 @@ def test_what_a_manifest_says_beside_the_known_columns_can_be_asked_for_in_sql(
     write_inbox(settings, "planes", files)
     rows = ingest_one(settings)
     query = "select path, attributes ->> 'plane' from batch_file where attributes is not null"
-    with reading(settings) as session:
+    with read_session(settings) as session:
         said = session.execute(text(query)).all()
     assert list(map(tuple, said)) == [("a.png", '"axial", \\x\\x00 Größe')]
     assert rows["manifest.csv"].attributes is None

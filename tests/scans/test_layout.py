@@ -7,7 +7,7 @@ from tumorml.scans.inbox.manifest import find_manifest, read_manifest
 
 
 def label_and_split(path: str, *others: str, stem: str = "drop") -> tuple[str | None, str | None]:
-    reading = read_folders([path, *others], stem).readings[path]
+    reading = read_folders([path, *others], stem).descriptions[path]
     assert reading.role == "scan", reading.reason
     return reading.label, reading.given_split
 
@@ -46,7 +46,7 @@ def test_an_unlabelled_folder_may_stand_beside_label_folders() -> None:
 
 @pytest.mark.parametrize("path", ["gliom/a.jpg", "Training/stuff/a.jpg", "glioma_x/b/a.jpg"])
 def test_an_unknown_folder_is_refused_with_the_known_spellings(path: str) -> None:
-    reading = read_folders([path, "glioma/b.jpg"], "drop").readings[path]
+    reading = read_folders([path, "glioma/b.jpg"], "drop").descriptions[path]
     assert reading.role == "refused"
     assert KNOWN_LABELS in str(reading.reason)
 
@@ -57,16 +57,16 @@ def test_the_known_spellings_are_known() -> None:
 
 
 def test_a_scan_beside_label_folders_or_in_two_labels_is_refused() -> None:
-    readings = read_folders(["a.jpg", "glioma/b.jpg", "no/yes/c.jpg"], "drop").readings
-    assert "beside the label folders" in str(readings["a.jpg"].reason)
-    assert "no_tumor and tumor" in str(readings["no/yes/c.jpg"].reason)
+    descriptions = read_folders(["a.jpg", "glioma/b.jpg", "no/yes/c.jpg"], "drop").descriptions
+    assert "beside the label folders" in str(descriptions["a.jpg"].reason)
+    assert "no_tumor and tumor" in str(descriptions["no/yes/c.jpg"].reason)
 
 
 def test_system_files_are_companions() -> None:
     paths = ["__MACOSX/glioma/._a.jpg", "glioma/.DS_Store", "glioma/Thumbs.db", "x/desktop.ini"]
-    readings = read_folders([*paths, "glioma/a.jpg"], "drop").readings
-    assert {readings[path].role for path in paths} == {"companion"}
-    assert readings["glioma/a.jpg"].label == "glioma"
+    descriptions = read_folders([*paths, "glioma/a.jpg"], "drop").descriptions
+    assert {descriptions[path].role for path in paths} == {"companion"}
+    assert descriptions["glioma/a.jpg"].label == "glioma"
 
 
 def test_a_manifest_tells_everything_it_knows() -> None:
@@ -77,30 +77,30 @@ def test_a_manifest_tells_everything_it_knows() -> None:
     ).encode()
     paths = ["w/images/a.jpg", "w/images/b,c.jpg", "w/masks/a.png", "w/manifest.csv"]
     assert find_manifest(paths) == "w/manifest.csv"
-    readings = read_manifest(data, "w/manifest.csv", paths).readings
-    first = readings["w/images/a.jpg"]
+    descriptions = read_manifest(data, "w/manifest.csv", paths).descriptions
+    first = descriptions["w/images/a.jpg"]
     assert (first.label, first.patient_id, first.study_id) == ("glioma", "p1", "s1")
     assert (first.site, first.acquired_at, first.given_split) == ("north", "2020-01-02", "test")
     assert first.mask == "w/masks/a.png"
     assert first.attributes == {"fold": "3"}
-    assert readings["w/masks/a.png"].mask_of == ("w/images/a.jpg",)
-    assert readings["w/images/b,c.jpg"].role == "scan"
-    assert readings["w/images/b,c.jpg"].label is None
-    assert readings["w/images/b,c.jpg"].attributes is None
-    assert readings["w/manifest.csv"].role == "companion"
+    assert descriptions["w/masks/a.png"].mask_of == ("w/images/a.jpg",)
+    assert descriptions["w/images/b,c.jpg"].role == "scan"
+    assert descriptions["w/images/b,c.jpg"].label is None
+    assert descriptions["w/images/b,c.jpg"].attributes is None
+    assert descriptions["w/manifest.csv"].role == "companion"
 
 
 def test_a_manifest_may_use_semicolons_backslashes_and_the_other_spelling_of_an_accent() -> None:
     data = "path;label\n.\\im\u00e4ges\\a.jpg;yes\n".encode()
     path = "ima\u0308ges/a.jpg"
-    assert read_manifest(data, "manifest.csv", [path]).readings[path].label == "tumor"
+    assert read_manifest(data, "manifest.csv", [path]).descriptions[path].label == "tumor"
 
 
 def test_a_file_listed_twice_with_two_labels_is_refused() -> None:
     data = b"path,label\na.jpg,glioma\nb.jpg,glioma\nb.jpg,glioma\na.jpg,no\n"
-    readings = read_manifest(data, "manifest.csv", ["a.jpg", "b.jpg"]).readings
-    assert "'glioma' and with 'no'" in str(readings["a.jpg"].reason)
-    assert readings["b.jpg"].role == "scan"
+    descriptions = read_manifest(data, "manifest.csv", ["a.jpg", "b.jpg"]).descriptions
+    assert "'glioma' and with 'no'" in str(descriptions["a.jpg"].reason)
+    assert descriptions["b.jpg"].role == "scan"
 
 
 def test_further_columns_are_kept_under_their_names_in_lower_case() -> None:
@@ -109,24 +109,24 @@ def test_further_columns_are_kept_under_their_names_in_lower_case() -> None:
         b'0,a.jpg,glioma,axial,"Aera, 1.5 T",\n'
         b"1,b.jpg,glioma,,,,,\n"
     )
-    readings = read_manifest(data, "manifest.csv", ["a.jpg", "b.jpg"]).readings
-    assert readings["a.jpg"].attributes == {"plane": "axial", "scanner": "Aera, 1.5 T"}
-    assert readings["b.jpg"].attributes is None
+    descriptions = read_manifest(data, "manifest.csv", ["a.jpg", "b.jpg"]).descriptions
+    assert descriptions["a.jpg"].attributes == {"plane": "axial", "scanner": "Aera, 1.5 T"}
+    assert descriptions["b.jpg"].attributes is None
 
 
 def test_a_file_listed_twice_that_differs_in_a_further_column_is_refused() -> None:
     data = b"path,label,plane,site\na.jpg,no,axial,x\n./a.jpg,no,,x\nb.jpg,no,axial,x\n"
-    readings = read_manifest(
+    descriptions = read_manifest(
         data + b"b.jpg,no,axial,x\n", "manifest.csv", ["a.jpg", "b.jpg"]
-    ).readings
-    assert "with the plane 'axial' and with 'empty'" in str(readings["a.jpg"].reason)
-    assert readings["b.jpg"].attributes == {"plane": "axial"}
+    ).descriptions
+    assert "with the plane 'axial' and with 'empty'" in str(descriptions["a.jpg"].reason)
+    assert descriptions["b.jpg"].attributes == {"plane": "axial"}
 
 
 def test_as_much_is_kept_of_further_columns_as_is_promised() -> None:
     names = [f"c{number}" for number in range(31)] + ["n" * 200]
     data = f"path,label,{','.join(names)}\na.jpg,no{',' + 'v' * 200}{',w' * 31}\n".encode()
-    attributes = read_manifest(data, "manifest.csv", ["a.jpg"]).readings["a.jpg"].attributes
+    attributes = read_manifest(data, "manifest.csv", ["a.jpg"]).descriptions["a.jpg"].attributes
     assert attributes == {"c0": "v" * 200} | dict.fromkeys(names[1:], "w")
 
 
@@ -134,7 +134,7 @@ def test_files_that_are_missing_or_not_listed_are_told_apart() -> None:
     data = b"path,label\na.jpg,glioma\nb.jpg,glioma\n../c.jpg,glioma\n"
     layout = read_manifest(data, "manifest.csv", ["a.jpg", "d.jpg", "../c.jpg"])
     assert set(layout.missing) == {"b.jpg", "../c.jpg"}
-    assert layout.readings["d.jpg"].reason == "Not listed in manifest.csv."
+    assert layout.descriptions["d.jpg"].reason == "Not listed in manifest.csv."
 
 
 @pytest.mark.parametrize(

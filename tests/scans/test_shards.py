@@ -35,14 +35,14 @@ from tests.scans.test_bad_input import BAD, GOOD
 from tumorml.errors import StoreRefusedError, TumorMLError
 from tumorml.objects import object_store
 from tumorml.objects.local import LocalObjects
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Fingerprint
 from tumorml.scans.contents.open_contents import DropRefusedError, Entry
 from tumorml.scans.contents.tar_archive import TarContents
 from tumorml.scans.contents.zip_archive import ZipContents
 from tumorml.scans.images.decode import decode
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.layout import Reading
+from tumorml.scans.inbox.layout import FileDescription
 from tumorml.scans.ingest import plan_shards as plan_module
 from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
 from tumorml.scans.ingest.finish_batch import finish_batch, ingest_batch
@@ -152,12 +152,19 @@ def test_a_drop_that_is_refused_whole_is_so_however_it_is_cut(
 
 def test_a_mask_is_in_the_shard_of_its_scans_wherever_it_lies(settings: Settings) -> None:
     entries = [Entry(name, 1) for name in ("a", "b", "c", "d", "e", "mask c", "mask ab", "loose")]
-    readings = {entry.path: Reading("scan") for entry in entries}
-    readings |= {"a": Reading("scan", mask="mask ab"), "b": Reading("scan", mask="mask ab")}
-    readings |= {"c": Reading("scan", mask="mask c")}
-    shards = list(cut(entries, readings, of_size(settings, 2), 1_000))
+    descriptions = {entry.path: FileDescription("scan") for entry in entries}
+    descriptions |= {
+        "a": FileDescription("scan", mask="mask ab"),
+        "b": FileDescription("scan", mask="mask ab"),
+    }
+    descriptions |= {"c": FileDescription("scan", mask="mask c")}
+    shards = list(cut(entries, descriptions, of_size(settings, 2), 1_000))
     assert shards == [[0, 1, 6], [2, 5], [3, 4], [7]]
-    assert list(cut(entries, readings, of_size(settings, 1), 3)) == [[0, 1, 6], [2, 3, 5], [4, 7]]
+    assert list(cut(entries, descriptions, of_size(settings, 1), 3)) == [
+        [0, 1, 6],
+        [2, 3, 5],
+        [4, 7],
+    ]
     assert list(cut([], {}, settings, 1_000)) == [[]]
 
 
@@ -337,11 +344,11 @@ def test_a_batch_that_was_recorded_but_not_put_away_is_only_finished(
 def test_the_parts_of_a_batch_have_all_its_fingerprints_between_them(settings: Settings) -> None:
     write_inbox(settings, "drop", GOOD)
     (batch_id,) = ingest_all(settings)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(delete(Fingerprint))
     made = [fingerprint_scans(settings, batch_id, shard, 3) for shard in (1, 2, 3)]
     assert sum(made) == len(GOOD) and max(made) < len(GOOD)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         assert session.scalar(select(func.count()).select_from(Fingerprint)) == len(GOOD)
 
 

@@ -15,7 +15,7 @@ from tests.conftest import run_as_owner
 from tumorml.errors import TumorMLError
 from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
 from tumorml.results.migrate import migrate
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.service.cluster.postgres_server import create_roles_and_databases
 from tumorml.settings import Settings
 
@@ -67,17 +67,17 @@ def test_roles_of_any_name_read_and_write_and_nothing_more(
     for _ in range(2):
         create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
         migrate(elsewhere)
-    with writing(elsewhere) as session:
+    with write_session(elsewhere) as session:
         assert session.scalar(text("select current_user")) == names["writes"]
         session.execute(
             text("insert into api_key (name, sha256, role) values ('a', 'b', 'reader')")
         )
-    with reading(elsewhere) as session:
+    with read_session(elsewhere) as session:
         assert session.scalar(text("select current_user")) == names["reads"]
         assert session.scalar(text("select count(*) from api_key")) == 1
         with pytest.raises(DBAPIError, match="permission denied"):
             session.execute(text("delete from api_key"))
-    with writing(elsewhere) as session, pytest.raises(DBAPIError, match="must be owner"):
+    with write_session(elsewhere) as session, pytest.raises(DBAPIError, match="must be owner"):
         session.execute(text("drop table api_key"))
 
 
@@ -93,7 +93,7 @@ def test_an_owner_need_not_be_a_superuser(
     )
     create_roles_and_databases(managed, airflow_url(managed, names))
     migrate(managed)
-    with reading(managed) as session:
+    with read_session(managed) as session:
         assert session.scalar(text("select count(*) from champion_history")) == 0
 
 
@@ -127,5 +127,5 @@ def test_an_owner_who_may_not_is_enough_where_all_is_there(
     run_as_owner(postgres, f"grant {WRITER} to {names['owns']}")
     create_roles_and_databases(powerless, airflow_url(elsewhere, names))
     migrate(powerless)
-    with reading(powerless) as session:
+    with read_session(powerless) as session:
         assert session.scalar(text("select count(*) from champion_history")) == 0

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tumorml.results.server import results_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.settings import PROJECT_ROOT, Settings
 
 RECIPE = PROJECT_ROOT / "tests" / "dags" / "tiny.toml"
@@ -44,7 +44,7 @@ def test_a_new_home_gets_its_first_champion_from_the_real_scheduler(tmp_path: Pa
     )
     assert result.returncode == 0, f"{result.stdout[-5000:]}\n{result.stderr[-5000:]}"
     settings = Settings(home=tmp_path)
-    with results_store(settings), reading(settings) as session:
+    with results_store(settings), read_session(settings) as session:
         trigger, epochs = session.execute(
             text("select trigger, epochs_done from run_summary where verdict = 'promoted'")
         ).one()

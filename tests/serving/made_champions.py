@@ -20,7 +20,7 @@ from tumorml.objects import object_store
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import load_recipe
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import Batch, Champion, Scan, Snapshot
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.scans.inbox.names import scan_key
@@ -79,7 +79,7 @@ def crown(settings: Settings, made: Made) -> str:
     object_store(settings).write(scan_key(scan_id(golden)), encode_png(golden))
     stored = put_model(settings, made.folder, made.files)
     task = made.predictor.task
-    with writing(settings) as session:
+    with write_session(settings) as session:
         if session.get(Snapshot, "s") is None:
             session.add(Snapshot(id="s", task=task, counts={}, held_out={}, object_key="s"))
             session.flush()
@@ -105,7 +105,7 @@ def crown(settings: Settings, made: Made) -> str:
 def take_in(settings: Settings, *scans: np.ndarray) -> list[str]:
     """Let scans lie in the stores as ingest leaves them, without a label; their ids."""
     ids = [scan_id(pixels) for pixels in scans]
-    with writing(settings) as session:
+    with write_session(settings) as session:
         if session.get(Batch, "b") is None:
             session.add(Batch(id="b", drop_name="b", fingerprint="", state="ingested"))
             session.flush()
@@ -130,7 +130,7 @@ def take_in(settings: Settings, *scans: np.ndarray) -> list[str]:
 
 def enthrone(settings: Settings, model_version_id: str, task: Task) -> None:
     """Change the champion, as a promotion does."""
-    with writing(settings) as session:
+    with write_session(settings) as session:
         now = session.query(Champion).filter_by(task=str(task), until=None).one_or_none()
         if now is not None:
             from sqlalchemy import func

@@ -30,7 +30,7 @@ from tumorml.errors import TumorMLError
 from tumorml.evaluation.metrics import write_metrics
 from tumorml.labels import LABELS, Task
 from tumorml.models import reference
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import SnapshotScan
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.scans.inbox.names import scan_key
@@ -55,7 +55,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
 
 
 def history(settings: Settings) -> list[Any]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return list(session.execute(text("select * from prediction_history")).mappings())
 
 
@@ -96,7 +96,7 @@ def test_an_answer_says_where_the_very_picture_was_in_training(
 ) -> None:
     learnt, new = pictures(2, seed=5)
     (name,) = take_in(settings, learnt)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(
             SnapshotScan(snapshot_id="s", scan_id=name, split="train", label="glioma", group_id="g")
         )
@@ -107,10 +107,10 @@ def test_an_answer_says_where_the_very_picture_was_in_training(
 def test_an_answer_leads_to_the_verdict_that_made_its_model_champion(
     client: TestClient, champion: str, settings: Settings
 ) -> None:
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(verdict_row("v", f"r-{champion}", "four_class", champion, outcome="promoted"))
     client.post("/predict", files=files(*pictures(1))).raise_for_status()
-    with reading(settings) as session:
+    with read_session(settings) as session:
         verdicts = session.scalars(text("select verdicts from prediction_provenance")).one()
     assert verdicts == ["v"]
 
@@ -136,7 +136,7 @@ def test_a_heatmap_comes_inline_or_by_link(client: TestClient, settings: Setting
     assert history(settings)[0]["heatmap_key"] in linked
     for key in ("..%2F..%2Fsecret.png", "%2Fetc%2Fpasswd", scan_key(scan_id(pictures(1)[0]))):
         assert client.get(f"/heatmaps/{key}").status_code == 404
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(text("update artifact set kind = 'report'"))
     assert client.get(linked).status_code == 404  # a file, but no heatmap
 
@@ -155,7 +155,7 @@ def test_nothing_said_is_no_value_in_sql(
 ) -> None:
     monkeypatch.setattr(reference, "FEWEST", 10_000)
     client.post("/predict", files=files(*pictures(2))).raise_for_status()
-    with reading(settings) as session:
+    with read_session(settings) as session:
         unknown = "select count(*) from prediction where possible_labels is null"
         assert session.scalar(text(unknown)) == 2
 
@@ -164,7 +164,7 @@ def test_more_requests_than_may_wait_are_sent_away_and_told_when_to_come_again(
     settings: Settings, champion: str
 ) -> None:
     narrow = settings.model_copy(update={"api_queue": 2})
-    with running_api(narrow) as found, writing(settings) as holding:
+    with running_api(narrow) as found, write_session(settings) as holding:
         # Nothing can be written down while the table is locked, so whoever is in stays in.
         holding.execute(text("lock table prediction in access exclusive mode"))
         address = f"http://127.0.0.1:{found.api_port}"
@@ -190,7 +190,7 @@ def test_a_results_store_that_hangs_is_told_and_the_server_goes_on(
 ) -> None:
     monkeypatch.setattr(predict, "ANSWER_SECONDS", 2.0)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
-        with writing(settings) as holding:
+        with write_session(settings) as holding:
             holding.execute(text("lock table prediction in access exclusive mode"))
             response = client.post("/predict", files=files(*pictures(1)))
             assert response.status_code == 503
@@ -204,7 +204,7 @@ def test_nor_does_it_keep_whoever_reads_waiting(
 ) -> None:
     monkeypatch.setattr(app, "READ_SECONDS", 1.0)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
-        with writing(settings) as holding:
+        with write_session(settings) as holding:
             holding.execute(text("lock table prediction, model_version in access exclusive mode"))
             for path in ("/predictions", "/models"):
                 response = client.get(path)
@@ -220,7 +220,7 @@ def test_while_nobody_can_say_who_may_ask_nobody_may(
     monkeypatch.setattr(keys, "_OLD_SECONDS", 5.0)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
         assert client.get("/champion").status_code == 200
-        with writing(settings) as holding:
+        with write_session(settings) as holding:
             holding.execute(text("lock table api_key in access exclusive mode"))
             wait_for(lambda: client.get("/champion").status_code == 503)
             for path in ("/champion", "/predictions", "/metrics"):
@@ -298,7 +298,7 @@ def test_what_heatmaps_are_worth_is_told_once_it_is_measured(
         return str(asked.json()["heatmap_claim"])
 
     assert "not measured" in claim()
-    with writing(settings) as session:
+    with write_session(settings) as session:
         measured = {"test": localised((0.8, 0.7, 0.9))}
         write_metrics(session, measured, run_id=f"r-{champion}", model_version_id=champion)
     wait_for(lambda: "Both baselines that look at no scan are beaten" in claim())
@@ -393,7 +393,7 @@ def test_keys_are_asked_for_where_they_exist(client: TestClient, settings: Setti
         assert missing == (404 if seeing == 200 else seeing)
         assert client.get("/health/live", headers=headers).status_code == 200
     assert history(settings)[0]["caller"] == "a-writer"
-    with reading(settings) as session:
+    with read_session(settings) as session:
         stored = str(session.execute(text("select * from api_key")).all())
     assert writer not in stored
     revoke_key(settings, "a-writer")

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from tests.serving.made_champions import SIDE, pictures
 from tumorml.datasets.resize import fit_to_square
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Prediction
 from tumorml.scans.images.decode import scan_id
 from tumorml.serving.answer_rows import Record, record_answers
@@ -25,9 +25,9 @@ def test_each_of_mixed_answers_is_a_row_with_its_own_model_moment_and_caller(
     answers = answer(questions, confidence=0.9) + answer(questions, confidence=0.8)
     assert len({one.answered_at for one in answers}) == 4
     records = [Record(one, f"caller {n}") for n, one in enumerate(answers)]
-    with writing(settings) as session:
+    with write_session(settings) as session:
         record_answers(session, records, source="api")
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = {row.caller: row for row in session.scalars(select(Prediction))}
     assert len(rows) == len(records)
     for record in records:

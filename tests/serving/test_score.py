@@ -11,7 +11,7 @@ from tests.serving.test_api import files, history
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import object_store
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ScanLabel
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.scans.inbox.names import scan_key
@@ -44,7 +44,7 @@ def test_a_scored_scan_has_the_row_that_the_api_would_write(
 
 def test_a_labelled_scan_is_not_scored(champion: str, settings: Settings) -> None:
     labelled, unlabelled = take_in(settings, *pictures(2, seed=13))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(ScanLabel(scan_id=labelled, label="glioma", batch_id="b"))
     assert score_scans(settings, Task.FOUR_CLASS) == 1
     assert [row["scan"] for row in history(settings)] == [unlabelled]
@@ -70,7 +70,7 @@ def test_scoring_that_was_stopped_goes_on_behind_the_last_chunk(
     assert len(history(settings)) == 2
     assert score_scans(settings, Task.FOUR_CLASS) == 3
     assert score_scans(settings, Task.FOUR_CLASS) == 0
-    with reading(settings) as session:
+    with read_session(settings) as session:
         twice = "select 1 from prediction group by scan_id having count(*) > 1"
         assert not session.execute(text(twice)).all()
 

@@ -25,7 +25,7 @@ from tumorml.datasets.labelling import settle_label
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
 from tumorml.results.artifacts import record_artifacts
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Evaluation, Prediction, ScanLabel, SnapshotScan
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.scans.inbox.claim import claim_drops
@@ -88,7 +88,7 @@ def image(name: str, seed: int) -> tuple[str, bytes, str]:
 def evaluate(settings: Settings, model: str, answers: list[tuple[str, str, float]]) -> list[str]:
     """Let a champion have answered test scans: true label, label, probability; the scans' ids."""
     scans = []
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(text("select ensure_prediction_partition(now())"))
         names = {"run_id": f"r-{model}", "model_version_id": model}
         for metric in ("accuracy", "f1_macro"):
@@ -113,7 +113,7 @@ def evaluate(settings: Settings, model: str, answers: list[tuple[str, str, float
 
 
 def rows(settings: Settings, query: str) -> list[Any]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return list(session.execute(text(query)).mappings())
 
 
@@ -175,7 +175,7 @@ def test_more_files_than_the_api_takes_are_asked_about_in_parts_and_decoded_once
 
 def test_similar_scans_stand_with_the_label_that_was_settled_since(settings: Settings) -> None:
     same, settled, contested, gone = take_in(settings, *pictures(4, seed=11))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for scan, labels in (
             (same, ["glioma", "tumor"]),
             (settled, ["glioma"]),
@@ -205,7 +205,7 @@ def test_a_scan_unlike_the_training_data_is_warned_of(api: Settings) -> None:
 
 def test_a_picture_that_the_model_learnt_from_is_warned_of(api: Settings) -> None:
     (name,) = take_in(api, pictures(1, seed=3)[0])
-    with writing(api) as session:
+    with write_session(api) as session:
         session.add(
             SnapshotScan(snapshot_id="s", scan_id=name, split="train", label="glioma", group_id="g")
         )
@@ -268,7 +268,7 @@ def test_the_champion_page_shows_numbers_history_and_files(
     evaluate(settings, later, [("glioma", "glioma", 0.9)])
     key = f"runs/r-{later}/model-card.md"
     object_store(settings).write(key, b"# Model card")
-    with writing(settings) as session:
+    with write_session(settings) as session:
         card = {"object_key": key, "kind": "model_card", "media_type": "text/markdown"}
         record_artifacts(session, [card | {"size_bytes": 1, "sha256": "", "run_id": f"r-{later}"}])
     page = opened("champion", settings)
@@ -329,7 +329,7 @@ def test_callers_and_models_are_offered_as_they_are_called(
     settings: Settings, champion: str
 ) -> None:
     evaluate(settings, champion, [("glioma", "glioma", 0.9)] * 4)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for row, caller in zip(
             session.scalars(select(Prediction)), ["b_c", None, "a_b", "b_c"], strict=True
         ):
@@ -363,7 +363,7 @@ def test_a_click_does_not_ask_the_store_again(
 def test_a_stored_heatmap_stands_beside_what_it_is_worth(settings: Settings, champion: str) -> None:
     evaluate(settings, champion, [("glioma", "pituitary", 0.97)])
     object_store(settings).write("h.png", encode_png(pictures(1)[0]))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.scalars(select(Prediction)).one().heatmap_key = "h.png"
     page = opened("review", settings)
     page.segmented_control(key="list").set_value("Surely wrong").run()
@@ -380,7 +380,7 @@ def test_verdicts_of_one_minute_are_told_apart_and_one_that_waits_is_not_called_
 ) -> None:
     later = crown(settings, made_later)
     moment = datetime(2026, 5, 3, tzinfo=UTC)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         for name, model, approval in (("v-1", champion, None), ("v-2", later, "waiting")):
             session.add(
                 verdict_row(
@@ -489,7 +489,7 @@ def test_disagreements_of_champion_and_challenger_are_shown(
 ) -> None:
     later = crown(settings, made_later)
     (scan,) = evaluate(settings, later, [("glioma", "glioma", 0.98)])
-    with writing(settings) as session:
+    with write_session(settings) as session:
         run = f"r-{later}"
         session.add(
             verdict_row("v", run, "four_class", later, champion_id=champion, outcome="kept")

@@ -20,7 +20,7 @@ from tumorml.datasets.snapshots import take_snapshot
 from tumorml.labels import LABELS, Task
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.objects import object_store
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.inbox.drops import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
@@ -95,7 +95,7 @@ def wait_for_epoch(settings: Settings, run_id: str, epoch: int, process: subproc
 
 def epochs(settings: Settings, run_id: str) -> dict[int, object]:
     """When the row of each epoch was written."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(
             text("select epoch, created_at from epoch where run_id = :run"), {"run": run_id}
         )
@@ -137,7 +137,7 @@ def test_a_worker_that_was_cut_off_and_comes_back_changes_nothing(
     process = begin(shared, run_id)
     wait_for_epoch(shared, run_id, 1, process)
     process.send_signal(signal.SIGSTOP)
-    with writing(shared) as session:  # what Postgres does with a peer that is silent too long
+    with write_session(shared) as session:  # what Postgres does with a peer that is silent too long
         ended = session.execute(
             text(
                 "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' "
@@ -152,7 +152,7 @@ def test_a_worker_that_was_cut_off_and_comes_back_changes_nothing(
     assert process.returncode != 0
     assert b"another may be it by now" in said
     assert epochs(shared, run_id) == before
-    with reading(shared) as session:
+    with read_session(shared) as session:
         state = session.execute(
             text("select state from run where id = :run"), {"run": run_id}
         ).scalar_one()
@@ -167,7 +167,7 @@ def test_a_drop_is_judged_and_reported_on_a_machine_that_has_only_the_stores(
     process = begin(other, run_id, "-m", "tumorml.cli", "resume")
     _, said = process.communicate()
     assert process.returncode == 0, said.decode()
-    with reading(shared) as session:
+    with read_session(shared) as session:
         verdict = session.execute(text("select outcome from verdict")).scalar_one()
         keys = session.execute(text("select object_key from artifact")).scalars().all()
     assert verdict == "promoted"

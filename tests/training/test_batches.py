@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.blobs import blobs
 from tumorml.recipes.recipe import Augmentation, load_recipe
-from tumorml.training.fitting.batches import (
+from tumorml.training.fitting.input_pipeline import (
     balanced_order,
     balanced_weights,
     targets,

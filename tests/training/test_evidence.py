@@ -17,9 +17,9 @@ from tumorml.models.predictor import Predictor
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Augmentation, Evidence, Phase, load_recipe, recipe_from_text
 from tumorml.training.checkpoints.checkpoint import EpochRecord
-from tumorml.training.fitting.batches import training_batches, validation_batches
 from tumorml.training.fitting.compile_phase import evidence_loss, with_evidence_as_output
 from tumorml.training.fitting.fit import fit
+from tumorml.training.fitting.input_pipeline import training_batches, validation_batches
 from tumorml.training.fitting.labelled_images import LabelledImages
 
 

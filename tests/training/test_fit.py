@@ -118,15 +118,15 @@ if sys.argv[2] == "write":
         whole(file, arrays)
     checkpoint._save_arrays = save
 else:
-from tumorml.training.fitting import batches
-    original = batches.vary
+    from tumorml.training.fitting import input_pipeline
+    original = input_pipeline.vary
     import tensorflow as tf
     def vary(pixels, chosen, *how):
         images = original(pixels, chosen, *how)
         if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
             tf.numpy_function(lambda rows: die() if rows[0] else None, [chosen], [])
         return images
-    batches.vary = vary
+    input_pipeline.vary = vary
 train(Path(sys.argv[1]))
 """
 
@@ -150,19 +150,19 @@ import sys, time
 from pathlib import Path
 from tests.training.test_fit import train
 from tumorml.training.checkpoints import checkpoint
-    from tumorml.training.fitting import batches
+from tumorml.training.fitting import input_pipeline
 from tumorml.training.end_on_sigterm import end_on_sigterm
 import signal
 import tensorflow as tf
 
 signal.signal(signal.SIGTERM, lambda *_: None)  # as Airflow's task runner has one
-original = batches.vary
+original = input_pipeline.vary
 def vary(*what):
     if len(checkpoint.finished_epochs(Path(sys.argv[1]))) == 2:
         # Python's own handlers wait until such a step has ended.
         tf.py_function(lambda: print("in the third epoch", flush=True) or time.sleep(60), [], [])
     return original(*what)
-batches.vary = vary
+input_pipeline.vary = vary
 with end_on_sigterm("again"):
     train(Path(sys.argv[1]))
 """

@@ -15,7 +15,7 @@ from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Champion, Run, SnapshotScan
 from tumorml.settings import Settings
 from tumorml.training import train_run as train_run_module
@@ -30,7 +30,7 @@ def plan(settings: Settings, trigger: str, **options: object) -> Plan:
 
 
 def judge(settings: Settings, run_id: str) -> None:
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(model_row("m", run_id, TASK))
         session.flush()
         session.add(verdict_row("v", run_id, TASK, "m", outcome="rejected"))
@@ -78,7 +78,7 @@ def test_other_weights_in_a_file_are_something_new_and_are_not_trained_from_unpl
     weights.write_bytes(b"PK some")
     first = plan(store, "one", recipe=str(recipe)).run_id
     assert first is not None
-    with reading(store) as session:
+    with read_session(store) as session:
         assert session.get_one(Run, first).weights_sha256 == sha256(b"PK some").hexdigest()
     judge(store, first)
     assert plan(store, "two", recipe=str(recipe)).run_id is None
@@ -95,14 +95,14 @@ def test_a_champion_whose_recipe_has_keys_of_another_time_is_not_gone_on_from(
     recipe = tmp_path / "warm.toml"
     recipe.write_text(load_recipe("baseline-cnn").varied(warm_start=True).text)
     snapshot = take_snapshot(store, TASK)
-    with writing(store) as session:
+    with write_session(store) as session:
         session.add(run_row("then", TASK, snapshot, recipe_text="class_weights = true"))
         session.flush()
         session.add(model_row("m", "then", TASK))
         session.flush()
         session.add(Champion(task=TASK, model_version_id="m", change="force", who="a", why=""))
     planned = plan(store, "one", recipe=str(recipe)).run_id
-    with reading(store) as session:
+    with read_session(store) as session:
         assert session.get_one(Run, planned).warm_start_id is None
 
 
@@ -127,7 +127,7 @@ def test_an_evidence_map_is_planned_only_where_a_training_scan_has_a_mask(store:
     snapshot = take_snapshot(store, Task.FOUR_CLASS)
     planned = plan_run(store, snapshot, task=Task.FOUR_CLASS, trigger="t1")
     assert recipe_text(store, planned).evidence is None
-    with writing(store) as session:
+    with write_session(store) as session:
         session.execute(
             update(SnapshotScan).where(SnapshotScan.split == "train").values(masked=True)
         )
@@ -136,5 +136,5 @@ def test_an_evidence_map_is_planned_only_where_a_training_scan_has_a_mask(store:
 
 
 def recipe_text(settings: Settings, planned: Plan) -> Recipe:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return recipe_from_text(session.get_one(Run, planned.run_id).recipe_text)

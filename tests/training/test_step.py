@@ -18,7 +18,7 @@ from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.explain.explain_run import explain_run
 from tumorml.labels import LABELS, Task
 from tumorml.recipes.recipe import load_recipe, recipe_names
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.inbox.drops import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
@@ -52,7 +52,7 @@ def test_every_recipe_runs_for_both_tasks(task: Task, settings: Settings, tmp_pa
         train_run(settings, plan.run_id)
         evaluate_run(settings, plan.run_id)
         explain_run(settings, plan.run_id)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         found = session.execute(
             text(
                 "select r.recipe, r.epochs = (select count(*) from epoch p where p.run_id = r.id), "
@@ -89,7 +89,7 @@ def test_a_run_killed_again_and_again_ends_with_each_epoch_once(
     resume = [sys.executable, "-m", "tumorml.cli", "resume", str(run_id)]
 
     def epochs() -> int:
-        with reading(settings) as session:
+        with read_session(settings) as session:
             return int(session.execute(text("select count(*) from epoch")).scalar_one())
 
     for kill_at in (2, 5, 8):
@@ -101,7 +101,7 @@ def test_a_run_killed_again_and_again_ends_with_each_epoch_once(
         process.wait()
     for _ in range(2):
         subprocess.run(resume, env=environment, cwd=PROJECT_ROOT, check=True)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         found = session.execute(
             text("select epoch from epoch where run_id = :run order by 1"), {"run": run_id}
         ).scalars()

@@ -14,7 +14,7 @@ from tumorml.settings import Settings
 from tumorml.training.checkpoints.checkpoint import (
     Checkpoint,
     EpochRecord,
-    Progress,
+    TrainingState,
     finished_epochs,
     load_best,
     save_best,
@@ -37,7 +37,7 @@ def save(folder: Path, epochs: int, best: int) -> None:
         for epoch in range(1, epochs + 1)
     )
     save_best(folder, best, [np.full(3, best)])
-    progress = Progress("print", records, best_epoch=best)
+    progress = TrainingState("print", records, best_epoch=best)
     save_checkpoint(folder, Checkpoint(progress, [np.full(3, epochs)], []))
 
 

@@ -13,7 +13,7 @@ from tumorml.demo.drop import write_demo_drop
 from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.inbox.drops import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
@@ -82,7 +82,7 @@ def test_a_study_goes_on_where_it_was_stopped_and_writes_a_recipe(
     assert found.name == "tiny-tuned"
     assert (found.network, found.epochs) == (recipe.network, recipe.epochs)
     assert f"log-loss {tuned.log_loss:.4f} on validation" in tuned.text
-    with writing(taken_in) as session:
+    with write_session(taken_in) as session:
         states = session.execute(text("select state::text from tuning.trials")).scalars()
         assert sorted(states).count("COMPLETE") + 1 >= 4
     again, told = search(taken_in, recipe, trials=4)

@@ -29,7 +29,7 @@ from tumorml.reports.facts.intake import warnings_of
 from tumorml.reports.facts.overview import read_overview
 from tumorml.reports.render.html import render_page
 from tumorml.reports.run import split
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Artifact, Run, Verdict
 from tumorml.settings import get_settings
 
@@ -78,7 +78,7 @@ app = FastAPI(
 def overview() -> HTMLResponse:
     """Who serves, what was judged, what came in, and whether the data are sound."""
     settings = get_settings()
-    with reading(settings) as session:
+    with read_session(settings) as session:
         found = read_overview(session)
     return _page(
         "overview.html",
@@ -96,7 +96,7 @@ def overview() -> HTMLResponse:
 @app.get("/runs", response_class=HTMLResponse)
 def runs(dag_run: Annotated[str, Query()]) -> HTMLResponse:
     """The runs that a DAG run brought about, one for each task, and what is told about them."""
-    with reading(get_settings()) as session:
+    with read_session(get_settings()) as session:
         found = session.execute(
             select(Run, Verdict)
             .outerjoin(Verdict, Verdict.run_id == Run.id)
@@ -111,7 +111,7 @@ def runs(dag_run: Annotated[str, Query()]) -> HTMLResponse:
 def file(key: str) -> Response:
     """One file of the object store that an ``artifact`` row names."""
     settings = get_settings()
-    with reading(settings) as session:
+    with read_session(settings) as session:
         media_type = session.scalar(select(Artifact.media_type).where(Artifact.object_key == key))
     if media_type is None:
         raise HTTPException(404, f"There is no artifact {key!r}.")

@@ -681,9 +681,9 @@ def _print_query(
     from sqlalchemy import CursorResult, text
     from sqlalchemy.exc import DBAPIError
 
-    from tumorml.results.session import reading
+    from tumorml.results.session import read_session
 
-    with reading(settings) as session:
+    with read_session(settings) as session:
         try:
             result = session.execute(text(query), parameters)
         except DBAPIError as error:

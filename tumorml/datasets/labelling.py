@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tumorml.datasets.grouping.components import components
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task, parse_label
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import LabelDecision, Scan, ScanLabel, Twin
 from tumorml.settings import Settings
 
@@ -50,7 +50,7 @@ def settle_labels(
     if parsed is None:
         known = sorted(set(LABELS[Task.FOUR_CLASS]) | set(LABELS[Task.BINARY]))
         raise TumorMLError(f"{label!r} is no label; one of {', '.join(known)} is.")
-    with writing(settings) as session:
+    with write_session(settings) as session:
         ids = [_whole_id(session, scan) for scan in scans]
         for scan_id in ids:
             session.add(LabelDecision(scan_id=scan_id, label=parsed, reason=reason, who=who))

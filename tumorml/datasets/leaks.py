@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Leak, ModelVersion, Run, ScanGroup, SnapshotScan, Twin
 from tumorml.results.tables.training import LEAK_KINDS
 from tumorml.settings import Settings
@@ -33,7 +33,7 @@ def leaks_of(
     test = {entry.scan_id for entry in entries if entry.split == "test"}
     seen = {entry.scan_id for entry in entries if entry.split != "test"} | set(learnt_before)
     kinds = {scan: "exact" if scan in seen else "none" for scan in test}
-    with reading(settings) as session:
+    with read_session(settings) as session:
         groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
         twins = session.execute(select(Twin.scan_id, Twin.other_id, Twin.kind)).all()
     for first, second, kind in twins:
@@ -51,7 +51,7 @@ def write_leak_report(
     settings: Settings, run_id: str, entries: Sequence[SnapshotEntry]
 ) -> dict[str, str]:
     """Write a run's ``leak`` rows, over those of an earlier try; what ``leaks_of`` says."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         before = learnt_before(session, run_id)
     kinds = leaks_of(settings, entries, before)
     labels = {entry.scan_id: entry.label for entry in entries if entry.split == "test"}
@@ -61,7 +61,7 @@ def write_leak_report(
         for label in sorted(set(labels.values()))
         for kind in LEAK_KINDS
     ]
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.execute(delete(Leak).where(Leak.run_id == run_id))
         copy_rows(session, Leak, rows)
     return kinds

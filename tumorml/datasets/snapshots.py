@@ -17,7 +17,7 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task
 from tumorml.objects import object_store
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import BatchFile, ScanGroup, Snapshot, SnapshotScan
 from tumorml.settings import Settings
 
@@ -75,7 +75,7 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
     )
     kind = f"{task}, given split" if given_split else str(task)
     snapshot_id = "s-" + hashlib.sha256(f"{kind}\n{lines}".encode()).hexdigest()[:16]
-    with reading(settings) as session:
+    with read_session(settings) as session:
         if session.get(Snapshot, snapshot_id) is not None:
             logger.info("snapshot %s is already taken: nothing has changed", snapshot_id)
             return snapshot_id
@@ -86,7 +86,7 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
     nested: dict[str, dict[str, int]] = {}
     for (split, label), count in sorted(counts.items()):
         nested.setdefault(split, {})[label] = count
-    with writing(settings) as session:
+    with write_session(settings) as session:
         row = {
             "id": snapshot_id,
             "task": str(task),
@@ -104,7 +104,7 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
 
 def read_snapshot(settings: Settings, snapshot_id: str) -> list[SnapshotEntry]:
     """The scans of a snapshot, in order of scan id."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(
             select(
                 SnapshotScan.scan_id,
@@ -141,7 +141,7 @@ def check_no_leak(entries: list[SnapshotEntry]) -> None:
 
 def _labelled_scans(settings: Settings, task: Task) -> tuple[list[SnapshotEntry], Counter[str]]:
     """The scans on the sides of their groups, and how many are held out for which reason."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         readings, conflicting = readings_for_task(session, task)
         groups = session.execute(
             select(ScanGroup.scan_id, ScanGroup.group_id, ScanGroup.side, ScanGroup.held_out)
@@ -164,7 +164,7 @@ def _scans_as_given(settings: Settings, task: Task) -> tuple[list[SnapshotEntry]
     Raises:
         TumorMLError: No drop came with a split of its own.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
         settled = settled_labels(session)
         files = session.execute(
@@ -200,7 +200,7 @@ def _scans_as_given(settings: Settings, task: Task) -> tuple[list[SnapshotEntry]
 
 
 def _with_masks(settings: Settings, entries: list[SnapshotEntry]) -> list[SnapshotEntry]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         masked = set(
             session.scalars(
                 select(BatchFile.scan_id).where(BatchFile.mask_key.is_not(None)).distinct()

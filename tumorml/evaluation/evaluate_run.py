@@ -21,7 +21,7 @@ from tumorml.evaluation.slices import slices_of
 from tumorml.labels import Task
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.policy import load_policy
-from tumorml.results.session import lock, reading, writing
+from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Run
 from tumorml.settings import Settings
 
@@ -46,7 +46,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
             judge, or the policy cannot be read.
     """
     policy = load_policy(settings.promotion_policy)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         run = session.get(Run, run_id)
         if run is None:
             raise TumorMLError(f"There is no run {run_id!r}.")
@@ -59,7 +59,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
     kinds = leaks_of(settings, entries) if run.given_split else {}
     if not run.given_split:
         entries = _still_held_apart(settings, run_id, entries)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         test = sorted(entry.scan_id for entry in entries if entry.split == "test")
         slices = slices_of(session, test, policy.slices.by)
     results = {}
@@ -87,8 +87,8 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
             len(answers.scan_ids),
         )
 
-    with writing(settings) as session:
-        lock(session, f"run {run_id}")
+    with write_session(settings) as session:
+        transaction_lock(session, f"run {run_id}")
         done = (
             update(Run)
             .where(Run.id == run_id, Run.state == "trained")
@@ -140,10 +140,10 @@ def _still_held_apart(
 ) -> list[SnapshotEntry]:
     """The entries without the test scans that a tie connects to another side since the snapshot."""
     assign_groups(settings)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         before = learnt_before(session, run_id)
     tied = {scan for scan, kind in leaks_of(settings, entries, before).items() if kind != "none"}
-    with reading(settings) as session:
+    with read_session(settings) as session:
         tied |= held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
     if tied:
         logger.warning(

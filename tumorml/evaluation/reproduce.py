@@ -18,7 +18,7 @@ from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import measure
 from tumorml.labels import LABELS, Task
 from tumorml.models.model_versions import fetch_model
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Evaluation, ModelVersion, Prediction, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
@@ -64,7 +64,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
         TumorMLError: There is no such run, it was never evaluated, its weights are
             others by now, or training cannot go on.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         run = session.get(Run, run_id)
         if run is None:
             raise TumorMLError(f"There is no run {run_id!r}.")

@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, func, select
 from tumorml.labels import NO_TUMOR
 from tumorml.results.tables import Prediction, Run, SnapshotScan
 
-Answers = Select[str, str | None, str, float, str | None]
+AnswerQuery = Select[str, str | None, str, float, str | None]
 """Rows of scan, true label, label, probability of that, key of the heatmap."""
 
 COLUMNS = (
@@ -19,7 +19,7 @@ COLUMNS = (
 )
 
 
-def surest_errors(run: Run, model: str, limit: int) -> Answers:
+def surest_errors(run: Run, model: str, limit: int) -> AnswerQuery:
     """Missed tumours, then the surest wrong answers: one of each group before any second one.
 
     The scans of a group are often alike. The first of them are the same, whatever the limit.
@@ -48,7 +48,7 @@ def surest_errors(run: Run, model: str, limit: int) -> Answers:
     )
 
 
-def first_right(run: Run, model: str, per_label: int) -> Answers:
+def first_right(run: Run, model: str, per_label: int) -> AnswerQuery:
     """The first right answers of each label in the order of scan ids, the labels in turn."""
     turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
     right = (

@@ -24,7 +24,7 @@ from tumorml.models.predictor import Predictor
 from tumorml.objects import ObjectStore, object_store
 from tumorml.policy import load_policy
 from tumorml.results.artifacts import artifact_row, record_artifacts
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ModelVersion, Prediction, Run
 from tumorml.scans.images.decode import decode
 from tumorml.scans.inbox.names import scan_key
@@ -55,7 +55,7 @@ def explain_run(settings: Settings, run_id: str) -> int:
     Returns:
         How many overlays were made.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         run = session.get_one(Run, run_id)
         model = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run_id)).one()
         snapshot = run.snapshot_id
@@ -83,7 +83,7 @@ def explain_run(settings: Settings, run_id: str) -> int:
         read_snapshot(settings, snapshot),
         resamples=load_policy(settings.promotion_policy).resamples,
     )
-    with writing(settings) as session:
+    with write_session(settings) as session:
         write_metrics(session, {"test": located}, run_id=run_id, model_version_id=model)
         record_artifacts(session, artifacts)
         if keys:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tumorml.errors import TumorMLError
 from tumorml.models.files import DESCRIPTION_FILE, MODEL_FILE, sha256_of
 from tumorml.objects import object_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import ModelVersion
 from tumorml.settings import Settings
 
@@ -130,7 +130,7 @@ def _cached(settings: Settings, model_version_id: str) -> Path:
 
 
 def _version(settings: Settings, model_version_id: str) -> ModelVersion:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         version = session.get(ModelVersion, model_version_id)
     if version is None:
         raise TumorMLError(f"There is no model version {model_version_id!r}.")

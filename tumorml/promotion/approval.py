@@ -12,7 +12,7 @@ from tumorml.labels import Task
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
 from tumorml.promotion.champion import lock_champion
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Verdict, VerdictRule
 from tumorml.settings import Settings
 
@@ -38,7 +38,7 @@ select * from verdict where id = '{verdict}';
 
 def waits_for_a_person(settings: Settings, verdict_id: str) -> bool:
     """Whether somebody has still to answer for this verdict."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return _verdict(session, verdict_id).approval == "waiting"
 
 
@@ -52,7 +52,7 @@ def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | No
         TumorMLError: There is no such verdict, or the policy cannot be read.
     """
     policy = load_policy(settings.promotion_policy)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         verdict = _verdict(session, verdict_id)
         if verdict.approval != "waiting":
             return None
@@ -101,7 +101,7 @@ def record_approval(
     if approved and who is None:
         raise ValueError("a silence approves nothing")
     answer = "approved" if approved else "rejected"
-    with writing(settings) as session:
+    with write_session(settings) as session:
         lock_champion(session, Task(_verdict(session, verdict_id).task))
         verdict = session.get_one(Verdict, verdict_id, populate_existing=True)
         if verdict.approval is None:
@@ -135,7 +135,7 @@ def find_verdict(settings: Settings, verdict_or_run: str) -> tuple[str, str]:
     Raises:
         TumorMLError: Neither a verdict nor a judged run has this id.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         found = session.execute(
             select(Verdict.id, Verdict.run_id).where(
                 or_(Verdict.id == verdict_or_run, Verdict.run_id == verdict_or_run)

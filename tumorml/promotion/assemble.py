@@ -18,7 +18,7 @@ from tumorml.evaluation.slices import slices_of
 from tumorml.labels import LABELS, Task
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest, GoldenCheck
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import ModelVersion, Prediction, Run
 from tumorml.settings import Settings
 
@@ -27,7 +27,7 @@ def assemble_contest(
     settings: Settings, run_id: str, contenders: Contenders, policy: Policy, golden: GoldenCheck
 ) -> Contest:
     """The contest of an evaluated run: all answers, groups, slices and leaks."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         run = session.get_one(Run, run_id)
         labels = LABELS[Task(run.task)]
         answers = {model: _answers(session, run_id, model, labels) for model in contenders.models}

@@ -13,7 +13,7 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.models.model_versions import fetch_model
 from tumorml.promotion.changes import CHANGES
-from tumorml.results.session import lock, reading, writing
+from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Champion, ModelVersion, Verdict
 from tumorml.settings import Settings
 
@@ -55,7 +55,7 @@ def change_champion(
         raise TumorMLError("A change of champion needs a reason.")
     if change not in CHANGES:
         raise TumorMLError(f"{change!r} is no change of champion; one of {', '.join(CHANGES)} is.")
-    with writing(settings) as session:
+    with write_session(settings) as session:
         lock_champion(session, task)
         if request is not None:
             known = session.scalar(
@@ -106,7 +106,7 @@ def change_champion(
 
 def champions(settings: Settings) -> dict[Task, str]:
     """The model version that serves, of each task that has one."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(
             select(Champion.task, Champion.model_version_id).where(Champion.until.is_(None))
         )
@@ -115,7 +115,7 @@ def champions(settings: Settings) -> dict[Task, str]:
 
 def lock_champion(session: Session, task: Task) -> None:
     """Let nobody else change this task's champion until the transaction ends."""
-    lock(session, f"champion of {task}")
+    transaction_lock(session, f"champion of {task}")
 
 
 def open_champion(session: Session, task: Task) -> Champion | None:

@@ -15,7 +15,7 @@ from tumorml.promotion.assemble import assemble_contest
 from tumorml.promotion.golden import check_golden_scans
 from tumorml.promotion.looks import look_budget, next_look
 from tumorml.promotion.rules import apply_rules, outcome_of
-from tumorml.results.session import lock, reading, writing
+from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import ModelVersion, Run, Verdict, VerdictRule
 from tumorml.settings import Settings
 
@@ -32,7 +32,7 @@ def judge_run(settings: Settings, run_id: str) -> str:
         TumorMLError: The run has not been evaluated, or the policy cannot be read.
     """
     policy = load_policy(settings.promotion_policy)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         known = _known_verdict(session, run_id)
         if known is not None:
             return known
@@ -41,8 +41,8 @@ def judge_run(settings: Settings, run_id: str) -> str:
     contest = assemble_contest(settings, run_id, contenders, policy, golden)
     rules = apply_rules(contest, policy)
 
-    with writing(settings) as session:
-        lock(session, f"run {run_id}")
+    with write_session(settings) as session:
+        transaction_lock(session, f"run {run_id}")
         known = _known_verdict(session, run_id)
         if known is not None:
             return known

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tumorml.policy import Looks
 from tumorml.promotion.rules.result import RuleResult
-from tumorml.results.session import lock
+from tumorml.results.session import transaction_lock
 from tumorml.results.tables import Run, SnapshotScan, TestSet, Verdict
 
 
@@ -41,7 +41,7 @@ def next_look(session: Session, run: Run, looks: Looks) -> Look:
     groups hold no scan that the version before was founded on: one more scan is no fresh start.
     The task's test sets stay locked until the transaction ends.
     """
-    lock(session, f"test set of {run.task}")
+    transaction_lock(session, f"test set of {run.task}")
     test_set = _version_of(session, run, looks.renewal_share)
     taken, spent = session.execute(
         select(func.count(Verdict.look), func.sum(Verdict.look_alpha)).where(

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.promotion.champion import crown, lock_champion, open_champion
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import Champion, Verdict
 from tumorml.settings import Settings
 
@@ -24,7 +24,7 @@ def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
     Raises:
         TumorMLError: There is no such verdict, or it waits for a person.
     """
-    with writing(settings) as session:
+    with write_session(settings) as session:
         task = session.scalar(select(Verdict.task).where(Verdict.id == verdict_id))
         if task is None:
             raise TumorMLError(f"There is no verdict {verdict_id!r}.")

@@ -44,14 +44,14 @@ def reader_url(settings: Settings) -> str:
 
 
 @contextmanager
-def writing(settings: Settings) -> Iterator[Session]:
+def write_session(settings: Settings) -> Iterator[Session]:
     """One transaction: committed when the block ends, rolled back when it raises."""
     with Session(_engine(writer_url(settings))) as session, session.begin():
         yield session
 
 
 @contextmanager
-def reading(settings: Settings) -> Iterator[Session]:
+def read_session(settings: Settings) -> Iterator[Session]:
     """One read-only transaction."""
     with Session(_engine(reader_url(settings))) as session:
         yield session
@@ -91,7 +91,7 @@ class Lock:
 
 
 @contextmanager
-def alone(settings: Settings, name: str) -> Iterator[Lock]:
+def session_lock(settings: Settings, name: str) -> Iterator[Lock]:
     """Hold an advisory lock through many transactions; it falls when the process dies."""
     engine = create_engine(writer_url(settings), poolclass=NullPool)
     query = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
@@ -120,7 +120,7 @@ _DEAD_PEERS = (
 """The server lets go after a minute of a machine that vanished; otherwise after two hours."""
 
 
-def lock(session: Session, name: str) -> None:
+def transaction_lock(session: Session, name: str) -> None:
     """Wait for the advisory lock of this name and hold it until the transaction ends."""
     session.execute(
         text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}

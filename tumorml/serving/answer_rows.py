@@ -16,10 +16,10 @@ from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
 from tumorml.objects import ObjectStore
 from tumorml.results.artifacts import artifact_row, record_artifacts
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import ModelVersion, Run, SnapshotScan
 from tumorml.serving.answering import Answer
-from tumorml.serving.request_batches import Batches
+from tumorml.serving.request_batcher import RequestBatcher
 from tumorml.settings import Settings
 
 MOST = 512
@@ -59,18 +59,18 @@ def store_overlay(
     return artifact_row("heatmap", key, data, scan_id, answer.live.model_version_id, None)
 
 
-def records(settings: Settings) -> Batches[Record, str | None]:
+def records(settings: Settings) -> RequestBatcher[Record, str | None]:
     """What writes down the answers of the API: those that wait together, in one transaction.
 
     Of each it says which split of the model's own snapshot the scan was in, if in any.
     """
 
     def write(waiting: Sequence[Record]) -> list[str | None]:
-        with writing(settings) as session:
+        with write_session(settings) as session:
             record_answers(session, waiting, source="api")
             return _splits(session, waiting)
 
-    return Batches("records", write, most=MOST)
+    return RequestBatcher("records", write, most=MOST)
 
 
 def record_answers(session: Session, records: Sequence[Record], *, source: str) -> None:

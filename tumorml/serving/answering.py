@@ -22,7 +22,7 @@ from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
 from tumorml.models.served import KerasServed
 from tumorml.serving.live_champions import Live
-from tumorml.serving.request_batches import Batches
+from tumorml.serving.request_batcher import RequestBatcher
 from tumorml.settings import Settings
 
 SIMILAR = 6
@@ -106,9 +106,9 @@ class Explanation:
     overlay: bytes
 
 
-def batches(settings: Settings) -> Batches[Question, Answer]:
+def batches(settings: Settings) -> RequestBatcher[Question, Answer]:
     """What answers questions, by `answer`."""
-    return Batches(
+    return RequestBatcher(
         "answers",
         lambda questions: answer(questions, settings.api_confidence),
         most=settings.api_batch,

@@ -22,7 +22,7 @@ from tumorml.models.served import Served
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
 from tumorml.reports.facts.heatmap_claims import count_measures, read_heatmap_claim
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Champion
 from tumorml.settings import Settings
 
@@ -83,7 +83,7 @@ def load_live(settings: Settings, model_version_id: str, since: datetime) -> Liv
                 f"It answers otherwise than when it was trained: a probability of the golden "
                 f"scan {scan} differs by {difference:.2g}."
             )
-    with reading(settings) as session:
+    with read_session(settings) as session:
         measures = count_measures(session, model_version_id)
         claim = read_heatmap_claim(session, model_version_id)
     return Live(
@@ -136,7 +136,7 @@ class LiveChampions:
 
     def look(self) -> None:
         """See who is champion now, and change to whom has changed."""
-        with reading(self._settings) as session:
+        with read_session(self._settings) as session:
             rows = session.execute(
                 select(Champion.task, Champion.model_version_id, Champion.since).where(
                     Champion.until.is_(None)
@@ -173,7 +173,7 @@ class LiveChampions:
         self._live, self._failed = live, failed
 
     def _explained(self, live: Live) -> Live:
-        with reading(self._settings) as session:
+        with read_session(self._settings) as session:
             measures = count_measures(session, live.model_version_id)
             claim = read_heatmap_claim(session, live.model_version_id)
         return replace(live, heatmap_claim=claim and claim.text, measures=measures)

@@ -13,7 +13,7 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import ObjectStore, object_store
-from tumorml.results.session import lock, reading, writing
+from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Champion, Prediction, Scan, ScanLabel
 from tumorml.scans.images.decode import decode
 from tumorml.scans.inbox.names import scan_key
@@ -43,7 +43,7 @@ def score_scans(settings: Settings, task: Task) -> int:
         TumorMLError: The task has no champion, or that one answers otherwise than when it was
             trained; or, when all others are scored, some scans could not be read.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         champion = session.execute(
             select(Champion.model_version_id, Champion.since).where(
                 Champion.task == str(task), Champion.until.is_(None)
@@ -80,7 +80,7 @@ def score_scans(settings: Settings, task: Task) -> int:
 
 def _next(settings: Settings, live: Live, last: str) -> list[str]:
     waiting = _waiting(live.model_version_id).where(Scan.id > last).limit(CHUNK)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return list(session.scalars(waiting))
 
 
@@ -108,9 +108,9 @@ def _score(
         answers += answer(few, settings.api_confidence)
     records = list(readers.map(lambda one: _explained(settings, store, one), answers))
     ids = [one.scan_id for one in questions]
-    with writing(settings) as session:
+    with write_session(settings) as session:
         # Two who score at once write no row twice.
-        lock(session, f"score by {live.model_version_id}")
+        transaction_lock(session, f"score by {live.model_version_id}")
         still = set(session.scalars(_waiting(live.model_version_id).where(Scan.id.in_(ids))))
         kept = list(compress(records, (scan_id in still for scan_id in ids)))
         record_answers(session, kept, source="score")

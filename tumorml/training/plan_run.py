@@ -16,7 +16,7 @@ from tumorml.models.files import sha256_of
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Champion, ModelVersion, Run, Snapshot, SnapshotScan, Verdict
 from tumorml.settings import Settings
 
@@ -73,7 +73,7 @@ def plan_run(
     identity = "\n".join((trigger, str(task), snapshot_id, chosen.digest, str(seed)))
     run_id = "r-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
-    with reading(settings) as session:
+    with read_session(settings) as session:
         snapshot = session.get_one(Snapshot, snapshot_id)
         # Asked again, for instance by a cleared task: the run of then, on the snapshot of then.
         known_run = session.scalar(
@@ -122,7 +122,7 @@ def plan_run(
             f"({judged.outcome}, {judged.created_at:%Y-%m-%d %H:%M} UTC). "
             "Drop new scans, or use force.",
         )
-    with writing(settings) as session:
+    with write_session(settings) as session:
         warm_start = (
             _weights_to_go_on_from(session, champion, chosen)
             if chosen.warm_start and not snapshot.given_split
@@ -162,7 +162,7 @@ def _as_built(settings: Settings, recipe: Recipe, snapshot_id: str) -> Recipe:
     """
     if recipe.evidence is None:
         return recipe
-    with reading(settings) as session:
+    with read_session(settings) as session:
         masked = session.scalar(
             select(func.count()).where(
                 SnapshotScan.snapshot_id == snapshot_id,

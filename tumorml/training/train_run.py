@@ -23,7 +23,7 @@ from tumorml.models.model_versions import put_model
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
 from tumorml.recipes.recipe import recipe_from_text
-from tumorml.results.session import Lock, alone, reading
+from tumorml.results.session import Lock, read_session, session_lock
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
 from tumorml.settings import Settings
 from tumorml.training.checkpoints.stored_checkpoint import StoredCheckpoint
@@ -64,8 +64,8 @@ def train_run(settings: Settings, run_id: str) -> str:
             marked as failed with the reason.
         LockLostError: Another process may be training the run by now.
     """
-    with alone(settings, f"trainer of {run_id}") as lock:
-        with reading(settings) as session:
+    with session_lock(settings, f"trainer of {run_id}") as lock:
+        with read_session(settings) as session:
             run = session.get(Run, run_id)
             known = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run_id))
         if run is None:

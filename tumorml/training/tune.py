@@ -25,7 +25,7 @@ from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
 from tumorml.recipes.pretrained import find_weights
 from tumorml.recipes.recipe import Recipe
-from tumorml.results.session import alone, writer_url
+from tumorml.results.session import session_lock, writer_url
 from tumorml.settings import Settings
 from tumorml.training.end_on_sigterm import end_on_sigterm
 from tumorml.training.train_model import train_model
@@ -100,7 +100,7 @@ def tune_recipe(
     check_no_leak(entries)
     entries = [entry for entry in entries if entry.split != "test"]
     optuna.logging.disable_default_handler()
-    with alone(settings, f"tuner of {name}"):
+    with session_lock(settings, f"tuner of {name}"):
         study = optuna.create_study(
             study_name=name,
             storage=_storage(settings),

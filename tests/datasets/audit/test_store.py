@@ -14,7 +14,7 @@ from tumorml.datasets.grouping.groups import assign_groups
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.errors import TumorMLError
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Fingerprint, GroupTie, ScanGroup, Twin
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.ingest.finish_batch import ingest_batch
@@ -53,7 +53,7 @@ def test_copies_in_later_drops_join_the_group_of_their_original(settings: Settin
             "no_tumor/ramp.png": image_bytes(np.tile(np.arange(64, dtype=np.uint8), (64, 1))),
         },
     )
-    with reading(settings) as session:
+    with read_session(settings) as session:
         twins = {(twin.kind, twin.score > 0.92) for twin in session.scalars(select(Twin))}
         groups = {row.scan_id: row for row in session.scalars(select(ScanGroup))}
         prints = session.scalars(select(Fingerprint)).all()

@@ -17,7 +17,7 @@ from tumorml.evaluation.predictions import write_predictions
 from tumorml.explain.overlay import overlay_png
 from tumorml.labels import Task
 from tumorml.objects import object_store
-from tumorml.results.session import writing
+from tumorml.results.session import write_session
 from tumorml.results.tables import (
     Batch,
     Epoch,
@@ -60,7 +60,7 @@ def judged_run(
     scans = list(answers.scan_ids)
     truth = [answers.labels[index] for index in answers.known_truth]
     _add_data(settings, scans, truth, masked=pointing is not None)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         if champion is not None:
             session.add(run_row("r-old", TASK, "s", state="judged"))
             session.flush()
@@ -114,7 +114,7 @@ def of_label(answers: Answers, predicted: int) -> Answers:
 
 
 def _add_data(settings: Settings, scans: Sequence[str], truth: Sequence[str], masked: bool) -> None:
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(
             Batch(id="b", drop_name="<b>first | drop</b>", fingerprint="", state="ingested")
         )

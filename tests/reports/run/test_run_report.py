@@ -25,7 +25,7 @@ from tumorml.objects import object_store
 from tumorml.reports.render.slides import LEAST_POINTS, text_height
 from tumorml.reports.run.write_run_report import KINDS, write_run_report
 from tumorml.results import tables
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import (
     Artifact,
     BatchFile,
@@ -62,7 +62,7 @@ def test_every_file_is_written_and_recorded_and_written_again(settings: Settings
     judged_run(settings, answers, make_answers(2, 200), pointing=(0.8, 0.7, 0.9))
     for _ in range(2):
         assert write_run_report(settings, RUN) == f"runs/{RUN}/report.html"
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(select(Artifact.object_key, Artifact.kind, Artifact.media_type))
         recorded = {key: (kind, media_type) for key, kind, media_type in rows}
     assert recorded == {f"runs/{RUN}/{name}": kinds for name, kinds in KINDS.items()}
@@ -82,7 +82,7 @@ def test_every_file_begins_with_who_serves_and_the_numbers_in_the_rows(settings:
         answers = answers_in_rows(settings, model)
         none = FOUR.index(NO_TUMOR)
         missed.append(((answers.predicted == none) & (answers.truth != none)).sum())
-        with reading(settings) as session:
+        with read_session(settings) as session:
             of_model = Evaluation.metric == "f1_macro", Evaluation.model_version_id == model
             macro.append(session.scalars(select(Evaluation.value).where(*of_model)).one())
     tumors = (answers.truth != none).sum()
@@ -99,7 +99,7 @@ def test_every_file_begins_with_who_serves_and_the_numbers_in_the_rows(settings:
 
 def test_who_was_compared_is_told_with_what_each_learnt_from(settings: Settings) -> None:
     judged_run(settings, make_answers(1, 80), make_answers(2, 80))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.get_one(ModelVersion, CHAMPION).parameters = 79_748
         for scan in session.scalars(select(SnapshotScan).limit(3)):
             scan.split = "train"
@@ -121,7 +121,7 @@ def test_what_manifests_record_of_the_scans_is_told_and_what_they_do_not(
     settings: Settings,
 ) -> None:
     judged_run(settings, make_answers(1, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         scans = session.scalars(select(SnapshotScan.scan_id)).all()
         for number, scan in enumerate(scans):
             session.add(
@@ -146,7 +146,7 @@ def test_the_chance_of_error_of_a_look_is_told_from_the_whole_to_the_rule(
     settings: Settings,
 ) -> None:
     judged_run(settings, make_answers(1, 60), make_answers(2, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.add(
             tables.TestSet(id="t-1", task="four_class", version=1, snapshot_id="s", groups=60)
         )
@@ -219,7 +219,7 @@ def test_the_epoch_whose_weights_were_kept_is_told_as_the_recipe_has_it(
     settings: Settings, recipe: str, told: str
 ) -> None:
     judged_run(settings, make_answers(1, 60), make_answers(2, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.get_one(Run, RUN).recipe_text = recipe
     write_run_report(settings, RUN)
     assert f"marks the {told}, whose weights were kept" in page_of(settings)
@@ -238,7 +238,7 @@ def test_what_is_bright_in_a_picture_is_told_as_the_recipe_made_it(
     settings: Settings, recipe: str, told: str
 ) -> None:
     judged_run(settings, make_answers(1, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.get_one(Run, RUN).recipe_text = recipe
     write_run_report(settings, RUN)
     assert page_of(settings).count(told) == 2
@@ -325,7 +325,7 @@ def test_what_a_drop_is_called_cannot_become_markup(settings: Settings) -> None:
 
 def test_parts_that_the_policy_asks_for_and_that_are_missing_are_named(settings: Settings) -> None:
     judged_run(settings, make_answers(1, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         policy = '[slices]\nby = ["site", "size"]\nmin_scans = 50\n'
         session.get_one(Verdict, "v").policy_text = policy
     write_run_report(settings, RUN)
@@ -342,7 +342,7 @@ def test_why_validation_can_beat_training_is_told_where_it_can(
     settings: Settings, recipe: str, told: bool
 ) -> None:
     judged_run(settings, make_answers(1, 60))
-    with writing(settings) as session:
+    with write_session(settings) as session:
         session.get_one(Run, RUN).recipe_text = recipe
     write_run_report(settings, RUN)
     assert ("so it can look better" in page_of(settings)) == told

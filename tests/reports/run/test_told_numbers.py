@@ -27,7 +27,7 @@ from tumorml.reports.facts.numbers import METRIC_NAMES
 from tumorml.reports.facts.run_facts import LOCALISATION
 from tumorml.reports.run import figures
 from tumorml.reports.run.write_run_report import write_run_report
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Epoch, Evaluation, Leak, SnapshotScan
 from tumorml.settings import Settings
 
@@ -120,7 +120,7 @@ def test_the_table_of_heatmaps_says_each_measure_of_each_map(judged: Settings) -
     headings, *rows = tables_of(page_of(judged))["", "measure"]
     assert headings == ["measure", *MAP_NAMES.values()]
     assert [row[0] for row in rows] == [METRIC_NAMES[name] for name in LOCALISATION]
-    with reading(judged) as session:
+    with read_session(judged) as session:
         of_model = Evaluation.run_id == RUN, Evaluation.model_version_id == CHALLENGER
         found = {row.metric: row for row in session.scalars(select(Evaluation).where(*of_model))}
     for name, (_, *cells) in zip(LOCALISATION, rows, strict=True):
@@ -177,7 +177,7 @@ def test_the_curves_of_training_draw_the_rows_of_epochs(
     monkeypatch.setattr(Figure, "savefig", keep)
     write_run_report(judged, RUN)
     (figure,) = [one for one in saved if one.axes[0].get_ylabel() == "loss, in nats"]
-    with reading(judged) as session:
+    with read_session(judged) as session:
         rows = session.scalars(select(Epoch).where(Epoch.run_id == RUN).order_by(Epoch.epoch)).all()
         sides = Counter(session.scalars(select(SnapshotScan.split)))
     best = rows[int(np.argmin([row.validation_loss for row in rows]))].epoch
@@ -214,14 +214,14 @@ def check_bins(bins: list[tuple[float, Evaluation]], answers: Answers) -> None:
 
 
 def test_the_tables_of_data_and_leaks_count_the_rows(judged: Settings) -> None:
-    with writing(judged) as session:
+    with write_session(judged) as session:
         for number, scan in enumerate(session.scalars(select(SnapshotScan)).all()):
             scan.split = SIDES[(number % 7) // 3]
             scan.group_id = f"g{number // 4}"
             scan.masked = number % 5 < 2
     write_run_report(judged, RUN)
     shown = tables_of(page_of(judged))
-    with reading(judged) as session:
+    with read_session(judged) as session:
         scans = session.scalars(select(SnapshotScan)).all()
         leaks = session.scalars(select(Leak).where(Leak.run_id == RUN)).all()
     headings, *rows = shown["", "split"]

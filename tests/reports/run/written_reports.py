@@ -11,7 +11,7 @@ from tests.evaluation.made_answers import FOUR
 from tests.reports.run.made_reports import CHALLENGER, RUN
 from tumorml.evaluation.answers import Answers
 from tumorml.objects import object_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Prediction
 from tumorml.settings import Settings
 
@@ -37,7 +37,7 @@ def tables_of(page: str) -> dict[tuple[str, str], list[list[str]]]:
 
 
 def answers_in_rows(settings: Settings, model: str = CHALLENGER) -> Answers:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.scalars(select(Prediction).where(Prediction.model_version_id == model)).all()
     return Answers(
         [row.scan_id for row in rows],

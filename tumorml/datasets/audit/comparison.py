@@ -15,11 +15,11 @@ from tumorml.datasets.grouping.sides import draw_side
 from tumorml.datasets.twins.find_twins import Catalogue, find_twins
 from tumorml.settings import Settings
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 def with_twins_and_places(
-    settings: Settings, loose: LooseSet, on_progress: Progress | None = None
+    settings: Settings, loose: LooseSet, on_progress: OnProgress | None = None
 ) -> ComparedSet:
     """A set that was read, with its twins and the places of an honest split."""
     twins = compare(loose, on_progress)
@@ -27,7 +27,7 @@ def with_twins_and_places(
     return ComparedSet(loose.name, loose.files, twins, places, loose.companions, loose.notes)
 
 
-def compare(loose: LooseSet, on_progress: Progress | None = None) -> list[ScanTwin]:
+def compare(loose: LooseSet, on_progress: OnProgress | None = None) -> list[ScanTwin]:
     """Every pair of twins in the set, except within crowds that are tied already.
 
     Pairs across labels or splits are compared even in a crowd.

@@ -1,4 +1,4 @@
-"""Reading a folder, zip or tar for an audit: nothing is taken in, nothing is written."""
+"""FileDescription a folder, zip or tar for an audit: nothing is taken in, nothing is written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tumorml.scans.images.decode import decode
 from tumorml.scans.images.fingerprint import Fingerprint, fingerprint
 from tumorml.scans.images.profile import FileProfile, examine
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
-from tumorml.scans.inbox.layout import Layout, Reading, parse_split, read_folders
+from tumorml.scans.inbox.layout import FileDescription, Layout, parse_split, read_folders
 from tumorml.scans.inbox.manifest import find_manifest, read_manifest
 from tumorml.scans.inbox.names import (
     READY,
@@ -40,7 +40,7 @@ from tumorml.scans.inbox.names import (
 )
 from tumorml.settings import Settings
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 _THREADS = min(4, os.cpu_count() or 1)
 _WINDOW = 2 * _THREADS
@@ -67,7 +67,9 @@ class LooseSet:
     notes: Sequence[str] = field(default=())
 
 
-def read_loose_set(settings: Settings, path: Path, on_progress: Progress | None = None) -> LooseSet:
+def read_loose_set(
+    settings: Settings, path: Path, on_progress: OnProgress | None = None
+) -> LooseSet:
     """Read every file of a folder, zip or tar once, with a few in memory at a time.
 
     Raises:
@@ -81,18 +83,18 @@ def read_loose_set(settings: Settings, path: Path, on_progress: Progress | None 
         profiles = {
             entry.path: FileProfile(entry.path, reason=entry.refusal) for entry in contents.entries
         }
-        for name, reading in layout.readings.items():
+        for name, reading in layout.descriptions.items():
             if reading.role == "refused":
                 profiles[name].reason = reading.reason
         fingerprints = _examine_all(contents, layout, profiles, settings, on_progress)
     for name, reason in layout.missing.items():
         profiles.setdefault(name, FileProfile(name, reason=reason))
-    companions = {n for n, reading in layout.readings.items() if reading.role == "companion"}
+    companions = {n for n, reading in layout.descriptions.items() if reading.role == "companion"}
     files = _files([p for n, p in profiles.items() if n not in companions], layout)
     if not any(file.scan_id for file in files):
         first = next((f" {file.path}: {file.reason}" for file in files), "")
         raise TumorMLError(f"There is no image in {path} that can be read.{first}")
-    vague = sum(not reading.split_understood for reading in layout.readings.values())
+    vague = sum(not reading.split_understood for reading in layout.descriptions.values())
     if vague:
         notes.append(f"{vague:,} rows of the manifest name a split that is neither train nor test.")
     return LooseSet(path.name, files, fingerprints, len(companions), notes)
@@ -175,8 +177,8 @@ def _layout(contents: Contents, path: Path, notes: list[str]) -> Layout:
             return read_manifest(data, manifest, names)
         raise DropRefusedError("manifest.csv cannot be read.")
     layout = read_folders(names, drop_stem(path.name))
-    roles = Counter(reading.role for reading in layout.readings.values())
-    if roles["refused"] > roles["scan"] and not any(r.label for r in layout.readings.values()):
+    roles = Counter(reading.role for reading in layout.descriptions.values())
+    if roles["refused"] > roles["scan"] and not any(r.label for r in layout.descriptions.values()):
         notes.append(
             "No folder is the name of a label that the service knows; the folders' own names "
             "stand for labels here."
@@ -185,7 +187,7 @@ def _layout(contents: Contents, path: Path, notes: list[str]) -> Layout:
     return layout
 
 
-def _by_folder_names(names: Sequence[str]) -> Iterator[tuple[str, Reading]]:
+def _by_folder_names(names: Sequence[str]) -> Iterator[tuple[str, FileDescription]]:
     """Folders with names that are no labels of ours: the innermost one is the label."""
     for name in names:
         folders = path_parts(name)[:-1]
@@ -197,9 +199,9 @@ def _by_folder_names(names: Sequence[str]) -> Iterator[tuple[str, Reading]]:
         ]
         yield (
             name,
-            Reading("companion")
+            FileDescription("companion")
             if is_system_file(name)
-            else Reading(
+            else FileDescription(
                 "scan",
                 label=labels[-1] if labels else None,
                 given_split=splits[-1] if splits else None,
@@ -212,10 +214,10 @@ def _examine_all(
     layout: Layout,
     profiles: Mapping[str, FileProfile],
     settings: Settings,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> dict[str, Fingerprint]:
     """Fill the profiles of all scans; the fingerprints of the different ones."""
-    wanted = {name for name, reading in layout.readings.items() if reading.role == "scan"}
+    wanted = {name for name, reading in layout.descriptions.items() if reading.role == "scan"}
     found: dict[str, Fingerprint] = {}
     known: set[str | None] = set()
     pending: deque[Future[tuple[FileProfile, Fingerprint | None]]] = deque()
@@ -252,7 +254,7 @@ def _examine_all(
 
 def _files(profiles: Sequence[FileProfile], layout: Layout) -> list[AuditedFile]:
     persons: dict[str, list[str]] = defaultdict(list)
-    readings = layout.readings
+    readings = layout.descriptions
     for kind in ("patient", "study"):
         said = [
             (name, reading.site, getattr(reading, f"{kind}_id"))
@@ -262,7 +264,7 @@ def _files(profiles: Sequence[FileProfile], layout: Layout) -> list[AuditedFile]
             persons[name].append(key)
     files = []
     for profile in profiles:
-        reading = readings.get(profile.path, Reading("refused"))
+        reading = readings.get(profile.path, FileDescription("refused"))
         file = AuditedFile(
             profile.path,
             split=reading.given_split,

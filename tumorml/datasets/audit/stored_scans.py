@@ -14,7 +14,7 @@ from tumorml.datasets.grouping.patients import person_keys
 from tumorml.datasets.labelling import settled_labels
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import BatchFile, Fingerprint, ScanGroup, Twin
 from tumorml.scans.images.decode import decode
 from tumorml.scans.inbox.names import scan_key
@@ -30,7 +30,7 @@ def read_store(settings: Settings) -> ComparedSet:
     Raises:
         TumorMLError: No scan has a group yet.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(
             select(ScanGroup.scan_id, ScanGroup.group_id, ScanGroup.side, ScanGroup.held_out)
         ).all()

@@ -19,7 +19,7 @@ from tumorml.datasets.grouping.patients import person_keys
 from tumorml.datasets.grouping.sides import SIDES, draw_side
 from tumorml.datasets.twins.compare_scans import compare_new_scans
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import lock, writing
+from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import BatchFile, Fingerprint, GroupTie, ScanGroup, Twin
 from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
 from tumorml.settings import Settings
@@ -61,8 +61,8 @@ def assign_groups(settings: Settings) -> int:
     """
     fingerprint_scans(settings)
     compare_new_scans(settings)
-    with writing(settings) as session:
-        lock(session, "groups")
+    with write_session(settings) as session:
+        transaction_lock(session, "groups")
         placed = {
             scan: (group, side)
             for scan, group, side in session.execute(

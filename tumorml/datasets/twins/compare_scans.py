@@ -11,7 +11,7 @@ from sqlalchemy import func, or_, select, update
 
 from tumorml.datasets.twins.find_twins import Catalogue, find_twins
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import alone, reading, writing
+from tumorml.results.session import read_session, session_lock, write_session
 from tumorml.results.tables import BatchFile, Fingerprint, Twin
 from tumorml.scans.images.fingerprint import FRAMES, GRID_SIDE, KEY_LENGTH, VERSION
 from tumorml.settings import Settings
@@ -33,7 +33,7 @@ def compare_new_scans(settings: Settings) -> int:
         How many pairs of twins were found.
     """
     found = 0
-    with alone(settings, "comparer of scans"):
+    with session_lock(settings, "comparer of scans"):
         while new := _waiting(settings):
             catalogue = load_catalogue(settings, new)
             position = {scan: index for index, scan in enumerate(catalogue.ids)}
@@ -43,7 +43,7 @@ def compare_new_scans(settings: Settings) -> int:
                 _thumbnails(settings, catalogue.ids),
                 labels=_said(settings, catalogue.ids),
             )
-            with writing(settings) as session:
+            with write_session(settings) as session:
                 found += copy_rows(
                     session,
                     Twin,
@@ -73,7 +73,7 @@ def load_catalogue(settings: Settings, new: Sequence[str] = ()) -> Catalogue:
     ids: list[str] = []
     keys: list[bytes] = []
     grids: list[bytes] = []
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(
             select(Fingerprint.scan_id, Fingerprint.keys, Fingerprint.grids)
             .where(
@@ -97,7 +97,7 @@ def load_catalogue(settings: Settings, new: Sequence[str] = ()) -> Catalogue:
 
 
 def _waiting(settings: Settings) -> Sequence[str]:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return session.scalars(
             select(Fingerprint.scan_id)
             .where(Fingerprint.compared_at.is_(None), Fingerprint.version == VERSION)
@@ -111,7 +111,7 @@ def _thumbnails(
 ) -> Callable[[Sequence[int]], Mapping[int, NDArray[np.uint8]]]:
     def fetch(indices: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
         position = {ids[index]: index for index in indices}
-        with reading(settings) as session:
+        with read_session(settings) as session:
             rows = session.execute(
                 select(Fingerprint.scan_id, Fingerprint.thumbnail, Fingerprint.height).where(
                     Fingerprint.scan_id.in_(position)
@@ -128,7 +128,7 @@ def _thumbnails(
 def _said(settings: Settings, ids: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
     """Labels and given splits: pairs across them are looked at even in a crowd."""
     said: dict[str, set[tuple[str, str]]] = {}
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.execute(
             select(BatchFile.scan_id, BatchFile.label, BatchFile.given_split)
             .where(BatchFile.scan_id.is_not(None))

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from tumorml.reports.facts import heatmap_quality
 from tumorml.reports.facts.heatmap_quality import HeatmapClaim
 from tumorml.reports.facts.run_data import read_sides
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Evaluation, ModelVersion, Run
 from tumorml.settings import Settings
 
@@ -21,7 +21,7 @@ def heatmap_claim(settings: Settings, model_version_id: str) -> HeatmapClaim | N
     Returns:
         None where there is no such model version.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return read_heatmap_claim(session, model_version_id)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import MissingObjectError
-from tumorml.explain.chosen import COLUMNS, Answers
+from tumorml.explain.chosen import COLUMNS, AnswerQuery
 from tumorml.labels import NO_TUMOR
 from tumorml.objects import ObjectStore
 from tumorml.results.tables import Prediction
@@ -33,7 +33,7 @@ class ShownAnswer:
         return self.label == NO_TUMOR and self.true_label not in (None, NO_TUMOR)
 
 
-def right_samples(run_id: str, model: str, labels: int) -> Answers:
+def right_samples(run_id: str, model: str, labels: int) -> AnswerQuery:
     """The first answers of each label whose overlay was made, the labels in turn."""
     turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
     return (
@@ -49,7 +49,7 @@ def right_samples(run_id: str, model: str, labels: int) -> Answers:
     )
 
 
-def read_shown(session: Session, store: ObjectStore, query: Answers) -> list[ShownAnswer]:
+def read_shown(session: Session, store: ObjectStore, query: AnswerQuery) -> list[ShownAnswer]:
     """What a query finds, with overlays."""
     return [
         ShownAnswer(scan, true, label, probability, _overlay(store, key))

@@ -11,7 +11,7 @@ from tumorml.reports.run.deck import slide_deck
 from tumorml.reports.run.figures import draw_run_figures
 from tumorml.reports.run.report import run_report
 from tumorml.results.artifacts import artifact_row, record_artifacts
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.settings import Settings
 
 KINDS = {
@@ -37,7 +37,7 @@ def write_run_report(settings: Settings, run_id: str) -> str:
         TumorMLError: The run has not been judged.
     """
     store = object_store(settings)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         facts = gather_run_facts(session, store, run_id)
     figures = draw_run_figures(facts)
     report = run_report(facts, figures)
@@ -64,6 +64,6 @@ def write_run_report(settings: Settings, run_id: str) -> str:
                 media_type=media_type,
             )
         )
-    with writing(settings) as session:
+    with write_session(settings) as session:
         record_artifacts(session, rows)
     return f"runs/{run_id}/report.html"

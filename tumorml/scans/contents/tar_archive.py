@@ -1,4 +1,4 @@
-"""Reading a tar, packed or not, that nobody vouches for: as a stream, with every byte counted."""
+"""Read a tar, packed or not, that nobody vouches for: as a stream, with every byte counted."""
 
 from __future__ import annotations
 

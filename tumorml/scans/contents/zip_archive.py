@@ -1,4 +1,4 @@
-"""Reading a zip that nobody vouches for: no header is trusted, nothing is unpacked to disk."""
+"""Read a zip that nobody vouches for: no header is trusted, nothing is unpacked to disk."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from tumorml.objects import ObjectStore, StoredObject, object_store
-from tumorml.results.session import lock, writing
+from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch
 from tumorml.scans.inbox.drops import INBOX, WaitingDrop, waiting_drops
 from tumorml.scans.inbox.names import printable, unique
@@ -51,8 +51,8 @@ def claim_drops(settings: Settings) -> list[str]:
     """
     store = object_store(settings)
     unfinished = select(Batch).where(Batch.finished_at.is_(None))
-    with writing(settings) as session:
-        lock(session, "claim drops")
+    with write_session(settings) as session:
+        transaction_lock(session, "claim drops")
         # Asked before the inbox is listed: a batch that ends in between has moved all its files.
         busy = {batch.drop_name for batch in session.scalars(unfinished)}
         for drop in waiting_drops(settings):

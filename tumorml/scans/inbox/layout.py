@@ -32,7 +32,7 @@ _IMAGE_FOLDERS = {"images", "image", "imgs"}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileDescription:
     """What a drop says about one of its files."""
 
     role: Role
@@ -56,7 +56,7 @@ class Reading:
 class Layout:
     """The reading of each file by its path, and what is wrong with files that are not there."""
 
-    readings: dict[str, Reading]
+    descriptions: dict[str, FileDescription]
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,29 +85,31 @@ def read_folders(paths: Sequence[str], drop_stem: str) -> Layout:
     return Layout({path: _by_folder(path, folders[path], is_labelled) for path in paths})
 
 
-def _by_folder(path: str, folders: list[str], is_labelled: bool) -> Reading:
+def _by_folder(path: str, folders: list[str], is_labelled: bool) -> FileDescription:
     if is_system_file(path):
-        return Reading("companion", SYSTEM_FILE)
+        return FileDescription("companion", SYSTEM_FILE)
     labels = _labels(folders)
     if len(labels) > 1:
-        return Reading("refused", f"Its folders name different labels: {' and '.join(labels)}.")
+        return FileDescription(
+            "refused", f"Its folders name different labels: {' and '.join(labels)}."
+        )
     splits = [split for split in map(parse_split, folders) if split]
     split = splits[-1] if splits else None
     if labels:
-        return Reading("scan", label=labels[0], given_split=split)
+        return FileDescription("scan", label=labels[0], given_split=split)
     others = [folder for folder in folders if not parse_split(folder)]
     words = {folder.casefold() for folder in others}
     if words & _UNLABELLED:
-        return Reading("scan", given_split=split)
+        return FileDescription("scan", given_split=split)
     if not is_labelled and (not others or others[-1].casefold() in _IMAGE_FOLDERS):
-        return Reading("scan", given_split=split)
+        return FileDescription("scan", given_split=split)
     if others:
-        return Reading(
+        return FileDescription(
             "refused",
             f"The folder {others[-1]!r} is not the name of a label; known are {KNOWN_LABELS}, and "
             "'unlabelled' for scans without one.",
         )
-    return Reading(
+    return FileDescription(
         "refused",
         "It lies beside the label folders, not in one: put it into the folder of its label, or "
         "into 'unlabelled'.",

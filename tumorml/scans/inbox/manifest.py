@@ -1,4 +1,4 @@
-"""Reading a drop's ``manifest.csv``."""
+"""Read a drop's ``manifest.csv``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from dataclasses import replace
 
 from tumorml.labels import parse_label
 from tumorml.scans.contents.open_contents import DropRefusedError
-from tumorml.scans.inbox.layout import KNOWN_LABELS, SYSTEM_FILE, Layout, Reading, parse_split
+from tumorml.scans.inbox.layout import (
+    KNOWN_LABELS,
+    SYSTEM_FILE,
+    FileDescription,
+    Layout,
+    parse_split,
+)
 from tumorml.scans.inbox.names import is_system_file, leads_outside, path_parts, printable
 
 NOT_IN_DROP = "Named by the manifest but not in the drop."
@@ -64,7 +70,7 @@ def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
     by_name = {_folded(path): path for path in paths}
     folder = manifest.rpartition("/")[0]
     listed: dict[str, dict[str, str]] = {}
-    readings: dict[str, Reading] = {}
+    descriptions: dict[str, FileDescription] = {}
     missing: dict[str, str] = {}
     for line, row in enumerate(_rows(data), start=2):
         if not any(row.values()):
@@ -77,24 +83,24 @@ def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
         if path is None:
             missing[name] = NOT_IN_DROP
         elif path in listed and listed[path] != row:
-            readings[path] = Reading("refused", _contradiction(listed[path], row))
+            descriptions[path] = FileDescription("refused", _contradiction(listed[path], row))
         elif path not in listed:
             listed[path] = row
-            readings[path] = _reading(row)
-    masks = _attach_masks(listed, readings, missing, folder, by_name)
+            descriptions[path] = _reading(row)
+    masks = _attach_masks(listed, descriptions, missing, folder, by_name)
     for path in paths:
         if is_system_file(path):
-            readings.setdefault(path, Reading("companion", SYSTEM_FILE))
+            descriptions.setdefault(path, FileDescription("companion", SYSTEM_FILE))
         elif path == manifest:
-            readings[path] = Reading("companion", "The drop's manifest.")
-        elif path not in readings:
+            descriptions[path] = FileDescription("companion", "The drop's manifest.")
+        elif path not in descriptions:
             owners = masks.get(path)
-            readings[path] = (
-                Reading("companion", f"Mask of {owners[0]}.", mask_of=tuple(owners))
+            descriptions[path] = (
+                FileDescription("companion", f"Mask of {owners[0]}.", mask_of=tuple(owners))
                 if owners
-                else Reading("refused", NOT_LISTED)
+                else FileDescription("refused", NOT_LISTED)
             )
-    return Layout(readings, missing)
+    return Layout(descriptions, missing)
 
 
 def _rows(data: bytes) -> list[dict[str, str]]:
@@ -168,14 +174,14 @@ def _refuse_lost_text(
             )
 
 
-def _reading(row: dict[str, str]) -> Reading:
+def _reading(row: dict[str, str]) -> FileDescription:
     label = parse_label(row["label"]) if row["label"] else None
     if row["label"] and label is None:
-        return Reading(
+        return FileDescription(
             "refused", f"The label {row['label']!r} is not known; known are {KNOWN_LABELS}."
         )
     split = parse_split(row["split"])
-    return Reading(
+    return FileDescription(
         "scan",
         label=label,
         given_split=split,
@@ -190,7 +196,7 @@ def _reading(row: dict[str, str]) -> Reading:
 
 def _attach_masks(
     listed: dict[str, dict[str, str]],
-    readings: dict[str, Reading],
+    descriptions: dict[str, FileDescription],
     missing: dict[str, str],
     folder: str,
     by_name: dict[str, str],
@@ -198,15 +204,17 @@ def _attach_masks(
     """Give each scan the path of its mask; the scans of each mask are returned."""
     masks: dict[str, list[str]] = {}
     for path, row in listed.items():
-        if not row["mask"] or readings[path].role != "scan":
+        if not row["mask"] or descriptions[path].role != "scan":
             continue
         mask = _resolve(row["mask"], folder, by_name)
         if mask is None:
             missing[row["mask"]] = NOT_IN_DROP
         elif mask in listed:
-            readings[path] = Reading("refused", f"Its mask {mask} is listed as a scan, too.")
+            descriptions[path] = FileDescription(
+                "refused", f"Its mask {mask} is listed as a scan, too."
+            )
         else:
-            readings[path] = replace(readings[path], mask=mask)
+            descriptions[path] = replace(descriptions[path], mask=mask)
             masks.setdefault(mask, []).append(path)
     return masks
 

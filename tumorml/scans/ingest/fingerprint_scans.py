@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tumorml.objects import ObjectStore, object_store
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Fingerprint, Scan, Twin
 from tumorml.scans.images.decode import decode
 from tumorml.scans.images.fingerprint import VERSION, fingerprint
@@ -50,12 +50,12 @@ def fingerprint_scans(
     made, last = 0, time.monotonic()
     with ThreadPoolExecutor() as pool:
         while True:
-            with reading(settings) as session:
+            with read_session(settings) as session:
                 waiting = _without(session, batch_id, after, until)
             if not waiting:
                 break
             rows = list(pool.map(lambda scan: _row(store, scan), waiting))
-            with writing(settings) as session:
+            with write_session(settings) as session:
                 _forget(session, waiting)
                 made += copy_rows(session, Fingerprint, rows, on_conflict_do_nothing=True)
             after = waiting[-1]

@@ -9,21 +9,23 @@ from sqlalchemy import func, select
 
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Batch, BatchFile
 from tumorml.scans.inbox.claim import read_claim
 from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
 from tumorml.scans.ingest.intake import gather
 from tumorml.scans.ingest.plan_shards import plan_batch
 from tumorml.scans.ingest.put_away import put_away
-from tumorml.scans.ingest.read_shard import Progress, read_shard
+from tumorml.scans.ingest.read_shard import OnProgress, read_shard
 from tumorml.scans.ingest.record import record
 from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-def ingest_batch(settings: Settings, batch_id: str, *, on_progress: Progress | None = None) -> str:
+def ingest_batch(
+    settings: Settings, batch_id: str, *, on_progress: OnProgress | None = None
+) -> str:
     """Take in one batch that ``claim_drops`` made, one shard after the other; its id is returned.
 
     After a crash anywhere, doing it again ends with the same rows and files. A batch that is
@@ -73,7 +75,7 @@ def finish_batch(settings: Settings, batch_id: str) -> str:
         intake = gather(settings, store, batch_id, claim, batch.claimed_at)
         record(settings, batch_id, claim, intake, intake.seconds + time.monotonic() - started)
     put_away(settings, store, batch_id, claim)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         counts = session.execute(
             select(BatchFile.outcome, func.count())
             .where(BatchFile.batch_id == batch_id)
@@ -88,7 +90,7 @@ def finish_batch(settings: Settings, batch_id: str) -> str:
 
 
 def _batch(settings: Settings, batch_id: str) -> Batch:
-    with reading(settings) as session:
+    with read_session(settings) as session:
         batch = session.get(Batch, batch_id)
     if batch is None:
         raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch for those there.")

@@ -21,7 +21,7 @@ from tumorml.scans.contents.open_contents import (
 )
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim
-from tumorml.scans.inbox.layout import Reading
+from tumorml.scans.inbox.layout import FileDescription
 from tumorml.scans.inbox.names import mask_key, quarantine_key
 from tumorml.scans.ingest.masks import settle_masks
 from tumorml.scans.ingest.shard_files import ShardFile, is_read, read_found, read_plan
@@ -39,7 +39,7 @@ class Intake:
     """Why the drop is quarantined whole."""
     profiles: dict[str, FileProfile] = field(default_factory=dict)
     """Every file that is there, in the order of the drop."""
-    readings: dict[str, Reading] = field(default_factory=dict)
+    descriptions: dict[str, FileDescription] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     mask_keys: dict[str, str] = field(default_factory=dict)
     """Key of the stored mask by the path of the scan."""
@@ -56,8 +56,8 @@ class Intake:
         """``scan``, ``companion`` or ``refused``."""
         if self.profiles[path].reason:
             return "refused"
-        reading = self.readings.get(path)
-        return reading.role if reading else "refused"
+        description = self.descriptions.get(path)
+        return description.role if description else "refused"
 
 
 def gather(
@@ -111,8 +111,8 @@ def _gathered(store: ObjectStore, batch_id: str) -> tuple[list[ShardFile], Intak
     for file in files:
         path = file.profile.path
         intake.profiles[path] = file.profile
-        if file.reading:
-            intake.readings[path] = file.reading
+        if file.description:
+            intake.descriptions[path] = file.description
         if file.mask_sha256:
             intake.mask_keys[path] = mask_key(str(file.profile.scan_id))
     return files, intake

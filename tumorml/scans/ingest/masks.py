@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import BatchFile
 from tumorml.scans.contents.open_contents import Contents
 from tumorml.scans.images.decode import decode, encode_png
@@ -92,11 +92,15 @@ def settle_masks(
         if file.mask_sha256 is None or file.profile.scan_id is None:
             continue
         chosen = first.setdefault(file.profile.scan_id, file)
-        if chosen.mask_sha256 != file.mask_sha256 and chosen.reading and chosen.reading.mask:
-            torn[file.profile.scan_id] = chosen.reading.mask
+        if (
+            chosen.mask_sha256 != file.mask_sha256
+            and chosen.description
+            and chosen.description.mask
+        ):
+            torn[file.profile.scan_id] = chosen.description.mask
     if not torn:
         return
-    with reading(settings) as session:
+    with read_session(settings) as session:
         settled = set(
             session.scalars(
                 select(BatchFile.scan_id).where(

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore, object_store
-from tumorml.results.session import lock, reading, writing
+from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Batch
 from tumorml.scans.contents.open_contents import (
     Contents,
@@ -23,7 +23,7 @@ from tumorml.scans.contents.open_contents import (
 )
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim, read_claim
-from tumorml.scans.inbox.layout import Layout, Reading, read_folders
+from tumorml.scans.inbox.layout import FileDescription, Layout, read_folders
 from tumorml.scans.inbox.manifest import find_manifest, read_manifest
 from tumorml.scans.inbox.names import drop_stem, leads_outside
 from tumorml.scans.ingest.shard_files import (
@@ -49,7 +49,7 @@ def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, 
     for the next run. One that cannot be cut now is named as one shard, so that reading it says why
     and the others go on; so is a tar, which cannot be listed without reading all of it.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         waiting = set(
             session.scalars(
                 select(Batch.id).where(Batch.id.in_(batch_ids), Batch.state == "waiting")
@@ -87,8 +87,8 @@ def plan_batch(settings: Settings, batch_id: str, *, most_shards: int = MOST_SHA
     plan = read_plan(store, batch_id)
     if plan is not None:
         return plan
-    with writing(settings) as session:
-        lock(session, f"plan of batch {batch_id}")
+    with write_session(settings) as session:
+        transaction_lock(session, f"plan of batch {batch_id}")
         if session.get(Batch, batch_id) is None:
             raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch.")
         return read_plan(store, batch_id) or _plan(settings, store, batch_id, most_shards)
@@ -116,19 +116,22 @@ def _plan(settings: Settings, store: ObjectStore, batch_id: str, most_shards: in
         reason = str(refused)
     most = 1 if is_tar(claim) else most_shards
     number = 0
-    for number, part in enumerate(cut(entries, layout.readings, settings, most), start=1):
-        files = [_shard_file(index, entries[index], layout.readings) for index in part]
+    for number, part in enumerate(cut(entries, layout.descriptions, settings, most), start=1):
+        files = [_shard_file(index, entries[index], layout.descriptions) for index in part]
         claimed = claim.files if is_archive(claim) else tuple(claim.files[i] for i in part)
         write_work(store, batch_id, number, Work(Claim(claim.drop_key, claimed, None), files))
     there = {entry.path for entry in entries}
     missing = {path: why for path, why in layout.missing.items() if path not in there}
-    plan = Plan(number, len(layout.readings), reason, missing)
+    plan = Plan(number, len(layout.descriptions), reason, missing)
     write_plan(store, batch_id, plan)
     return plan
 
 
 def cut(
-    entries: Sequence[Entry], readings: Mapping[str, Reading], settings: Settings, most_shards: int
+    entries: Sequence[Entry],
+    descriptions: Mapping[str, FileDescription],
+    settings: Settings,
+    most_shards: int,
 ) -> Iterator[list[int]]:
     """The places of the entries of each shard, in order: a mask goes with the scans it belongs to.
 
@@ -138,7 +141,7 @@ def cut(
     size = max(settings.ingest_shard_files, math.ceil(len(entries) / most_shards))
     together: dict[str, list[int]] = {}
     for index, entry in enumerate(entries):
-        reading = readings.get(entry.path)
+        reading = descriptions.get(entry.path)
         mask = reading.mask if reading else None
         together.setdefault(mask or entry.path, []).append(index)
     shard: list[int] = []
@@ -151,9 +154,9 @@ def cut(
         yield sorted(shard)
 
 
-def _shard_file(index: int, entry: Entry, readings: Mapping[str, Reading]) -> ShardFile:
+def _shard_file(index: int, entry: Entry, descriptions: Mapping[str, FileDescription]) -> ShardFile:
     profile = FileProfile(entry.path, size_bytes=entry.size, reason=entry.refusal)
-    reading = readings.get(entry.path)
+    reading = descriptions.get(entry.path)
     if reading:
         profile.label = reading.label
         profile.split_understood = reading.split_understood

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.objects import ObjectStore
-from tumorml.results.session import lock, writing
+from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch, BatchFile
 from tumorml.scans.contents.open_contents import is_archive
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
@@ -36,8 +36,8 @@ def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim
     Only files that are still what was claimed are moved, and never onto another; whatever came
     later stays in the inbox. Doing it again finishes what was left.
     """
-    with writing(settings) as session:
-        lock(session, f"batch {batch_id}")
+    with write_session(settings) as session:
+        transaction_lock(session, f"batch {batch_id}")
         batch = session.get_one(Batch, batch_id)
         if batch.finished_at is not None:
             return

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from tumorml.memory import peak_memory_bytes
 from tumorml.objects import ObjectStore, object_store
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Batch
 from tumorml.scans.contents.open_contents import Contents, DropRefusedError, open_contents
 from tumorml.scans.images.decode import encode_png
@@ -22,7 +22,7 @@ from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 _LOG_SECONDS = 5.0
 
@@ -33,7 +33,7 @@ def read_shard(
     shard: int,
     shards: int,
     *,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Read the files of one shard once; a shard that was read already is left as it is.
 
@@ -51,7 +51,7 @@ def read_shard(
         TumorMLError: There is no such batch.
     """
     store = object_store(settings)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         batch = session.get(Batch, batch_id)
     if (batch and batch.state != "waiting") or is_read(store, batch_id, shard):
         return
@@ -78,9 +78,9 @@ def _read_files(
     contents: Contents,
     settings: Settings,
     store: ObjectStore,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> None:
-    wanted = {file.profile.path: file for file in files if file.reading}
+    wanted = {file.profile.path: file for file in files if file.description}
     masks = MaskPairs(store, settings)
     started = last = time.monotonic()
     done = 0
@@ -108,7 +108,7 @@ def _read_file(
     settings: Settings,
     store: ObjectStore,
 ) -> None:
-    profile, said = file.profile, file.reading
+    profile, said = file.profile, file.description
     if data is None or said is None:
         profile.reason = failure
         return

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from tumorml.memory import peak_memory_bytes
 from tumorml.results.bulk import copy_rows
-from tumorml.results.session import lock, writing
+from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch, BatchFile, Scan, ScanLabel
 from tumorml.scans.contents.open_contents import CHANGED, is_archive
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim
-from tumorml.scans.inbox.layout import Reading
+from tumorml.scans.inbox.layout import FileDescription
 from tumorml.scans.inbox.names import archive_key, quarantine_key, scan_key
 from tumorml.scans.ingest.intake import Intake, file_warnings
 from tumorml.settings import Settings
@@ -28,8 +28,8 @@ def record(settings: Settings, batch_id: str, claim: Claim, intake: Intake, seco
 
     Where another ingest of the same batch was first, nothing is written.
     """
-    with writing(settings) as session:
-        lock(session, f"batch {batch_id}")
+    with write_session(settings) as session:
+        transaction_lock(session, f"batch {batch_id}")
         batch = session.get_one(Batch, batch_id)
         if batch.state != "waiting":
             return
@@ -116,7 +116,7 @@ def _file_rows(
             outcome = "refused"
             reason = reason or f"The whole drop was refused. {intake.reason}"
         elif outcome == "companion":
-            reason = intake.readings[path].reason
+            reason = intake.descriptions[path].reason
         else:
             scan_id = str(profile.scan_id)
             reason = originals.get(scan_id)
@@ -142,7 +142,7 @@ def _file_rows(
 def _file_row(
     intake: Intake, batch_id: str, profile: FileProfile, outcome: str, reason: str | None
 ) -> dict[str, Any]:
-    reading = intake.readings.get(profile.path) or Reading("refused")
+    description = intake.descriptions.get(profile.path) or FileDescription("refused")
     return {
         "batch_id": batch_id,
         "path": profile.path,
@@ -151,13 +151,13 @@ def _file_row(
         "size_bytes": profile.size_bytes,
         "sha256": profile.sha256,
         "scan_id": profile.scan_id if outcome in ("taken_in", "duplicate") else None,
-        "label": reading.label,
-        "patient_id": reading.patient_id,
-        "study_id": reading.study_id,
-        "site": reading.site,
-        "acquired_at": reading.acquired_at,
-        "given_split": reading.given_split,
-        "attributes": reading.attributes,
+        "label": description.label,
+        "patient_id": description.patient_id,
+        "study_id": description.study_id,
+        "site": description.site,
+        "acquired_at": description.acquired_at,
+        "given_split": description.given_split,
+        "attributes": description.attributes,
         "mask_key": intake.mask_keys.get(profile.path)
         if outcome in ("taken_in", "duplicate")
         else None,

@@ -16,7 +16,7 @@ from tumorml.errors import MissingObjectError
 from tumorml.objects import ObjectStore
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
-from tumorml.scans.inbox.layout import Reading
+from tumorml.scans.inbox.layout import FileDescription
 
 _LEVEL = 3
 
@@ -41,7 +41,7 @@ class ShardFile:
     index: int
     """Its place in the drop."""
     profile: FileProfile
-    reading: Reading | None
+    description: FileDescription | None
     mask_sha256: str | None = None
     """Of the PNG of its mask."""
 
@@ -137,17 +137,17 @@ def _read(store: ObjectStore, key: str) -> Any:
 
 
 def _packed(file: ShardFile) -> list[Any]:
-    profile, reading = _said(file.profile), file.reading and _said(file.reading)
-    return [file.index, profile, reading, file.mask_sha256]
+    profile, description = _said(file.profile), file.description and _said(file.description)
+    return [file.index, profile, description, file.mask_sha256]
 
 
-def _said(row: FileProfile | Reading) -> dict[str, Any]:
+def _said(row: FileProfile | FileDescription) -> dict[str, Any]:
     values = ((name, getattr(row, name)) for name in row.__slots__)
     return {name: value for name, value in values if value is not None}
 
 
 def _unpacked(stored: list[Any]) -> ShardFile:
-    index, profile, reading, mask_sha256 = stored
-    if reading:
-        reading = Reading(**reading | {"mask_of": tuple(reading["mask_of"])})
-    return ShardFile(index, FileProfile(**profile), reading, mask_sha256)
+    index, profile, description, mask_sha256 = stored
+    if description:
+        description = FileDescription(**description | {"mask_of": tuple(description["mask_of"])})
+    return ShardFile(index, FileProfile(**profile), description, mask_sha256)

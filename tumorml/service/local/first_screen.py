@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 from tumorml.demo import SYNTHETIC
 from tumorml.reports.facts.champions import ChampionSummary, champion_summaries
-from tumorml.results.session import reader_url, reading
+from tumorml.results.session import read_session, reader_url
 from tumorml.service.airflow.environment import airflow_home, airflow_url
 from tumorml.service.airflow.secrets import ADMIN_USER, load_or_create_secrets, passwords_path
 from tumorml.service.local.home_status import object_path
@@ -49,7 +49,7 @@ def show_way_in(screen: Screen, settings: Settings) -> None:
 
 def show_champions(screen: Screen, settings: Settings) -> None:
     """Each champion with its numbers, heatmaps to look at, and SQL to ask."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         cards = champion_summaries(session)
     if not cards:
         screen.say("\nNo champion yet: drop labelled scans, then start retrain_champion in the UI.")

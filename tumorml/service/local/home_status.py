@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from tumorml.demo import SYNTHETIC_DROP
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Batch, BatchFile, Champion, Epoch, Run, Verdict
 from tumorml.settings import Settings
 
@@ -31,7 +31,7 @@ class Standing:
 
 def read_standing(settings: Settings) -> Standing:
     """Count batches and champions."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         names = list(session.scalars(select(Batch.drop_name)))
         tasks = session.scalars(select(Champion.task).where(Champion.until.is_(None)))
         return Standing(
@@ -46,7 +46,7 @@ def batch_outcome(settings: Settings, drop_name: str) -> tuple[str, str | None, 
 
     The state is ``absent`` where no batch has been made of the drop yet.
     """
-    with reading(settings) as session:
+    with read_session(settings) as session:
         batch = session.scalar(
             select(Batch)
             .where(Batch.drop_name == drop_name)
@@ -65,7 +65,7 @@ def batch_outcome(settings: Settings, drop_name: str) -> tuple[str, str | None, 
 
 def run_of(settings: Settings, airflow_run_id: str) -> tuple[str, int] | None:
     """Id and planned epochs of the latest run that an Airflow run asked for."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         row = session.execute(
             select(Run.id, Run.epochs)
             .where(Run.trigger == airflow_run_id)
@@ -77,7 +77,7 @@ def run_of(settings: Settings, airflow_run_id: str) -> tuple[str, int] | None:
 
 def epochs_after(settings: Settings, run_id: str, epoch: int) -> list[Epoch]:
     """The run's finished epochs later than `epoch`, in order."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         rows = session.scalars(
             select(Epoch).where(Epoch.run_id == run_id, Epoch.epoch > epoch).order_by(Epoch.epoch)
         )
@@ -86,7 +86,7 @@ def epochs_after(settings: Settings, run_id: str, epoch: int) -> list[Epoch]:
 
 def verdict_of(settings: Settings, airflow_run_id: str) -> tuple[str, str] | None:
     """Outcome and reason of the verdict on what an Airflow run trained."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         row = session.execute(
             select(Verdict.outcome, Verdict.reason)
             .join(Run, Run.id == Verdict.run_id)

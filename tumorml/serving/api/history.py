@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
 from tumorml.reports.facts.numbers import HEADLINES
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Artifact
 from tumorml.serving.api.problems import ProblemError
 from tumorml.settings import Settings
@@ -123,7 +123,7 @@ def overlay(settings: Settings, key: str) -> bytes:
 @contextmanager
 def _asking(settings: Settings) -> Iterator[Session]:
     """A transaction whose questions end in time, so that they keep no connection from others."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         session.execute(text(f"set local statement_timeout = {1000 * QUERY_SECONDS}"))
         yield session
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from tumorml.errors import TumorMLError
-from tumorml.results.session import reading, writing
+from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ApiKey
 from tumorml.settings import Settings
 
@@ -59,7 +59,7 @@ def add_key(settings: Settings, name: str, role: str) -> str:
             f"{name!r} is no name of a key: 1 to 64 letters, digits or any of `_.@-` are."
         )
     key = _PREFIX + secrets.token_urlsafe(32)
-    with writing(settings) as session:
+    with write_session(settings) as session:
         if session.get(ApiKey, name) is not None:
             raise TumorMLError(f"There is a key {name!r} already; revoked ones keep their names.")
         session.add(ApiKey(name=name, sha256=_sha256(key), role=role))
@@ -72,7 +72,7 @@ def revoke_key(settings: Settings, name: str) -> None:
     Raises:
         TumorMLError: There is no such key, or it is revoked already.
     """
-    with writing(settings) as session:
+    with write_session(settings) as session:
         key = session.get(ApiKey, name)
         if key is None or key.revoked_at is not None:
             raise TumorMLError(f"There is no key {name!r} that could be revoked.")
@@ -116,7 +116,7 @@ def read_keys(settings: Settings) -> Keys:
                 f"or any of `_.@-`, {' or '.join(ROLES)}, and the 64 hex digits of a key's SHA-256."
             )
         known[sha256] = Caller(name, role)
-    with reading(settings) as session:
+    with read_session(settings) as session:
         kept = session.scalars(select(ApiKey)).all()
     known |= {key.sha256: Caller(key.name, key.role) for key in kept if key.revoked_at is None}
     return Keys(known, open=not (kept or known) and is_loopback(settings.api_host))

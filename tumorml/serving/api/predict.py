@@ -32,7 +32,7 @@ from tumorml.serving.api.schemas import Answered, BinaryReading, Heatmap, Predic
 from tumorml.serving.api.server import Server, server_of
 from tumorml.serving.api.uploads import BODY, Upload, pixels_of, read_uploads, uploaded
 from tumorml.serving.live_champions import Live
-from tumorml.serving.request_batches import EndedError
+from tumorml.serving.request_batcher import EndedError
 from tumorml.settings import Settings
 
 ANSWER_SECONDS = 30.0

@@ -12,7 +12,7 @@ from tumorml.demo import SYNTHETIC
 from tumorml.objects import object_store
 from tumorml.reports.facts.numbers import HEADLINES, METRIC_NAMES
 from tumorml.reports.facts.verdict import outcome
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.results.tables import Verdict
 from tumorml.serving.api.history import champions
 from tumorml.serving.ui.queries import Row, rows_of, summary_of
@@ -115,7 +115,7 @@ def reports(settings: Settings, run: str) -> None:
 
 def verdicts(settings: Settings, task: str) -> None:
     """The last verdicts, and the rules of one of them."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         found = session.scalars(
             select(Verdict)
             .where(Verdict.task == task)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
 from tumorml.reports.facts.champions import ChampionSummary, champion_summaries
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.settings import Settings
 
 Row = Mapping[str, Any]
@@ -25,7 +25,7 @@ EVALUATED = """
 
 def rows_of(settings: Settings, query: str, **values: object) -> list[dict[str, Any]]:
     """What the results store answers to a query, as the role that can only select."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         return [dict(row) for row in session.execute(text(query), values).mappings()]
 
 
@@ -39,7 +39,7 @@ def object_of(settings: Settings, key: str) -> bytes | None:
 
 def summary_of(settings: Settings, model_version_id: str) -> ChampionSummary | None:
     """What is said of a champion wherever it is shown; None where it serves no more."""
-    with reading(settings) as session:
+    with read_session(settings) as session:
         found = champion_summaries(session)
     return next((c for c in found if c.champion.model_version_id == model_version_id), None)
 

@@ -16,7 +16,7 @@ from tumorml.datasets.labelling import scan_readings
 from tumorml.errors import TumorMLError
 from tumorml.explain.overlay import MOST_OPAQUE, blend
 from tumorml.labels import Task
-from tumorml.results.session import reading
+from tumorml.results.session import read_session
 from tumorml.scans.inbox.names import scan_key
 from tumorml.serving.api.uploads import read_image
 from tumorml.serving.ui.api_client import Read, ask
@@ -156,7 +156,7 @@ def labels_today(settings: Settings, read: Read) -> dict[str, str]:
     The answer has the labels that the network learnt, which people may have settled otherwise.
     """
     learnt = {near["scan"]: near["label"] for near in read.answer["similar"]}
-    with reading(settings) as session:
+    with read_session(settings) as session:
         today = scan_readings(session, Task(read.task), learnt)
     said = {}
     for scan, label in learnt.items():

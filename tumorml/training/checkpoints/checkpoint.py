@@ -54,7 +54,7 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingState:
     """Where a training stands after an epoch.
 
     Attributes:
@@ -77,7 +77,7 @@ class Progress:
     rate_share: float = 1.0
     stopped: bool = False
 
-    def at_phase_start(self) -> Progress:
+    def at_phase_start(self) -> TrainingState:
         """The same with all that a phase counts set back."""
         return replace(self, epochs_since_gain=0, epochs_since_reduction=0, rate_share=1.0)
 
@@ -86,7 +86,7 @@ class Progress:
 class Checkpoint:
     """A finished epoch: progress, the network's variables and the optimiser's."""
 
-    progress: Progress
+    progress: TrainingState
     network: list[np.ndarray]
     optimizer: list[np.ndarray]
 
@@ -119,7 +119,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         )
     records = tuple(EpochRecord(**record) for record in state.pop("records"))
     return Checkpoint(
-        Progress(records=records, **state), _list(arrays, "network"), _list(arrays, "optimizer")
+        TrainingState(records=records, **state),
+        _list(arrays, "network"),
+        _list(arrays, "optimizer"),
     )
 
 

@@ -25,7 +25,7 @@ from tumorml.recipes.recipe import Phase, Recipe
 from tumorml.training.checkpoints.checkpoint import (
     Checkpoint,
     EpochRecord,
-    Progress,
+    TrainingState,
     finished_epochs,
     load_best,
     load_checkpoint,
@@ -33,9 +33,13 @@ from tumorml.training.checkpoints.checkpoint import (
     save_best,
     save_checkpoint,
 )
-from tumorml.training.fitting.batches import steps_per_epoch, training_batches, validation_batches
 from tumorml.training.fitting.compile_phase import compile_phase, with_evidence_as_output
 from tumorml.training.fitting.fused_batch_normalization import with_fused_batch_normalization
+from tumorml.training.fitting.input_pipeline import (
+    steps_per_epoch,
+    training_batches,
+    validation_batches,
+)
 from tumorml.training.fitting.labelled_images import LabelledImages
 from tumorml.training.fitting.learning_rates import EpochRates, learning_rates
 
@@ -116,7 +120,7 @@ def fit(
     elif initial_weights:
         _load_initial_weights(network, initial_weights)
 
-    progress = saved.progress if saved else Progress(fingerprint)
+    progress = saved.progress if saved else TrainingState(fingerprint)
     steps = steps_per_epoch(train, recipe.batch_size)
     first_epoch = 1
     for index, phase in enumerate(recipe.phases):
@@ -170,7 +174,7 @@ def _run_phase(
     recipe: Recipe,
     phase: Phase,
     rates: EpochRates,
-    progress: Progress,
+    progress: TrainingState,
     train: LabelledImages,
     validation: LabelledImages,
     *,
@@ -181,7 +185,7 @@ def _run_phase(
     checkpoint_dir: Path,
     seed: int,
     on_epoch: Callable[[EpochRecord], None],
-) -> Progress:
+) -> TrainingState:
     validation_data = validation_batches(
         validation, class_count, batch_size=recipe.batch_size, evidence_side=evidence_side
     )
@@ -254,8 +258,8 @@ def _run_phase(
 
 
 def _after_epoch(
-    recipe: Recipe, progress: Progress, record: EpochRecord, *, last_phase: bool
-) -> Progress:
+    recipe: Recipe, progress: TrainingState, record: EpochRecord, *, last_phase: bool
+) -> TrainingState:
     records = (*progress.records, record)
     if record.validation_loss < progress.best_validation_loss:
         return replace(

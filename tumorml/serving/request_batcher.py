@@ -16,7 +16,7 @@ class EndedError(Exception):
     """Nobody answers any more."""
 
 
-class Batches(Generic[Question, Answer]):
+class RequestBatcher(Generic[Question, Answer]):
     """Answers questions in batches, one batch at a time, in a thread of its own.
 
     A batch is whatever waits when the one before is done, so that nobody waits for company.

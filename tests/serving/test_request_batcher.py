@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tumorml.serving.request_batches import Batches, EndedError
+from tumorml.serving.request_batcher import EndedError, RequestBatcher
 
 
 def test_what_waits_is_answered_together_and_each_gets_its_own() -> None:
@@ -18,7 +18,7 @@ def test_what_waits_is_answered_together_and_each_gets_its_own() -> None:
         sizes.append(len(questions))
         return [2 * question for question in questions]
 
-    batches: Batches[int, int] = Batches("test", double, most=4)
+    batches: RequestBatcher[int, int] = RequestBatcher("test", double, most=4)
     batches.start()
     futures = batches.ask([1])
     while len(batches):  # the first has been taken out, and is held
@@ -37,7 +37,7 @@ def test_what_waits_at_the_end_is_answered_and_nothing_after_it() -> None:
         held.wait(10)
         return list(questions)
 
-    batches: Batches[int, int] = Batches("test", hold, most=1)
+    batches: RequestBatcher[int, int] = RequestBatcher("test", hold, most=1)
     batches.start()
     futures = batches.ask([0, 1, 2])
     batches.stop(0.01)
@@ -55,7 +55,7 @@ def test_an_error_is_told_to_those_who_asked_and_the_next_are_answered() -> None
             raise ValueError("one")
         return list(questions)
 
-    batches: Batches[int, int] = Batches("test", fail_on_one, most=1)
+    batches: RequestBatcher[int, int] = RequestBatcher("test", fail_on_one, most=1)
     batches.start()
     bad, good = batches.ask([1, 2])
     with pytest.raises(ValueError, match="one"):
@@ -68,7 +68,7 @@ def test_answers_that_are_too_few_are_an_error_and_the_next_are_answered() -> No
     def forget_one(questions: Sequence[int]) -> list[int]:
         return [question for question in questions if question != 1]
 
-    batches: Batches[int, int] = Batches("test", forget_one, most=1)
+    batches: RequestBatcher[int, int] = RequestBatcher("test", forget_one, most=1)
     batches.start()
     bad, good = batches.ask([1, 2])
     with pytest.raises(ValueError, match="0 answers to 1 question"):
