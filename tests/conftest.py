@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.s3_server import CREDENTIALS, S3Server
+from tests.factories.s3_server import CREDENTIALS, S3Server
 from tumorml.results.local_postgres import (
     OWNER,
     READER,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from tests.promotion.made_verdicts import told, winner
+from tests.factories.verdicts import told, winner
 from tumorml.airflow_plugin.approvals import (
     promote_or_skip,
     record_answer,

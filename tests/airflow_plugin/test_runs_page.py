@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.evaluation.made_answers import make_answers
-from tests.reports.run.made_reports import CHALLENGER, RUN, judged_run
+from tests.factories.answers import make_answers
+from tests.factories.reports import CHALLENGER, RUN, judged_run
 from tumorml.airflow_plugin import pages
 from tumorml.results.artifacts import artifact_row, record_artifacts
 from tumorml.results.session import write_session

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.processes import Cluster
 from tests.cluster.questions import airflow_rows, ask, results
-from tests.serving.made_champions import pictures
+from tests.factories.champions import pictures
 from tumorml.demo.drop import write_demo_drop
 from tumorml.scans.images.decode import encode_png
 from tumorml.service.airflow.api import AirflowApi

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.dags.conftest import Airflow
-from tests.scans.drop_files import files_of, png, write_files, write_zip
+from tests.factories.drop_files import files_of, png, write_files, write_zip
 from tumorml.objects import object_store
 from tumorml.results.session import read_session
 from tumorml.results.tables import Batch

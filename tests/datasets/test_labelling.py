@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.datasets.test_snapshots import four_class_batch
-from tests.rows import Dropped, add_batch, add_twins, scan_of
+from tests.factories.rows import Dropped, add_batch, add_twins, scan_of
 from tumorml.datasets.labelling import (
     readings_for_task,
     settle_label,

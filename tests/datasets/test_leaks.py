@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.datasets.test_snapshots import four_class_batch
-from tests.rows import Dropped, add_batch, add_twins, model_row, run_row, scan_of
+from tests.factories.rows import Dropped, add_batch, add_twins, model_row, run_row, scan_of
 from tumorml.datasets.leaks import leaks_of, learnt_before, write_leak_report
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.rows import scan_of
+from tests.factories.rows import scan_of
 from tumorml.datasets import pixel_cache
 from tumorml.datasets.pixel_cache import cached_pixels
 from tumorml.objects import ObjectStore, object_store

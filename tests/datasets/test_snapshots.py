@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import func, select
 
-from tests.rows import Dropped, add_batch, scan_of
+from tests.factories.rows import Dropped, add_batch, scan_of
 from tumorml.datasets.snapshots import (
     SnapshotEntry,
     check_no_leak,

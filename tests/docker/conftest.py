@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.made_champions import crown, make_model, pictures
+from tests.factories.champions import crown, make_model, pictures
 from tumorml.scans.images.decode import encode_png
 from tumorml.settings import PROJECT_ROOT, Settings
 

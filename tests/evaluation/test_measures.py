@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from tests.evaluation.made_answers import FOUR, by_scikit_learn, make_answers
+from tests.factories.answers import FOUR, by_scikit_learn, make_answers
 from tumorml.evaluation import measures
 from tumorml.evaluation.bootstrap import GroupResamples
 from tumorml.evaluation.measures import METRICS, OF_LABELS, measure, resampled

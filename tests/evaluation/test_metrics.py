@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.evaluation.made_answers import FOUR, calibration_error, make_answers
+from tests.factories.answers import FOUR, calibration_error, make_answers
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import OF_ALL, OF_LABELS, measure
 from tumorml.evaluation.metrics import OF_SLICES, Metric, score, score_slice

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sqlalchemy import event, text
 
-from tests.rows import Dropped, add_batch, scan_of
+from tests.factories.rows import Dropped, add_batch, scan_of
 from tumorml.evaluation.slices import MOST_VALUES, slices_of
 from tumorml.results.session import read_session, write_session
 from tumorml.settings import Settings

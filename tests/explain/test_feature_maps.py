@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.blobs import blobs
+from tests.factories.blobs import blobs
 from tumorml.explain.feature_maps import MOST_MAPS, feature_maps, sheet_png
 from tumorml.recipes.networks import build_network
 from tumorml.recipes.recipe import load_recipe

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: TID253
 
-from tests.explain.brightness import brightness_meter
-from tests.training.blobs import blobs, tiny_recipe
+from tests.factories.blobs import blobs, tiny_recipe
+from tests.factories.brightness_network import brightness_meter
 from tumorml.explain.heatmaps import Method, _fine_features, explain, heatmaps
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor

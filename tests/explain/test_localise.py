@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.explain.brightness import brightness_meter
-from tests.training.blobs import blobs
+from tests.factories.blobs import blobs
+from tests.factories.brightness_network import brightness_meter
 from tumorml.datasets.grouping.sides import SIDES
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.evaluation.bootstrap import GroupResamples

@@ -9,7 +9,7 @@ import keras  # noqa: TID253
 import numpy as np
 import pytest
 
-from tests.training.blobs import tiny_recipe
+from tests.factories.blobs import tiny_recipe
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import load_predictor, read_description, save_model

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.blobs import tiny_recipe
+from tests.factories.blobs import tiny_recipe
 from tumorml.explain.heatmaps import explain, heatmap_of
 from tumorml.labels import LABELS, Task
 from tumorml.models.calibration import Calibration

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3_server import S3Server
+from tests.factories.s3_server import S3Server
 from tumorml.errors import MissingObjectError, TumorMLError
 from tumorml.objects import ObjectStore, object_store, s3
 from tumorml.settings import Settings

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3_server import READER, S3Server
+from tests.factories.s3_server import READER, S3Server
 from tumorml.errors import (
     MissingObjectError,
     StoreRefusedError,

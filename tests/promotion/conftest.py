@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.promotion.made_runs import GOLDEN_SCAN, NAMES, TASK, evaluated_run, forgiving
-from tests.rows import Dropped, add_batch
-from tests.training.blobs import tiny_recipe
+from tests.factories.blobs import tiny_recipe
+from tests.factories.rows import Dropped, add_batch
+from tests.factories.runs import GOLDEN_SCAN, NAMES, TASK, evaluated_run, forgiving
 from tumorml.datasets.resize import fit_to_square
 from tumorml.settings import Settings
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from tests.promotion.made_verdicts import told, winner
+from tests.factories.verdicts import told, winner
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.policy import load_policy

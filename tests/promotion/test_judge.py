@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import make_url
 
+from tests.factories.rows import Dropped, add_batch
+from tests.factories.runs import GOLDEN_SCAN, NAMES, TASK, damage, forgiving
 from tests.promotion.conftest import Evaluated
-from tests.promotion.made_runs import GOLDEN_SCAN, NAMES, TASK, damage, forgiving
-from tests.rows import Dropped, add_batch
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.contenders import contenders_evaluated, contenders_today
 from tumorml.models.artifact import read_description

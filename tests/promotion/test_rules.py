@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.promotion.made_runs import NAMES, forgiving, made_answers
+from tests.factories.runs import NAMES, forgiving, made_answers
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.policy import Policy, load_policy

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from tests.promotion.made_runs import damage
+from tests.factories.runs import damage
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.evaluate_run import evaluate_run

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import run_as_owner
-from tests.rows import model_row, run_row
+from tests.factories.rows import model_row, run_row
 from tumorml.datasets.resize import PREPROCESSING
 from tumorml.results.bulk import copy_rows
 from tumorml.results.local_postgres import OWNER, _forget_dead_server, database_url

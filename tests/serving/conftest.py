@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from starlette.testclient import TestClient
 
-from tests.serving.made_champions import Made, crown, make_model
+from tests.factories.champions import Made, crown, make_model
 from tumorml.serving.api.app import create_app
 from tumorml.serving.live_champions import Live, load_live
 from tumorml.settings import Settings

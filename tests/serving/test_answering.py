@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.serving.made_champions import SIDE, Made, pictures
+from tests.factories.champions import SIDE, Made, pictures
 from tumorml.datasets.resize import fit_to_square
 from tumorml.scans.images.decode import scan_id
 from tumorml.serving.answering import Question, answer

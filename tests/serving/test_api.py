@@ -21,10 +21,10 @@ from PIL import Image
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from tests.reports.run.made_reports import localised
-from tests.rows import verdict_row
-from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures, take_in
-from tests.serving.running_api import running_api
+from tests.factories.champions import SIDE, Made, crown, enthrone, pictures, take_in
+from tests.factories.reports import localised
+from tests.factories.rows import verdict_row
+from tests.factories.running_api import running_api
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.metrics import write_metrics

@@ -9,8 +9,8 @@ from collections import Counter
 import httpx
 import numpy as np
 
-from tests.serving.made_champions import SIDE, Made, crown, enthrone, pictures
-from tests.serving.running_api import running_api
+from tests.factories.champions import SIDE, Made, crown, enthrone, pictures
+from tests.factories.running_api import running_api
 from tests.serving.test_api import history
 from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task

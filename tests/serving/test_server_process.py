@@ -18,7 +18,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
-from tests.serving.made_champions import pictures
+from tests.factories.champions import pictures
 from tumorml.results.session import reader_url, writer_url
 from tumorml.scans.images.decode import encode_png
 from tumorml.serving.api.keys import add_key

@@ -18,9 +18,9 @@ import pytest
 from sqlalchemy import select, text
 from streamlit.testing.v1 import AppTest
 
-from tests.rows import Dropped, add_batch, scan_of, verdict_row
-from tests.serving.made_champions import Made, crown, pictures, take_in
-from tests.serving.running_api import running_api
+from tests.factories.champions import Made, crown, pictures, take_in
+from tests.factories.rows import Dropped, add_batch, scan_of, verdict_row
+from tests.factories.running_api import running_api
 from tumorml.datasets.labelling import settle_label
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from tests.s3_server import environment
-from tests.training.test_step import DAG_TESTS
+from tests.factories.s3_server import environment
+from tests.training.test_train_run import DAG_TESTS
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.labels import LABELS, Task
 from tumorml.models.model_versions import fetch_predictor

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.scans.drop_files import image_bytes, write_files, write_tar, write_zip
+from tests.factories.drop_files import image_bytes, write_files, write_tar, write_zip
 from tumorml.datasets.audit.comparison import compare, honest_places
 from tumorml.datasets.audit.findings import Audit, AuditedFile, Finding, Place, ScanTwin
 from tumorml.datasets.audit.reading import read_loose_set

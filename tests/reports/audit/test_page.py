@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from tests.scans.drop_files import image_bytes, write_files
+from tests.factories.drop_files import image_bytes, write_files
 from tumorml.cli import app
 from tumorml.datasets.audit.findings import Audit, AuditedFile, Place, ScanTwin
 from tumorml.datasets.audit.summary import summarise

@@ -12,10 +12,10 @@ import pytest
 from pptx import Presentation
 from sqlalchemy import select
 
-from tests.evaluation.made_answers import FOUR, make_answers
-from tests.promotion.made_verdicts import winner
-from tests.reports.run.made_reports import CHALLENGER, CHAMPION, RUN, judged_run, of_label
-from tests.reports.run.written_reports import answers_in_rows, page_of, read, tables_of
+from tests.factories.answers import FOUR, make_answers
+from tests.factories.reports import CHALLENGER, CHAMPION, RUN, judged_run, of_label
+from tests.factories.verdicts import winner
+from tests.factories.written_reports import answers_in_rows, page_of, read, tables_of
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import OF_LABELS

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import auc, average_precision_score, confusion_matrix, roc_auc_score
 from sqlalchemy import select
 
-from tests.evaluation.made_answers import FOUR, by_scikit_learn, calibration_error, make_answers
-from tests.reports.run.made_reports import CHALLENGER, CHAMPION, RUN, judged_run
-from tests.reports.run.written_reports import answers_in_rows, page_of, tables_of
+from tests.factories.answers import FOUR, by_scikit_learn, calibration_error, make_answers
+from tests.factories.reports import CHALLENGER, CHAMPION, RUN, judged_run
+from tests.factories.written_reports import answers_in_rows, page_of, tables_of
 from tumorml.datasets.grouping.sides import SIDES
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import OF_ALL, OF_LABELS

@@ -1,0 +1,63 @@
+"""Verdicts of challengers that won, without anything that was compared."""
+
+from __future__ import annotations
+
+from tests.factories.rows import model_row, run_row, verdict_row
+from tumorml.labels import LABELS, Task
+from tumorml.results.session import read_session, write_session
+from tumorml.results.tables import Snapshot, Verdict, VerdictRule
+from tumorml.settings import Settings
+
+TASK = Task.FOUR_CLASS
+
+
+def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -> str:
+    """The verdict of a challenger that has won against nobody."""
+    with write_session(settings) as session:
+        if session.get(Snapshot, "s") is None:
+            session.add(Snapshot(id="s", task=TASK, counts={}, held_out={}, object_key=""))
+            session.flush()
+        session.add(run_row(f"r-{name}", TASK, "s", state="judged"))
+        session.flush()
+        session.add(model_row(f"m-{name}", f"r-{name}", TASK, labels=list(LABELS[TASK])))
+        session.flush()
+        session.add(
+            verdict_row(
+                f"v-{name}",
+                f"r-{name}",
+                TASK,
+                f"m-{name}",
+                outcome="promoted",
+                reason="it reached every floor",
+                approval=approval,
+                approval_reason="the policy asks a person every time" if approval else None,
+            )
+        )
+        session.flush()
+        session.add_all(
+            VerdictRule(
+                verdict_id=f"v-{name}",
+                position=position,
+                rule=rule,
+                slice=slice_,
+                result="passed",
+                scans=9,
+                groups=3,
+                explanation=explanation,
+            )
+            for position, (rule, slice_, explanation) in enumerate(
+                [
+                    ("recall_floor", "label=glioma", "recall 0.900, the floor is 0.400"),
+                    ("slice_recall", "site=north | south\nwing", "no worse"),
+                ],
+                start=1,
+            )
+        )
+    return f"v-{name}"
+
+
+def told(settings: Settings, verdict_id: str) -> tuple[str | None, ...]:
+    """Outcome, reason, approval, by whom, and why, as the verdict's row has them."""
+    with read_session(settings) as session:
+        row = session.get_one(Verdict, verdict_id)
+        return row.outcome, row.reason, row.approval, row.approval_by, row.approval_why

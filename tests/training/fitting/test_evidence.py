@@ -1,0 +1,173 @@
+"""The evidence map: masks move with their scans, unknown ones count for nothing, and it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras  # noqa: TID253
+import numpy as np
+import pytest
+
+from tests.factories.blobs import blobs
+from tumorml.datasets.pixels import Masks
+from tumorml.errors import TumorMLError
+from tumorml.explain.heatmaps import heatmaps
+from tumorml.labels import Task
+from tumorml.models.predictor import Predictor
+from tumorml.recipes.pretrained import find_weights
+from tumorml.recipes.recipe import Augmentation, Evidence, Phase, load_recipe, recipe_from_text
+from tumorml.training.checkpoints.checkpoint import EpochRecord
+from tumorml.training.fitting.compile_phase import evidence_loss, with_evidence_as_output
+from tumorml.training.fitting.fit import fit
+from tumorml.training.fitting.input_pipeline import training_batches, validation_batches
+from tumorml.training.fitting.labelled_images import LabelledImages
+
+
+def masked_blobs(count: int, seed: int, known: float = 1.0) -> tuple[LabelledImages, np.ndarray]:
+    """Blobs of 64 px with masks of some of those that there are; and where they lie."""
+    data, inside = blobs(count, 64, seed)
+    rows = np.where(data.labels == 1, np.cumsum(data.labels == 1) - 1, Masks.EMPTY)
+    rows[(data.labels == 1) & (np.arange(count) / count >= known)] = Masks.UNKNOWN
+    pixels = inside[data.labels == 1].astype(np.uint8) * 255
+    return LabelledImages(data.images, data.labels, Masks(pixels, rows)), inside
+
+
+def test_masks_move_with_their_scans_and_are_not_lit() -> None:
+    _, inside = masked_blobs(16, seed=1)
+    pixels = inside.astype(np.uint8) * 255
+    masks = Masks(pixels, np.arange(16))
+    batches = training_batches(
+        LabelledImages(pixels, np.arange(16) % 2, masks),
+        2,
+        batch_size=16,
+        augmentation=Augmentation(flip=True, rotation_degrees=90, zoom=0.2, shift=0.1),
+        class_balance="none",
+        seed=1,
+        epoch=1,
+        evidence_side=8,
+    )
+    ((images, targets, weights),) = list(batches.as_numpy_iterator())
+    fields = images.reshape(16, 8, 8, 8, 8).mean(axis=(2, 4)) / 255
+    np.testing.assert_allclose(targets["evidence"][..., 0], fields, atol=1e-5)
+    np.testing.assert_array_equal(weights["evidence"], 1)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_an_unknown_mask_has_no_weight_and_a_blend_has_the_known_ones(mixup: float) -> None:
+    data, _ = masked_blobs(16, seed=1, known=0.5)  # of the last eight, four are unknown
+    assert data.masks is not None
+    batches = training_batches(
+        data,
+        2,
+        batch_size=16,
+        augmentation=Augmentation(mixup=mixup),
+        class_balance="none",
+        seed=1,
+        epoch=1,
+        evidence_side=8,
+    )
+    ((_, targets, weights),) = list(batches.as_numpy_iterator())
+    assert set(targets) == set(weights) == {"logits", "evidence"}
+    weight = weights["evidence"]
+    assert weight.mean() == pytest.approx(1.0, abs=0.25 if mixup else 1e-6)
+    if mixup:
+        assert len(set(weight.tolist())) > 4
+        assert targets["evidence"].max() <= 1.0 and np.isfinite(targets["evidence"]).all()
+    else:
+        assert sorted(weight.tolist()) == pytest.approx([0.0] * 4 + [16 / 12] * 12)
+
+
+def test_validation_masks_are_as_they_are() -> None:
+    data, inside = masked_blobs(8, seed=1)
+    ((_, targets, weights),) = list(
+        validation_batches(data, 2, batch_size=8, evidence_side=8).as_numpy_iterator()
+    )
+    fields = inside.reshape(8, 8, 8, 8, 8).mean(axis=(2, 4))
+    np.testing.assert_allclose(targets["evidence"][..., 0], fields, atol=1e-6)
+    np.testing.assert_array_equal(weights["evidence"], 1)
+
+
+def test_the_loss_is_least_where_the_map_is_the_mask() -> None:
+    mask = np.zeros((1, 4, 4, 1), np.float32)
+    mask[0, 1:3, 1:3] = 1.0
+    right, wrong, grey = (
+        float(evidence_loss(mask, m)[0]) for m in (mask, 1 - mask, mask * 0 + 0.5)
+    )
+    assert right == pytest.approx(0, abs=1e-5)
+    assert right < grey < wrong
+    empty = np.zeros_like(mask)
+    assert float(evidence_loss(empty, empty)[0]) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "reason"),
+    [
+        ("baseline-cnn", 128, "baseline-cnn has no evidence map"),
+        ("efficientnet-lite0", 150, "input_size that 32 divides, not 150"),
+    ],
+)
+def test_an_evidence_map_without_a_place_is_refused(name: str, size: int, reason: str) -> None:
+    recipe = load_recipe(name).varied(input_size=size, evidence=Evidence())
+    with pytest.raises(TumorMLError, match=reason):
+        recipe_from_text(recipe.text)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, list[EpochRecord]]:
+    default = load_recipe("efficientnet-lite0")
+    recipe = default.varied(
+        input_size=64,
+        evidence=Evidence(units=16),
+        phases=(Phase(name="all", epochs=16, learning_rate=1e-3, warmup_epochs=1.0),),
+    )
+    records: list[EpochRecord] = []
+    model = fit(
+        recipe,
+        Task.BINARY,
+        masked_blobs(96, seed=1, known=0.5)[0],
+        masked_blobs(32, seed=2)[0],
+        checkpoint_dir=tmp_path_factory.mktemp("evidence"),
+        seed=1,
+        on_epoch=records.append,
+        pretrained=find_weights(recipe),
+    )
+    return model, records
+
+
+def test_a_map_trained_on_half_of_the_masks_lies_on_the_blobs(
+    trained: tuple[keras.Model, list[EpochRecord]],
+) -> None:
+    data, inside = masked_blobs(32, seed=3)
+    predictor = Predictor(trained[0], Task.BINARY, test_time_flip=True)
+    maps = heatmaps(predictor, data.images, data.labels)
+    assert maps.shape == (32, 64, 64) and maps.min() >= 0 and maps.max() <= 1
+    with_blob = data.labels == 1
+    assert maps[inside].mean() > 3 * maps[with_blob][~inside[with_blob]].mean()
+    assert maps[with_blob].max() > 2 * maps[~with_blob].mean()
+
+
+def test_the_network_is_chosen_by_what_it_calls_and_where_it_points(
+    trained: tuple[keras.Model, list[EpochRecord]],
+) -> None:
+    model, records = trained
+    data, inside = masked_blobs(32, seed=2)
+    best = min(records, key=lambda record: record.validation_loss)
+    images = data.images.astype(np.float32)[..., None]
+    both = with_evidence_as_output(model).predict(images, verbose=0)
+    logits = both["logits"][:, 0]
+    targets = np.where(data.labels == 1, 0.975, 0.025)  # smoothed by 0.05
+    called = np.mean(np.logaddexp(0, logits) - targets * logits)
+    fields = inside.reshape(32, 16, 4, 16, 4).mean(axis=(2, 4), dtype=np.float32)[..., None]
+    pointed = np.mean(evidence_loss(fields, both["evidence"]))
+    assert called + pointed == pytest.approx(best.validation_loss, rel=1e-3)
+
+
+def test_a_network_with_a_map_survives_saving(
+    trained: tuple[keras.Model, list[EpochRecord]], tmp_path: Path
+) -> None:
+    trained[0].save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    images = masked_blobs(4, seed=4)[0].images.astype(np.float32)[..., None]
+    np.testing.assert_allclose(
+        again.predict(images, verbose=0), trained[0].predict(images, verbose=0), atol=1e-6
+    )

@@ -1,0 +1,140 @@
+"""Which run a request leads to."""
+
+from __future__ import annotations
+
+import signal
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from tests.datasets.test_snapshots import four_class_batch
+from tests.factories.rows import Dropped, add_batch, model_row, run_row, verdict_row
+from tumorml.datasets.snapshots import take_snapshot
+from tumorml.errors import TumorMLError
+from tumorml.labels import Task
+from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
+from tumorml.results.session import read_session, write_session
+from tumorml.results.tables import Champion, Run, SnapshotScan
+from tumorml.settings import Settings
+from tumorml.training import train_run as train_run_module
+from tumorml.training.plan_run import Plan, plan_run
+from tumorml.training.train_run import train_run
+
+TASK = Task.FOUR_CLASS
+
+
+def plan(settings: Settings, trigger: str, **options: object) -> Plan:
+    return plan_run(settings, take_snapshot(settings, TASK), task=TASK, trigger=trigger, **options)
+
+
+def judge(settings: Settings, run_id: str) -> None:
+    with write_session(settings) as session:
+        session.add(model_row("m", run_id, TASK))
+        session.flush()
+        session.add(verdict_row("v", run_id, TASK, "m", outcome="rejected"))
+
+
+@pytest.fixture
+def store(settings: Settings) -> Settings:
+    add_batch(settings, "b", four_class_batch())
+    return settings
+
+
+def test_the_same_trigger_is_the_same_run_although_scans_came_in_since(store: Settings) -> None:
+    first = plan(store, "manual-1").run_id
+    add_batch(store, "b2", [Dropped("new", "glioma", "new")])
+    assert plan(store, "manual-1").run_id == first
+    assert plan(store, "manual-2").run_id != first
+
+
+def test_a_recipe_judged_on_this_snapshot_has_nothing_new_to_do(store: Settings) -> None:
+    run_id = plan(store, "one").run_id
+    assert run_id is not None
+    assert plan(store, "two").run_id is not None
+    judge(store, run_id)
+    # No champion stands now, and none stood then but the challenger lost: worth another look only
+    # when somebody asks for it or something changes.
+    skipped = plan(store, "three")
+    forced = plan(store, "four", force=True)
+    assert forced.run_id is not None
+    assert skipped.run_id is None and "Nothing new for four_class" in skipped.reason
+    assert plan(store, "five", seed=1).run_id is not None
+    assert plan(store, "six", epochs=1).run_id is not None
+
+
+def test_an_unknown_recipe_is_named(store: Settings) -> None:
+    with pytest.raises(TumorMLError, match="no recipe 'nothing'"):
+        plan(store, "one", recipe="nothing")
+
+
+def test_other_weights_in_a_file_are_something_new_and_are_not_trained_from_unplanned(
+    store: Settings, tmp_path: Path
+) -> None:
+    weights, recipe = tmp_path / "of.keras", tmp_path / "mine.toml"
+    text = load_recipe("baseline-cnn").text
+    recipe.write_text(text.replace('weights = "none"', f'weights = "{weights}"'))
+    weights.write_bytes(b"PK some")
+    first = plan(store, "one", recipe=str(recipe)).run_id
+    assert first is not None
+    with read_session(store) as session:
+        assert session.get_one(Run, first).weights_sha256 == sha256(b"PK some").hexdigest()
+    judge(store, first)
+    assert plan(store, "two", recipe=str(recipe)).run_id is None
+    planned = str(plan(store, "three", recipe=str(recipe), force=True).run_id)
+    weights.write_bytes(b"PK others")
+    assert plan(store, "two", recipe=str(recipe)).run_id is not None
+    with pytest.raises(TumorMLError, match=f"those of {weights} have"):
+        train_run(store, planned)
+
+
+def test_a_champion_whose_recipe_has_keys_of_another_time_is_not_gone_on_from(
+    store: Settings, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "warm.toml"
+    recipe.write_text(load_recipe("baseline-cnn").varied(warm_start=True).text)
+    snapshot = take_snapshot(store, TASK)
+    with write_session(store) as session:
+        session.add(run_row("then", TASK, snapshot, recipe_text="class_weights = true"))
+        session.flush()
+        session.add(model_row("m", "then", TASK))
+        session.flush()
+        session.add(Champion(task=TASK, model_version_id="m", change="force", who="a", why=""))
+    planned = plan(store, "one", recipe=str(recipe)).run_id
+    with read_session(store) as session:
+        assert session.get_one(Run, planned).warm_start_id is None
+
+
+def test_a_training_under_airflow_ends_when_it_is_told_to(
+    store: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handlers = []
+
+    def listen(*_: object, **__: object) -> None:
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        raise TumorMLError("that is all")
+
+    monkeypatch.setattr(train_run_module, "train_model", listen)
+    before = signal.getsignal(signal.SIGTERM)
+    run_id = plan(store, "one", recipe="baseline-cnn").run_id
+    with pytest.raises(TumorMLError, match="that is all"):
+        train_run(store, str(run_id))
+    assert handlers != [before] and signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_evidence_map_is_planned_only_where_a_training_scan_has_a_mask(store: Settings) -> None:
+    snapshot = take_snapshot(store, Task.FOUR_CLASS)
+    planned = plan_run(store, snapshot, task=Task.FOUR_CLASS, trigger="t1")
+    assert recipe_text(store, planned).evidence is None
+    with write_session(store) as session:
+        session.execute(
+            update(SnapshotScan).where(SnapshotScan.split == "train").values(masked=True)
+        )
+    planned = plan_run(store, snapshot, task=Task.FOUR_CLASS, trigger="t2")
+    assert recipe_text(store, planned) == load_recipe("efficientnet-lite0")
+
+
+def recipe_text(settings: Settings, planned: Plan) -> Recipe:
+    with read_session(settings) as session:
+        return recipe_from_text(session.get_one(Run, planned.run_id).recipe_text)
