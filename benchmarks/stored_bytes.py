@@ -1,6 +1,6 @@
 """Bytes that a scan, an answer and a run take in Postgres and in the object store of a home.
 
-What docs/capacity.md counts with. Run it on a home with some thousand scans: of few, the empty
+What docs/explanation/capacity.md counts with. Run it on a home with some thousand scans: of few, the empty
 pages of tables and indexes weigh more than the rows.
 """
 

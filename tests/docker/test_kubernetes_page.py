@@ -21,7 +21,7 @@ from tumorml.service.airflow.environment import airflow_home
 from tumorml.service.cluster.env_file import draw_variables
 from tumorml.settings import PROJECT_ROOT, Settings
 
-PAGE = (PROJECT_ROOT / "docs" / "kubernetes.md").read_text()
+PAGE = (PROJECT_ROOT / "docs" / "how-to" / "kubernetes.md").read_text()
 HOOK: str = re.findall(r"```python\n(def .*?)```", PAGE, re.S)[0]
 DOCKERFILE = (PROJECT_ROOT / "docker" / "Dockerfile").read_text()
 

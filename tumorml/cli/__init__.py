@@ -509,7 +509,7 @@ def recipes() -> None:
         size, epochs = f"{recipe.input_size} px", str(recipe.epochs)
         table.add_row(name, size, epochs, weights, recipe.description)
     console.print(table)
-    console.print("docs/recipes.md: every key, and where weights that are not here come from")
+    console.print("docs/reference/recipes.md: every key, and where weights that are not here come from")
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Which places spoke for an answer: the evidence map, or LayerCAM where a network has none.
 
 LayerCAM is that of Jiang et al. 2021, doi:10.1109/TIP.2021.3089943; Grad-CAM, that of Selvaraju et
-al. 2017, arXiv:1610.02391. Which of them, and of which layer, was measured: docs/heatmaps.md.
+al. 2017, arXiv:1610.02391. Which of them, and of which layer, was measured: docs/explanation/heatmaps.md.
 
 A heatmap is a claim of the network about itself, at the resolution of one of its feature maps; it
 does not outline a lesion.
