@@ -28,3 +28,21 @@ def test_a_bad_setting_is_named_and_not_repeated(
 
 def test_a_line_end_after_a_key_is_no_part_of_it() -> None:
     assert Settings(ui_api_key="tml_abc\n").ui_api_key == "tml_abc"
+
+
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("api", "api"),
+        ("::1", "[::1]"),
+        ("2001:db8::7", "[2001:db8::7]"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+    ],
+)
+def test_server_url_brackets_ipv6_and_replaces_wildcard(host: str, authority: str) -> None:
+    settings = Settings(api_host=host, api_port=81, ui_host=host, ui_port=82, airflow_port=83)
+    assert settings.api_url == f"http://{authority}:81"
+    assert settings.ui_url == f"http://{authority}:82"
+    assert settings.airflow_url == "http://127.0.0.1:83"

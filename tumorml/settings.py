@@ -169,6 +169,27 @@ class Settings(BaseSettings):
         """The URL of the object store's root."""
         return self.object_store_url or f"file://{self.home / 'objects'}"
 
+    @property
+    def airflow_url(self) -> str:
+        """The URL of the Airflow UI and API."""
+        return _http_url("127.0.0.1", self.airflow_port)
+
+    @property
+    def api_url(self) -> str:
+        """The URL of the prediction API."""
+        return _http_url(self.api_host, self.api_port)
+
+    @property
+    def ui_url(self) -> str:
+        """The URL of the web UI."""
+        return _http_url(self.ui_host, self.ui_port)
+
+
+def _http_url(host: str, port: int) -> str:
+    """Return the URL of a server; a wildcard bind address becomes the loopback address."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:

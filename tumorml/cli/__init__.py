@@ -5,9 +5,7 @@ Heavy libraries are imported inside the commands, so that ``tumorml --help`` ans
 
 from __future__ import annotations
 
-import csv
 import getpass
-import json
 import logging
 import os
 import sys
@@ -22,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tumorml.csv_export import csv_writer
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import object_store
@@ -154,11 +153,12 @@ def drop(
     name: Annotated[str | None, typer.Option(help="Name of the drop; none: the path's.")] = None,
 ) -> None:
     """Put a folder, zip or tar into the inbox."""
+    from tumorml.objects.keys import drop_key
     from tumorml.scans.inbox.drops import put_drop
 
     settings = get_settings()
     dropped = put_drop(settings, path, name)
-    where = object_store(settings).display(f"inbox/{dropped}")
+    where = object_store(settings).display(drop_key(dropped))
     console.print(
         f"dropped as {escape(where)}; a running service takes it in within seconds (see `tumorml "
         "status`), `tumorml ingest` does it now"
@@ -324,10 +324,7 @@ def serve() -> None:
     with _results_store() as settings:
         require_safe_address(settings)
         require_free_port(settings.api_port, "TUMORML_API_PORT", "API", settings.api_host)
-        console.print(
-            f"the API answers at http://{settings.api_host}:{settings.api_port} (try /docs); "
-            "Ctrl-C stops it"
-        )
+        console.print(f"the API answers at {settings.api_url} (try /docs); Ctrl-C stops it")
         start(settings)
 
 
@@ -341,9 +338,7 @@ def ui() -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either ends the page first
     with _results_store() as settings, suppress(KeyboardInterrupt):
-        console.print(
-            f"the page is at http://{settings.ui_host}:{settings.ui_port}; Ctrl-C stops it"
-        )
+        console.print(f"the page is at {settings.ui_url}; Ctrl-C stops it")
         ended = subprocess.run(ui_command(settings), check=False).returncode
         if ended:
             raise TumorMLError(
@@ -509,7 +504,9 @@ def recipes() -> None:
         size, epochs = f"{recipe.input_size} px", str(recipe.epochs)
         table.add_row(name, size, epochs, weights, recipe.description)
     console.print(table)
-    console.print("docs/reference/recipes.md: every key, and where weights that are not here come from")
+    console.print(
+        "docs/reference/recipes.md: every key, and where weights that are not here come from"
+    )
 
 
 @app.command()
@@ -692,19 +689,15 @@ def _print_query(
             raise TumorMLError("That is no query: it returns no rows.")
         columns, rows = list(result.keys()), result.all()
     if as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv_writer(sys.stdout, line_end="\n")
         writer.writerow(columns)
-        writer.writerows([_csv_cell(value) for value in row] for row in rows)
+        writer.writerows(rows)
         return
     table = Table(*columns, header_style="bold")
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row))
     console.print(table)
     console.print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", style="dim")
-
-
-def _csv_cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _cell(value: Any) -> str:

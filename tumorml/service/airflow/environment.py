@@ -21,11 +21,6 @@ def airflow_home(settings: Settings) -> Path:
     return settings.home / "airflow"
 
 
-def airflow_url(settings: Settings) -> str:
-    """Where the Airflow UI and its API answer."""
-    return f"http://127.0.0.1:{settings.airflow_port}"
-
-
 def task_log_folder(settings: Settings) -> Path:
     """Where Airflow writes the logs of tasks."""
     configured = os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER")
@@ -110,7 +105,7 @@ def _keys(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
 
 def _airflow_options(settings: Settings) -> dict[str, str]:
     home = airflow_home(settings)
-    url = airflow_url(settings)
+    url = settings.airflow_url
     options: dict[str, dict[str, object]] = {
         "core": {
             "executor": "LocalExecutor",

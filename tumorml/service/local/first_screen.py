@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from tumorml.demo import SYNTHETIC
 from tumorml.reports.facts.champions import ChampionSummary, champion_summaries
 from tumorml.results.session import read_session, reader_url
-from tumorml.service.airflow.environment import airflow_home, airflow_url
+from tumorml.service.airflow.environment import airflow_home
 from tumorml.service.airflow.secrets import ADMIN_USER, load_or_create_secrets, passwords_path
 from tumorml.service.local.home_status import object_path
 from tumorml.service.local.screen import Screen
@@ -33,15 +33,15 @@ def show_way_in(screen: Screen, settings: Settings) -> None:
     """
     home = airflow_home(settings)
     console = screen.console
-    console.print(f"\n[bold]tumorml is up:[/] [link]{airflow_url(settings)}[/link]")
+    console.print(f"\n[bold]tumorml is up:[/] [link]{settings.airflow_url}[/link]")
     if console.is_terminal:
         password = escape(load_or_create_secrets(home).admin_password)
         console.print(f"  log in as [bold]{ADMIN_USER}[/], password [bold]{password}[/]")
         screen.say(f"  (kept in {passwords_path(home)})")
     else:
         screen.say(f"  log in as {ADMIN_USER}; the password is in {passwords_path(home)}")
-    screen.say(f"  read a scan: http://127.0.0.1:{settings.ui_port} in a browser; or by the API,")
-    screen.say(f"    curl -F images=@scan.png {api_url(settings)}/predict")
+    screen.say(f"  read a scan: {settings.ui_url} in a browser; or by the API,")
+    screen.say(f"    curl -F images=@scan.png {settings.api_url}/predict")
     screen.say(f"  drop labelled scans: {object_path(settings, 'inbox')}/<drop>/<label>/<file>.png")
     screen.say(f"  retraining starts at '{settings.retrain_cron}' (UTC), or by hand in the UI")
     screen.say(f"  logs: {settings.home / 'logs'}")
@@ -60,11 +60,6 @@ def show_champions(screen: Screen, settings: Settings) -> None:
     for query in QUERIES:
         screen.say(f'  {command()} sql "{query}"')
     screen.say(f"  {psql_line(settings)}")
-
-
-def api_url(settings: Settings) -> str:
-    """Where the API answers."""
-    return f"http://{settings.api_host}:{settings.api_port}"
 
 
 def command() -> str:

@@ -14,7 +14,6 @@ from tumorml.service.airflow.api import COMPONENTS, AirflowApi
 from tumorml.service.airflow.environment import (
     airflow_environment,
     airflow_home,
-    airflow_url,
     needs_local_postgres,
 )
 from tumorml.service.airflow.pools import POOLS
@@ -59,7 +58,7 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
     """
     screen = Screen()
     _quieten_libraries()
-    with StopSignal() as stop, home_lock(settings.home, airflow_url(settings)):
+    with StopSignal() as stop, home_lock(settings.home, settings.airflow_url):
         leftovers = kill_leftovers(settings.home / "run" / "children.json")
         if leftovers:
             screen.warn(f"Killed {leftovers} processes that an earlier tumorml had left behind.")
@@ -116,7 +115,7 @@ class _Service:
             _commands(settings, environment), settings.home / "run" / "children.json", screen.warn
         )
         keys = load_or_create_secrets(airflow_home(settings))
-        self._api = api = AirflowApi(airflow_url(settings), keys.admin_password)
+        self._api = api = AirflowApi(settings.airflow_url, keys.admin_password)
         with screen.step("Starting Airflow", "Airflow is healthy"):
             self._supervisor.start(*BEFORE_SCHEDULER)
             self._wait_for_health(api, started, ("metadatabase",))

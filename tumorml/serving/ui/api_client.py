@@ -51,11 +51,9 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
     Raises:
         TumorMLError: The API does not answer, or refuses; the message says why.
     """
-    host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
-    address = f"http://{host}:{settings.api_port}"
     try:
         response = httpx.post(
-            f"{address}/predict",
+            f"{settings.api_url}/predict",
             params={"heatmap": "map"} | ({"task": task} if task else {}),
             files=[("images", file) for file in files],
             headers={"X-API-Key": settings.ui_api_key} if settings.ui_api_key else {},
@@ -64,12 +62,13 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
         )
     except httpx.TransportError as error:
         raise TumorMLError(
-            f"The API does not answer at {address}: start it with `tumorml up` or `tumorml serve`."
+            f"The API does not answer at {settings.api_url}: start it with `tumorml up` or "
+            "`tumorml serve`."
         ) from error
     if "json" not in response.headers.get("content-type", ""):
         raise TumorMLError(
-            f"What answers at {address} failed ({response.status_code}) or is not the API; its log "
-            "says why."
+            f"What answers at {settings.api_url} failed ({response.status_code}) or is not the "
+            "API; its log says why."
         )
     told = response.json()
     if response.is_success:
