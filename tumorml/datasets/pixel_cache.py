@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import logging
 import os
-import time
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +21,17 @@ from numpy.typing import NDArray
 
 from tumorml.datasets.resize import PREPROCESSING, fit_to_square
 from tumorml.objects import ObjectStore, object_store
+from tumorml.objects.keys import mask_key, scan_key
 from tumorml.scans.images.decode import decode
-from tumorml.scans.inbox.names import mask_key, scan_key
 from tumorml.settings import Settings
+from tumorml.timers import Interval
 
 logger = logging.getLogger(__name__)
 
 _LINE = 65
 """A scan id and its newline, in bytes."""
 _WINDOW = 256
+_LOG_SECONDS = 5.0
 
 
 class CachedPixels:
@@ -79,7 +80,7 @@ def cached_pixels(
     with _alone(folder / f"{name}.lock"):
         known = _read_ids(ids, rows=_whole_rows(pixels, size))
         missing = [scan for scan in dict.fromkeys(scan_ids) if scan not in known]
-        store, last = object_store(settings), time.monotonic()
+        store, progress_log = object_store(settings), Interval(_LOG_SECONDS)
         with ThreadPoolExecutor(max_workers=4) as pool:
             for start in range(0, len(missing), _WINDOW):
                 part = missing[start : start + _WINDOW]
@@ -89,8 +90,7 @@ def cached_pixels(
                 _write_behind(pixels, len(known), [image.tobytes() for image in images])
                 _write_behind(ids, len(known), [f"{scan}\n".encode() for scan in part])
                 known.update(zip(part, range(len(known), len(known) + len(part)), strict=True))
-                if time.monotonic() - last > 5:
-                    last = time.monotonic()
+                if progress_log.due():
                     what = "masks" if masks else "scans"
                     logger.info("resized %s of %s %s", start + len(part), len(missing), what)
     rows = np.array([known[scan] for scan in scan_ids], dtype=np.int64)

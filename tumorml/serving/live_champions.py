@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from tumorml.datasets.pixel_cache import read_scan
@@ -22,9 +20,10 @@ from tumorml.models.served import Served
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
 from tumorml.reports.facts.heatmap_claims import count_measures, read_heatmap_claim
+from tumorml.results.champions import current_champions
 from tumorml.results.session import read_session
-from tumorml.results.tables import Champion
 from tumorml.settings import Settings
+from tumorml.timers import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +102,9 @@ class LiveChampions:
         self._live: dict[Task, Live] = {}
         self._failed: dict[str, tuple[str, float]] = {}
         self._looked = float("-inf")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="champions", daemon=True)
+        self._thread = PeriodicThread(
+            "reading the champions", LOOK_SECONDS, self.look, transient=(SQLAlchemyError, OSError)
+        )
 
     def start(self) -> None:
         """Load the champions there are, and go on looking."""
@@ -113,8 +113,7 @@ class LiveChampions:
 
     def stop(self) -> None:
         """Look no more."""
-        self._stop.set()
-        self._thread.join(timeout=2.0)
+        self._thread.stop()
 
     def of(self, task: Task | None) -> Live | None:
         """Who answers for a task, or for the four-class one before the binary one."""
@@ -137,14 +136,10 @@ class LiveChampions:
     def look(self) -> None:
         """See who is champion now, and change to whom has changed."""
         with read_session(self._settings) as session:
-            rows = session.execute(
-                select(Champion.task, Champion.model_version_id, Champion.since).where(
-                    Champion.until.is_(None)
-                )
-            ).all()
-            measured = {
-                row.model_version_id: count_measures(session, row.model_version_id) for row in rows
-            }
+            rows = [
+                (row.task, row.model_version_id, row.since) for row in current_champions(session)
+            ]
+            measured = {model: count_measures(session, model) for _, model, _ in rows}
         self._looked = time.monotonic()
         live: dict[Task, Live] = {}
         failed: dict[str, tuple[str, float]] = {}
@@ -177,12 +172,3 @@ class LiveChampions:
             measures = count_measures(session, live.model_version_id)
             claim = read_heatmap_claim(session, live.model_version_id)
         return replace(live, heatmap_claim=claim and claim.text, measures=measures)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
-            try:
-                self.look()
-            except (SQLAlchemyError, OSError) as error:
-                logger.warning("cannot see who is champion, trying again: %s", error)
-            except Exception:  # this thread is the only one that looks
-                logger.exception("cannot see who is champion, trying again")

@@ -14,7 +14,6 @@ tied to what.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorml.datasets.twins.alignment import Picture, likeness
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.scans.images.fingerprint import QUANTUM, oriented
+from tumorml.timers import Interval
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +74,11 @@ class Twin:
         return self.score >= SAME_PICTURE
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> TwinKind:
         """``reencoded``, ``mirrored`` (or turned) or ``similar``."""
         if not self.same_picture:
-            return "similar"
-        return "mirrored" if self.orientation else "reencoded"
+            return TwinKind.SIMILAR
+        return TwinKind.MIRRORED if self.orientation else TwinKind.REENCODED
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def find_twins(
     twins: list[Twin] = []
     is_new = np.zeros(len(catalogue.ids), bool)
     is_new[np.asarray(new, np.int64)] = True
-    last, looked_at = time.monotonic(), 0
+    progress_log, looked_at = Interval(_LOG_SECONDS), 0
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(new), _ROWS):
             rows = np.asarray(new[start : start + _ROWS], np.int64)
@@ -141,8 +142,7 @@ def find_twins(
             done = min(start + _ROWS, len(new))
             if on_progress is not None:
                 on_progress(done, len(new))
-            if time.monotonic() - last >= _LOG_SECONDS:
-                last = time.monotonic()
+            if progress_log.due():
                 logger.info("compared %s of %s scans, %s twins so far", done, len(new), len(twins))
     logger.info("%s pairs looked at on pixels, %s are twins", looked_at, len(twins))
     return twins

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -13,13 +12,14 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from tumorml.objects import ObjectStore, object_store
+from tumorml.objects.keys import scan_key
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Fingerprint, Scan, Twin
 from tumorml.scans.images.decode import decode
 from tumorml.scans.images.fingerprint import VERSION, fingerprint
-from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
+from tumorml.timers import Interval
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def fingerprint_scans(
     store = object_store(settings)
     after = _bound(shard - 1, shards) if shard > 1 else ""
     until = _bound(shard, shards) if shard < shards else None
-    made, last = 0, time.monotonic()
+    made, progress_log = 0, Interval(_LOG_SECONDS)
     with ThreadPoolExecutor() as pool:
         while True:
             with read_session(settings) as session:
@@ -59,8 +59,7 @@ def fingerprint_scans(
                 _forget(session, waiting)
                 made += copy_rows(session, Fingerprint, rows, on_conflict_do_nothing=True)
             after = waiting[-1]
-            if time.monotonic() - last >= _LOG_SECONDS:
-                last = time.monotonic()
+            if progress_log.due():
                 logger.info("made %s fingerprints", made)
     if made:
         logger.info("made %s fingerprints", made)

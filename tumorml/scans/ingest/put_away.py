@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -13,14 +12,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.objects import ObjectStore
+from tumorml.objects.keys import INBOX, archive_key, quarantine_key, reasons_key
 from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch, BatchFile
 from tumorml.scans.contents.open_contents import is_archive
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
-from tumorml.scans.inbox.drops import INBOX
-from tumorml.scans.inbox.names import archive_key, quarantine_key
 from tumorml.scans.ingest.record import place_of_archive
 from tumorml.settings import Settings
+from tumorml.timers import Interval
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +76,11 @@ def _move_all(store: ObjectStore, moves: Sequence[tuple[ClaimedFile, str]]) -> N
     """Where a move is a copy and a delete over a network, many at a time."""
     threads = 1 if store.local_path(INBOX) else _REMOTE_MOVES
     with ThreadPoolExecutor(threads) as pool:
-        last = time.monotonic()
+        progress_log = Interval(_LOG_SECONDS)
         for start in range(0, len(moves), _MOVES_AT_ONCE):
             for _ in pool.map(lambda m: _move(store, *m), moves[start : start + _MOVES_AT_ONCE]):
                 pass  # raises what a move raised
-            if time.monotonic() - last >= _LOG_SECONDS:
-                last = time.monotonic()
+            if progress_log.due():
                 moved = min(start + _MOVES_AT_ONCE, len(moves))
                 log.info("moved %s of %s files", moved, len(moves))
 
@@ -118,4 +116,4 @@ def _write_reasons(session: Session, store: ObjectStore, batch: Batch) -> None:
         "files": [{"path": path, "reason": reason} for path, reason in refused],
     }
     text = json.dumps(reasons, indent=1, ensure_ascii=False)
-    store.write(f"quarantine/{batch.id}/reasons.json", text.encode())
+    store.write(reasons_key(batch.id), text.encode())

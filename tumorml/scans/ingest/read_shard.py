@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 
 from tumorml.memory import peak_memory_bytes
 from tumorml.objects import ObjectStore, object_store
+from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session
 from tumorml.results.tables import Batch
 from tumorml.scans.contents.open_contents import Contents, DropRefusedError, open_contents
 from tumorml.scans.images.decode import encode_png
 from tumorml.scans.images.profile import examine
-from tumorml.scans.inbox.names import scan_key
 from tumorml.scans.ingest.masks import MaskPairs
 from tumorml.scans.ingest.plan_shards import plan_batch
 from tumorml.scans.ingest.shard_files import Found, ShardFile, is_read, read_work, write_found
 from tumorml.settings import Settings
+from tumorml.timers import Interval
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +83,14 @@ def _read_files(
 ) -> None:
     wanted = {file.profile.path: file for file in files if file.description}
     masks = MaskPairs(store, settings)
-    started = last = time.monotonic()
+    started, progress_log = time.monotonic(), Interval(_LOG_SECONDS)
     done = 0
     for done, (entry, data, failure) in enumerate(contents.read(wanted), start=1):
         _read_file(wanted[entry.path], data, failure, masks, settings, store)
         if on_progress is not None:
             on_progress(done, len(wanted))
-        now = time.monotonic()
-        if now - last >= _LOG_SECONDS:
-            last = now
-            rate = done / (now - started)
+        if progress_log.due():
+            rate = done / (time.monotonic() - started)
             log.info("%s: read %s of %s files, %.0f a second", name, done, len(wanted), rate)
     for path, sha256 in masks.stored.items():
         wanted[path].mask_sha256 = sha256
