@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from tumorml.csv_export import csv_writer
 from tumorml.datasets.audit.findings import Audit
 
 COLUMNS = (
@@ -30,7 +30,7 @@ def write_audit_csv(audit: Audit, path: Path) -> None:
     ``score`` is empty where it is ``same_patient`` or ``none``.
     """
     with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = csv_writer(stream)
         writer.writerow(COLUMNS)
         for finding in audit.findings:
             file = finding.file

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -12,8 +10,9 @@ from typing import Any
 
 import streamlit as st
 
+from tumorml.csv_export import csv_writer
 from tumorml.labels import LABELS, Task
-from tumorml.serving.api.history import predictions
+from tumorml.serving.api.queries import predictions
 from tumorml.serving.ui.queries import Row, rows_of
 from tumorml.serving.ui.widgets import (
     at,
@@ -135,21 +134,12 @@ def between(days: date | tuple[date, ...] | None) -> dict[str, datetime]:
 
 
 def csv_of(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as a CSV with every column, UTF-8; what holds several values is JSON."""
+    """Return rows as UTF-8 CSV with every column; lists and dicts are written as JSON."""
     file = io.StringIO(newline="")
-    written = csv.writer(file)
-    written.writerow(rows[0])
-    written.writerows([_cell(value) for value in row.values()] for row in rows)
+    writer = csv_writer(file)
+    writer.writerow(rows[0])
+    writer.writerows(row.values() for row in rows)
     return file.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        return json.dumps(value)
-    # A spreadsheet would compute what begins so, and callers and files are named by others.
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
 
 
 def details(settings: Settings, row: Row) -> None:
