@@ -9,9 +9,9 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Prediction
 from tumorml.scans.images.decode import scan_id
-from tumorml.serving.answer_rows import Record, record_answers
-from tumorml.serving.answering import Question, answer
 from tumorml.serving.live_champions import Live
+from tumorml.serving.predict_scans import Question, answer
+from tumorml.serving.record_predictions import Record, record_answers
 from tumorml.settings import Settings
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from tests.factories.champions import SIDE, Made, pictures
 from tumorml.datasets.resize import fit_to_square
 from tumorml.scans.images.decode import scan_id
-from tumorml.serving.answering import Question, answer
 from tumorml.serving.live_champions import Live
+from tumorml.serving.predict_scans import Question, answer
 
 
 def test_each_question_of_a_mixed_batch_is_answered_by_the_model_it_asks(

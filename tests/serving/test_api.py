@@ -30,13 +30,13 @@ from tumorml.errors import TumorMLError
 from tumorml.evaluation.metrics import write_metrics
 from tumorml.labels import LABELS, Task
 from tumorml.models import reference
+from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import SnapshotScan
 from tumorml.scans.images.decode import encode_png, scan_id
-from tumorml.scans.inbox.names import scan_key
 from tumorml.serving.api import app, keys, predict
+from tumorml.serving.api.api_keys import KnownKeys, add_key, require_safe_address, revoke_key
 from tumorml.serving.api.app import create_app
-from tumorml.serving.api.keys import KnownKeys, add_key, require_safe_address, revoke_key
 from tumorml.settings import Settings
 
 

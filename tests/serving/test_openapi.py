@@ -11,8 +11,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
 from tests.factories.running_api import running_api
+from tumorml.serving.api.api_keys import add_key
 from tumorml.serving.api.app import create_app
-from tumorml.serving.api.keys import add_key
 from tumorml.settings import Settings
 
 

@@ -11,10 +11,10 @@ from tests.serving.test_api import files, history
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import object_store
+from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ScanLabel
 from tumorml.scans.images.decode import encode_png, scan_id
-from tumorml.scans.inbox.names import scan_key
 from tumorml.serving import score_scans as scoring
 from tumorml.serving.score_scans import score_scans
 from tumorml.settings import Settings

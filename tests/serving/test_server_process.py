@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 from tests.factories.champions import pictures
 from tumorml.results.session import reader_url, writer_url
 from tumorml.scans.images.decode import encode_png
-from tumorml.serving.api.keys import add_key
+from tumorml.serving.api.api_keys import add_key
 from tumorml.settings import Settings
 
 FROM_ENVIRONMENT = "the key that the environment gives"

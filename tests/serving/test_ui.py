@@ -24,15 +24,15 @@ from tests.factories.running_api import running_api
 from tumorml.datasets.labelling import settle_label
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
+from tumorml.objects.keys import scan_key
 from tumorml.results.artifacts import record_artifacts
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Evaluation, Prediction, ScanLabel, SnapshotScan
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.inbox.drops import waiting_drops
-from tumorml.scans.inbox.names import scan_key
 from tumorml.scans.ingest.finish_batch import ingest_batch
-from tumorml.serving.api.history import predictions
+from tumorml.serving.api.queries import predictions
 from tumorml.serving.ui.api_client import Read
 from tumorml.serving.ui.command import ui_command
 from tumorml.serving.ui.drop import AS_PACKED, NO_LABEL, drop_files

@@ -13,13 +13,14 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import ObjectStore, object_store
+from tumorml.objects.keys import scan_key, score_heatmap_key
+from tumorml.results.champions import champion_of
 from tumorml.results.session import read_session, transaction_lock, write_session
-from tumorml.results.tables import Champion, Prediction, Scan, ScanLabel
+from tumorml.results.tables import Prediction, Scan, ScanLabel
 from tumorml.scans.images.decode import decode
-from tumorml.scans.inbox.names import scan_key
-from tumorml.serving.answer_rows import Record, record_answers, store_overlay
-from tumorml.serving.answering import Answer, Question, answer, explained
 from tumorml.serving.live_champions import Live, load_live
+from tumorml.serving.predict_scans import Answer, Question, answer, explained
+from tumorml.serving.record_predictions import Record, record_answers, store_overlay
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -44,11 +45,7 @@ def score_scans(settings: Settings, task: Task) -> int:
             trained; or, when all others are scored, some scans could not be read.
     """
     with read_session(settings) as session:
-        champion = session.execute(
-            select(Champion.model_version_id, Champion.since).where(
-                Champion.task == str(task), Champion.until.is_(None)
-            )
-        ).one_or_none()
+        champion = champion_of(session, task)
         if champion is None:
             raise TumorMLError(f"The task {task} has no champion yet; retrain first.")
         waiting = _waiting(champion.model_version_id)
@@ -120,8 +117,8 @@ def _score(
 def _explained(settings: Settings, store: ObjectStore, answer: Answer) -> Record:
     pixels = decode(store.read(scan_key(answer.scan_id))).pixels
     overlay = explained(settings, answer, pixels).overlay
-    folder = f"scores/{answer.live.model_version_id}"
-    artifact = store_overlay(store, folder, answer, overlay, scan_id=answer.scan_id)
+    key = score_heatmap_key(answer.live.model_version_id, answer.scan_id, overlay)
+    artifact = store_overlay(store, key, answer, overlay, scan_id=answer.scan_id)
     return Record(answer, overlay=artifact)
 
 

@@ -31,7 +31,7 @@ from tumorml.service.local.port import require_free_port
 from tumorml.service.local.screen import Screen
 from tumorml.service.local.stop_signal import StopRequested, StopSignal
 from tumorml.service.local.supervisor import GRACE_SECONDS, Supervisor
-from tumorml.serving.api.keys import require_safe_address
+from tumorml.serving.api.api_keys import require_safe_address
 from tumorml.serving.ui.command import ui_command
 from tumorml.settings import Settings
 

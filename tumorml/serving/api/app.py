@@ -18,7 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from tumorml.labels import Task
 from tumorml.serving.api import history, predict
-from tumorml.serving.api.guards import caller, known_parameters
+from tumorml.serving.api.authentication import caller, known_parameters
 from tumorml.serving.api.metrics import Measured
 from tumorml.serving.api.problems import Problem, ProblemError, described, tell_problems
 from tumorml.serving.api.schemas import (
@@ -28,7 +28,7 @@ from tumorml.serving.api.schemas import (
     PastPrediction,
     PredictionPage,
 )
-from tumorml.serving.api.server import Server, server_of
+from tumorml.serving.api.state import Server, server_of
 from tumorml.serving.api.uploads import BodyLimit
 from tumorml.settings import Settings
 

@@ -16,22 +16,23 @@ from starlette.datastructures import UploadFile
 from tumorml.explain.overlay import to_grey
 from tumorml.labels import NO_TUMOR, Task
 from tumorml.objects import object_store
+from tumorml.objects.keys import answer_heatmap_key
 from tumorml.scans.images.decode import encode_png
-from tumorml.serving.answer_rows import Record, store_overlay
-from tumorml.serving.answering import (
+from tumorml.serving.api.api_keys import Caller
+from tumorml.serving.api.authentication import asker, known_parameters
+from tumorml.serving.api.problems import ProblemError, described
+from tumorml.serving.api.schemas import Answered, BinaryReading, Heatmap, Prediction, SimilarScan
+from tumorml.serving.api.state import Server, server_of
+from tumorml.serving.api.uploads import BODY, Upload, pixels_of, read_uploads, uploaded
+from tumorml.serving.live_champions import Live
+from tumorml.serving.predict_scans import (
     Answer,
     Explanation,
     Question,
     explained,
     require_explainable,
 )
-from tumorml.serving.api.guards import asker, known_parameters
-from tumorml.serving.api.keys import Caller
-from tumorml.serving.api.problems import ProblemError, described
-from tumorml.serving.api.schemas import Answered, BinaryReading, Heatmap, Prediction, SimilarScan
-from tumorml.serving.api.server import Server, server_of
-from tumorml.serving.api.uploads import BODY, Upload, pixels_of, read_uploads, uploaded
-from tumorml.serving.live_champions import Live
+from tumorml.serving.record_predictions import Record, store_overlay
 from tumorml.serving.request_batcher import EndedError
 from tumorml.settings import Settings
 
@@ -130,8 +131,10 @@ def _reasons(settings: Settings, uploads: list[Upload], answers: list[Answer]) -
     reasons = []
     for one, upload in zip(answers, uploads, strict=True):
         why = explained(settings, one, upload.pixels)
-        folder = f"answers/{one.answered_at:%Y-%m-%d}/{one.live.model_version_id}"
-        reasons.append(_Reason(why, store_overlay(store, folder, one, why.overlay)))
+        key = answer_heatmap_key(
+            one.answered_at, one.live.model_version_id, one.scan_id, why.overlay
+        )
+        reasons.append(_Reason(why, store_overlay(store, key, one, why.overlay)))
     return reasons
 
 

@@ -14,7 +14,7 @@ from tumorml.reports.facts.numbers import HEADLINES, METRIC_NAMES
 from tumorml.reports.facts.verdict import outcome
 from tumorml.results.session import read_session
 from tumorml.results.tables import Verdict
-from tumorml.serving.api.history import champions
+from tumorml.serving.api.queries import champions
 from tumorml.serving.ui.queries import Row, rows_of, summary_of
 from tumorml.serving.ui.widgets import at, named, plain, table
 from tumorml.settings import Settings

@@ -16,8 +16,8 @@ from tumorml.datasets.labelling import scan_readings
 from tumorml.errors import TumorMLError
 from tumorml.explain.overlay import MOST_OPAQUE, blend
 from tumorml.labels import Task
+from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session
-from tumorml.scans.inbox.names import scan_key
 from tumorml.serving.api.uploads import read_image
 from tumorml.serving.ui.api_client import Read, ask
 from tumorml.serving.ui.queries import latest_evaluation, object_of, rows_of

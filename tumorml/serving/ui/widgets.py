@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
+from tumorml.objects.keys import scan_key
 from tumorml.reports.facts.heatmap_claims import heatmap_claim
 from tumorml.scans.images.decode import decode
-from tumorml.scans.inbox.names import scan_key
 from tumorml.serving.ui.queries import Row, object_of
 from tumorml.settings import Settings
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import logging
 import re
 import secrets
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 
 from tumorml.errors import TumorMLError
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ApiKey
 from tumorml.settings import Settings
-
-logger = logging.getLogger(__name__)
+from tumorml.timers import PeriodicThread
 
 ROLES = ("reader", "writer")
 """A reader sees what was answered; a writer may also ask."""
@@ -129,8 +127,12 @@ class KnownKeys:
         self._settings = settings
         self._keys = Keys({}, open=False)
         self._read = float("-inf")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="keys", daemon=True)
+        self._thread = PeriodicThread(
+            "reading the API keys",
+            _LOOK_SECONDS,
+            self._look,
+            transient=(SQLAlchemyError, OSError, TumorMLError),
+        )
 
     def start(self) -> None:
         """Read them, and again each second from now on.
@@ -143,8 +145,7 @@ class KnownKeys:
 
     def stop(self) -> None:
         """Read them no more."""
-        self._stop.set()
-        self._thread.join(timeout=2.0)
+        self._thread.stop()
 
     def now(self) -> Keys | None:
         """The keys; None where they are so old that a revoked one may be among them."""
@@ -154,13 +155,6 @@ class KnownKeys:
         asked = time.monotonic()
         self._keys = read_keys(self._settings)
         self._read = asked
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
-            try:
-                self._look()
-            except Exception as error:  # this thread is the only one that looks
-                logger.warning("cannot see who may ask, trying again: %s", error)
 
 
 def require_safe_address(settings: Settings) -> None:

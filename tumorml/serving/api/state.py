@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from fastapi import Request
 
-from tumorml.serving.answer_rows import records
-from tumorml.serving.answering import batches
+from tumorml.serving.api.api_keys import KnownKeys
 from tumorml.serving.api.budget import Budget
-from tumorml.serving.api.keys import KnownKeys
 from tumorml.serving.api.metrics import Metrics
 from tumorml.serving.api.problems import ProblemError
 from tumorml.serving.live_champions import LiveChampions
+from tumorml.serving.predict_scans import batches
+from tumorml.serving.record_predictions import records
 from tumorml.settings import Settings
 
 READERS = 8

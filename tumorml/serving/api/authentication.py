@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
-from tumorml.serving.api.keys import Caller, is_loopback
+from tumorml.serving.api.api_keys import Caller, is_loopback
 from tumorml.serving.api.problems import ProblemError
-from tumorml.serving.api.server import Server, server_of
+from tumorml.serving.api.state import Server, server_of
 
 KEY = "X-API-Key"
 _header = APIKeyHeader(name=KEY, auto_error=False, description="Where keys exist: one of them.")

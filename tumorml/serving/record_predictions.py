@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tumorml.objects import ObjectStore
 from tumorml.results.artifacts import artifact_row, record_artifacts
 from tumorml.results.session import write_session
 from tumorml.results.tables import ModelVersion, Run, SnapshotScan
-from tumorml.serving.answering import Answer
+from tumorml.serving.predict_scans import Answer
 from tumorml.serving.request_batcher import RequestBatcher
 from tumorml.settings import Settings
 
@@ -42,19 +41,17 @@ class Record:
 
 
 def store_overlay(
-    store: ObjectStore, folder: str, answer: Answer, data: bytes, *, scan_id: str | None = None
+    store: ObjectStore, key: str, answer: Answer, data: bytes, *, scan_id: str | None = None
 ) -> dict[str, object]:
     """Put the overlay of an answer into the object store; its row ``artifact`` is returned.
 
     Args:
         store: Of the service.
-        folder: Of the key.
+        key: Where it goes.
         answer: What the overlay explains.
         data: The PNG.
         scan_id: Of the row ``scan``, where there is one.
     """
-    # Another picture of the same scan, as of a server with other fonts, has another key.
-    key = f"{folder}/{answer.scan_id}-{hashlib.sha256(data).hexdigest()[:8]}.png"
     store.write(key, data)
     return artifact_row("heatmap", key, data, scan_id, answer.live.model_version_id, None)
 
