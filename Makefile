@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-header --qui
 CHOOSE := $(BIN)/uv pip compile --universal --no-header --no-annotate --quiet --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint format bench lock clean
+.PHONY: help install run test test-slow lint format docs bench lock clean
 
 help: ## Say what there is to make
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +42,15 @@ format: install ## Put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: install ## Build the documentation into site/; a dead link or a stale reference page fails it
+	$(BIN)/python docs/generate --check
+	$(BIN)/python docs/build
+
 bench: install ## Measure what is claimed about speed (recipes.py and nightly.py want a set, and hours)
 	@for benchmark in benchmarks/[!rn]*.py; do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
 lock: install ## Write the locks anew from pyproject.toml
-	$(COMPILE) $(addprefix --extra ,airflow cluster local s3 serving steps training) --group dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(addprefix --extra ,airflow cluster local s3 serving steps training) --group dev --group docs --output-file requirements.lock pyproject.toml
 	$(CHOOSE) $(addprefix --extra ,airflow cluster s3) --output-file docker/control-plane.txt pyproject.toml
 	$(CHOOSE) $(addprefix --extra ,airflow cluster s3 steps training) --output-file docker/worker.txt pyproject.toml
 	$(CHOOSE) $(addprefix --extra ,s3 serving) --output-file docker/serving.txt pyproject.toml
@@ -54,4 +58,4 @@ lock: install ## Write the locks anew from pyproject.toml
 	echo 'uv' | $(COMPILE) --output-file requirements-bootstrap.lock -
 
 clean: ## Remove the virtual environment and caches; never the data under var/
-	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) site .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
