@@ -1,0 +1,1 @@
+"""Commands of `tumorml`, one module for each group of related commands."""
