@@ -19,8 +19,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tumorml.errors import TumorMLError
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-"""The checkout: ``migrations/``, ``dags/`` and the default policy lie beside the package."""
+_PACKAGE = Path(__file__).resolve().parent
+_IS_CHECKOUT = (_PACKAGE.parent / "pyproject.toml").is_file()
+
+PROJECT_ROOT = _PACKAGE.parent if _IS_CHECKOUT else _PACKAGE / "_bundled"
+"""Folder of `migrations/`, `dags/` and `promotion.toml`: the checkout, or a wheel's copies."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -33,7 +36,9 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        PROJECT_ROOT / "var", description="Folder of everything the local service keeps."
+        PROJECT_ROOT / "var" if _IS_CHECKOUT else Path("~/.local/share/tumorml"),
+        description="Folder of everything the local service keeps; default: `var` in a checkout, "
+        "`~/.local/share/tumorml` for an installed wheel.",
     )
     database_url: str | None = Field(
         None,

@@ -17,6 +17,7 @@ import yaml
 
 from tests.cluster.compose_file import resolve
 from tests.docker.image_packages import LOCK, TARGETS, pinned
+from tumorml import __version__
 from tumorml.service.airflow.environment import airflow_home
 from tumorml.service.cluster.env_file import draw_variables
 from tumorml.settings import PROJECT_ROOT, Settings
@@ -147,13 +148,10 @@ def test_each_process_has_the_command_and_the_check_of_the_compose_file(values, 
 
 
 def test_images_user_home_and_versions_are_those_of_the_dockerfile_and_the_lock(values) -> None:
-    (version,) = re.findall(
-        r'^version = "(.*)"', (PROJECT_ROOT / "pyproject.toml").read_text(), re.M
-    )
     images = values["images"]
     assert images["airflow"]["repository"].endswith("/tumorml-control-plane")
     assert images["pod_template"]["repository"].endswith("/tumorml-worker")
-    assert {image["tag"] for image in images.values()} == {version}
+    assert {image["tag"] for image in images.values()} == {__version__}
     assert {f"tumorml-{target}" for target in TARGETS} <= set(re.findall(r"tumorml-[\w-]+", PAGE))
     assert values["airflowVersion"] == pinned(LOCK)["apache-airflow"]
     user = re.findall(r"^USER (\d+)", DOCKERFILE, re.M)
