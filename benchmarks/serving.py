@@ -24,9 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tumorml.objects import object_store
+from tumorml.results.champions import champion_of
 from tumorml.results.server import results_store
 from tumorml.results.session import read_session
-from tumorml.results.tables import Champion, ModelVersion
+from tumorml.results.tables import ModelVersion
 from tumorml.settings import Settings
 
 HERE = Path(__file__).parent
@@ -108,12 +109,10 @@ def main() -> None:
     console = Console(width=140)
     with results_store(settings):
         with read_session(settings) as session:
-            version = (
-                session.query(ModelVersion)
-                .join(Champion, Champion.model_version_id == ModelVersion.id)
-                .filter(Champion.task == "four_class", Champion.until.is_(None))
-                .one()
-            )
+            champion = champion_of(session, "four_class")
+            if champion is None:
+                raise SystemExit(f"{options.home} has no champion of four classes.")
+            version = session.get_one(ModelVersion, champion.model_version_id)
         model = Path(f"{object_store(settings).local_path(version.object_key)}") / "model.keras"
         ours = (
             [sys.executable, "-m", "tumorml.cli", "serve"],

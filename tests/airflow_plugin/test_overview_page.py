@@ -18,6 +18,7 @@ from tumorml.reports.facts.overview import SHOWN_VERDICTS
 from tumorml.reports.run.write_run_report import KINDS, write_run_report
 from tumorml.results.session import write_session
 from tumorml.results.tables import Batch, BatchFile, Evaluation, Leak, Run
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 
 SCRIPT = "<script>alert(1)</script>"
@@ -98,7 +99,7 @@ def test_verdicts_that_wait_stand_first_and_only_the_newest_are_shown(
     runs = re.findall(r">(r-\w+)</a>", verdicts)
     newest = [f"r-{number}" for number in reversed(range(1, SHOWN_VERDICTS))]
     assert runs == ["r-asked", *newest]
-    assert "because the policy asks a person every time" in verdicts
+    assert "because the policy requires approval of every winner" in verdicts
     assert verdicts.count('class="waiting"') == 1
 
 
@@ -118,7 +119,7 @@ def test_the_data_of_the_last_run_that_is_no_benchmark_are_shown(
 def test_a_leak_and_a_failed_run_are_warned_of(settings: Settings, overview) -> None:
     judged_run(settings, make_answers(1, 60))
     with write_session(settings) as session:
-        session.execute(update(Leak).where(Leak.kind == "exact").values(scans=3))
+        session.execute(update(Leak).where(Leak.kind == TwinKind.EXACT).values(scans=3))
         session.execute(update(Run).where(Run.id == RUN).values(state="failed", reason="a leak"))
     page = overview()
     assert '<p class="warning">12 test scans have a twin' in page

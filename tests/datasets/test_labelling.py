@@ -18,6 +18,7 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, contradict
 from tumorml.results.session import read_session
 from tumorml.results.tables import Snapshot
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 
 
@@ -46,7 +47,7 @@ def test_a_scan_with_two_labels_is_held_out_until_somebody_settles_it(settings: 
 
 def test_twins_of_one_picture_with_two_labels_are_both_held_out(settings: Settings) -> None:
     add_batch(settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "no")])
-    add_twins(settings, "x", "y", kind="mirrored")
+    add_twins(settings, "x", "y", kind=TwinKind.MIRRORED)
     x, y = scan_of("x"), scan_of("y")
     add_batch(settings, "c", [Dropped("y", "pituitary")])
     assert frozenset({x, y}) in conflicts(settings)
@@ -78,7 +79,7 @@ def test_neighbouring_slices_may_have_different_labels(settings: Settings) -> No
     add_batch(
         settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "no_tumor")]
     )
-    add_twins(settings, "x", "y", kind="similar", score=0.89)
+    add_twins(settings, "x", "y", kind=TwinKind.SIMILAR, score=0.89)
     assert conflicts(settings) == set()
     assert {scan_of("x"), scan_of("y")} <= labels_in_snapshot(settings).keys()
 
@@ -115,7 +116,7 @@ def test_a_label_that_comes_later_contradicts_through_pictures_in_between(
     add_batch(settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("between")])
     add_batch(settings, "c", [Dropped("y", "pituitary")])
     add_twins(settings, "x", "between")
-    add_twins(settings, "between", "y", kind="mirrored")
+    add_twins(settings, "between", "y", kind=TwinKind.MIRRORED)
     assert not {scan_of("x"), scan_of("y")} & labels_in_snapshot(settings).keys()
     for name in ("x", "y"):
         settle_label(settings, scan_of(name), "glioma", reason="seen", who="me")

@@ -16,6 +16,7 @@ from tumorml.evaluation.evaluate_run import _still_held_apart
 from tumorml.labels import Task
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Leak, Run, Snapshot
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 from tumorml.training.plan_run import plan_run
 from tumorml.training.train_run import train_run
@@ -39,9 +40,9 @@ def leaking_set(settings: Settings) -> None:
     train = [dropped._replace(given_split="train") for dropped in four_class_batch()]
     add_batch(settings, "b", train + test)
     add_twins(settings, "copy", "glioma-20")
-    add_twins(settings, "copy", "glioma-22", kind="similar", score=0.9)
-    add_twins(settings, "mirror", "meningioma-8", kind="mirrored")
-    add_twins(settings, "next", "glioma-30", kind="similar", score=0.9)
+    add_twins(settings, "copy", "glioma-22", kind=TwinKind.SIMILAR, score=0.9)
+    add_twins(settings, "mirror", "meningioma-8", kind=TwinKind.MIRRORED)
+    add_twins(settings, "next", "glioma-30", kind=TwinKind.SIMILAR, score=0.9)
 
 
 def test_each_test_scan_is_counted_by_its_closest_relative_in_training(settings: Settings) -> None:
@@ -50,13 +51,13 @@ def test_each_test_scan_is_counted_by_its_closest_relative_in_training(settings:
     kinds = leaks_of(settings, entries)
     # The pair of mirrored twins has two labels, but on a given split files are taken as they are.
     assert {name: kinds[scan_of(name)] for name in ("copy", "mirror", "next", "kin", "clean")} == {
-        "copy": "reencoded",
-        "mirror": "mirrored",
-        "next": "similar",
-        "kin": "same_group",
-        "clean": "none",
+        "copy": TwinKind.REENCODED,
+        "mirror": TwinKind.MIRRORED,
+        "next": TwinKind.SIMILAR,
+        "kin": TwinKind.SAME_GROUP,
+        "clean": TwinKind.NONE,
     }
-    assert kinds[scan_of("glioma-0")] == "exact"
+    assert kinds[scan_of("glioma-0")] == TwinKind.EXACT
 
 
 def test_a_given_split_is_followed_file_by_file(settings: Settings) -> None:
@@ -91,12 +92,12 @@ def test_the_leak_report_has_a_row_for_each_kind_and_label(settings: Settings) -
     with read_session(settings) as session:
         counts = {row.kind: row.scans for row in session.scalars(select(Leak))}
     assert counts == {
-        "exact": 1,
-        "reencoded": 1,
-        "mirrored": 1,
-        "similar": 1,
-        "same_group": 1,
-        "none": 1,
+        TwinKind.EXACT: 1,
+        TwinKind.REENCODED: 1,
+        TwinKind.MIRRORED: 1,
+        TwinKind.SIMILAR: 1,
+        TwinKind.SAME_GROUP: 1,
+        TwinKind.NONE: 1,
     }
 
 
@@ -108,7 +109,7 @@ def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings
     entries = read_snapshot(settings, snapshot)
     seen = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
     held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
-    add_twins(settings, names[seen], names[held], kind="mirrored")
+    add_twins(settings, names[seen], names[held], kind=TwinKind.MIRRORED)
     with pytest.raises(TumorMLError, match=r"1 test scans .* relative in its training data"):
         train_run(settings, run_id)
     with read_session(settings) as session:
@@ -126,7 +127,7 @@ def test_a_tie_that_came_after_the_snapshot_keeps_the_test_scan_out_of_judgement
     seen = next(e.scan_id for e in entries if e.split == "train")
     held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
     add_batch(settings, "c", [Dropped(names[scan], None, "one patient") for scan in (seen, held)])
-    assert leaks_of(settings, entries)[held] == "none"  # nobody has looked yet
+    assert leaks_of(settings, entries)[held] == TwinKind.NONE  # nobody has looked yet
     left = _still_held_apart(settings, "r", entries)
     assert {e.scan_id for e in entries} - {e.scan_id for e in left} == {held}
 
@@ -155,6 +156,6 @@ def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings
         )
     later = [e for e in entries if e.split == "test"]
     names = {scan_of(d.name): d.name for d in four_class_batch()}
-    add_twins(settings, names[learnt], names[later[0].scan_id], kind="mirrored")
+    add_twins(settings, names[learnt], names[later[0].scan_id], kind=TwinKind.MIRRORED)
     assert leaks_of(settings, later)[later[0].scan_id] == "none"
-    assert leaks_of(settings, later, {learnt})[later[0].scan_id] == "mirrored"
+    assert leaks_of(settings, later, {learnt})[later[0].scan_id] == TwinKind.MIRRORED

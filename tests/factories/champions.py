@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import func
 
 from tests.factories.rows import model_row, run_row
 from tumorml.datasets.pixels import Masks, SplitPixels
@@ -17,13 +18,14 @@ from tumorml.models.model_versions import put_model
 from tumorml.models.predictor import Predictor
 from tumorml.models.reference import FEWEST
 from tumorml.objects import object_store
+from tumorml.objects.keys import scan_key
 from tumorml.recipes.networks import build_network
-from tumorml.recipes.pretrained import find_weights
+from tumorml.recipes.find_weights import find_weights
 from tumorml.recipes.recipe import load_recipe
+from tumorml.results.champions import champion_of
 from tumorml.results.session import write_session
 from tumorml.results.tables import Batch, Champion, Scan, Snapshot
 from tumorml.scans.images.decode import encode_png, scan_id
-from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
 from tumorml.training.export_for_serving import write_for_servers
 
@@ -131,11 +133,9 @@ def take_in(settings: Settings, *scans: np.ndarray) -> list[str]:
 def enthrone(settings: Settings, model_version_id: str, task: Task) -> None:
     """Change the champion, as a promotion does."""
     with write_session(settings) as session:
-        now = session.query(Champion).filter_by(task=str(task), until=None).one_or_none()
-        if now is not None:
-            from sqlalchemy import func
-
-            now.until = func.now()
+        serving = champion_of(session, task)
+        if serving is not None:
+            serving.until = func.now()
             session.flush()
         session.add(
             Champion(

@@ -27,6 +27,7 @@ from tumorml.results.tables import (
     SnapshotScan,
     VerdictRule,
 )
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS
@@ -166,7 +167,7 @@ def _add_verdict(session, champion: str | None) -> None:
     )
     session.add_all(
         Leak(run_id=RUN, kind=kind, label=label, scans=scans * (number + 1))
-        for kind, scans in (("exact", 0), ("none", 9))
+        for kind, scans in ((TwinKind.EXACT, 0), (TwinKind.NONE, 9))
         for number, label in enumerate(FOUR)
     )
     session.add_all(

@@ -20,6 +20,7 @@ from tumorml.results.tables import (
     Twin,
     Verdict,
 )
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.scans.images.fingerprint import VERSION
 from tumorml.settings import Settings
 
@@ -44,7 +45,12 @@ def scan_of(name: str) -> str:
 
 
 def add_twins(
-    settings: Settings, one: str, other: str, *, kind: str = "reencoded", score: float = 0.98
+    settings: Settings,
+    one: str,
+    other: str,
+    *,
+    kind: TwinKind = TwinKind.REENCODED,
+    score: float = 0.98,
 ) -> None:
     """Two scans, by name, that were found to be twins."""
     first, second = sorted((scan_of(one), scan_of(other)))

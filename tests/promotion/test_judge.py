@@ -21,6 +21,7 @@ from tumorml.objects import object_store
 from tumorml.promotion.champion import CHANNEL, champions, change_champion
 from tumorml.promotion.judge import judge_run
 from tumorml.promotion.promote import promote
+from tumorml.results.champions import current_champions
 from tumorml.results.session import read_session, write_session, writer_url
 from tumorml.results.tables import Champion, ModelVersion, Run, SnapshotScan, Verdict, VerdictRule
 from tumorml.settings import Settings
@@ -386,5 +387,5 @@ def test_a_model_that_did_not_win_is_forced_with_a_reason(
     change = {"change": "force", "why": "a drill", "who": "me", "model_version_id": "m-b"}
     assert change_champion(store, TASK, **change) == "m-b"
     with read_session(store) as session:
-        row = session.scalars(select(Champion).where(Champion.until.is_(None))).one()
+        (row,) = current_champions(session)
         assert (row.change, row.why, row.pinned) == ("force", "a drill", False)

@@ -11,13 +11,12 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.conftest import run_as_owner
-from tests.factories.rows import model_row, run_row
 from tumorml.datasets.resize import PREPROCESSING
 from tumorml.results.bulk import copy_rows
 from tumorml.results.local_postgres import OWNER, _forget_dead_server, database_url
 from tumorml.results.migrate import alembic_config, migrate
 from tumorml.results.session import read_session, write_session
-from tumorml.results.tables import Batch, Champion, ModelVersion, Run, Snapshot
+from tumorml.results.tables import Batch, ModelVersion, Run
 from tumorml.settings import Settings
 
 
@@ -93,20 +92,6 @@ def test_each_month_of_predictions_gets_its_own_partition(settings: Settings) ->
                 text("select ensure_prediction_partition(:moment)"), {"moment": moment}
             ).scalar_one()
             assert name == "prediction_2031_05"
-
-
-def test_a_task_never_has_two_champions(settings: Settings) -> None:
-    with write_session(settings) as session:
-        session.add(Snapshot(id="s", task="binary", counts={}, held_out={}, object_key="k"))
-        session.flush()
-        session.add(run_row("r", "binary", "s"))
-        session.flush()
-        session.add(model_row("m", "r", "binary"))
-    crown = {"task": "binary", "model_version_id": "m", "change": "promotion", "who": "", "why": ""}
-    with write_session(settings) as session:
-        session.add(Champion(**crown))
-    with pytest.raises(DBAPIError, match="uq_champion_open"), write_session(settings) as session:
-        session.add(Champion(**crown))
 
 
 def test_the_pid_file_of_a_dead_server_stops_nobody(settings: Settings) -> None:

@@ -74,7 +74,7 @@ def test_postgres_stays_where_another_uses_it(home: Path) -> None:
 import sys
 from tumorml.results.session import write_session
 from tumorml.settings import Settings
-with writing(Settings()) as session:
+with write_session(Settings()) as session:
     session.connection()
     print("working", flush=True)
     sys.stdin.readline()

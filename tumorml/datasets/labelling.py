@@ -13,10 +13,8 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task, parse_label
 from tumorml.results.session import write_session
 from tumorml.results.tables import LabelDecision, Scan, ScanLabel, Twin
+from tumorml.results.twin_kinds import SAME_PICTURE_KINDS
 from tumorml.settings import Settings
-
-SAME_PICTURE_KINDS = ("reencoded", "mirrored")
-"""Kinds of twins that show one picture; a similar one may be the next slice."""
 
 
 def settle_label(settings: Settings, scan: str, label: str, *, reason: str, who: str) -> str:

@@ -12,13 +12,13 @@ from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Leak, ModelVersion, Run, ScanGroup, SnapshotScan, Twin
-from tumorml.results.tables.training import LEAK_KINDS
+from tumorml.results.twin_kinds import LEAK_KINDS, TwinKind
 from tumorml.settings import Settings
 
 
 def leaks_of(
     settings: Settings, entries: Sequence[SnapshotEntry], learnt_before: Collection[str] = ()
-) -> dict[str, str]:
+) -> dict[str, TwinKind]:
     """How each test scan is related to the closest training or validation scan, as known today.
 
     Args:
@@ -32,24 +32,24 @@ def leaks_of(
     """
     test = {entry.scan_id for entry in entries if entry.split == "test"}
     seen = {entry.scan_id for entry in entries if entry.split != "test"} | set(learnt_before)
-    kinds = {scan: "exact" if scan in seen else "none" for scan in test}
+    kinds = {scan: TwinKind.EXACT if scan in seen else TwinKind.NONE for scan in test}
     with read_session(settings) as session:
         groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
         twins = session.execute(select(Twin.scan_id, Twin.other_id, Twin.kind)).all()
     for first, second, kind in twins:
         for scan, other in ((first, second), (second, first)):
             if scan in test and other in seen:
-                kinds[scan] = min(kinds[scan], kind, key=LEAK_KINDS.index)
+                kinds[scan] = min(kinds[scan], TwinKind(kind), key=lambda kind: kind.strength)
     groups_seen = {groups.get(scan) for scan in seen} - {None}
     for scan, kind in kinds.items():
-        if kind == "none" and groups.get(scan) in groups_seen:
-            kinds[scan] = "same_group"
+        if kind is TwinKind.NONE and groups.get(scan) in groups_seen:
+            kinds[scan] = TwinKind.SAME_GROUP
     return kinds
 
 
 def write_leak_report(
     settings: Settings, run_id: str, entries: Sequence[SnapshotEntry]
-) -> dict[str, str]:
+) -> dict[str, TwinKind]:
     """Write a run's ``leak`` rows, over those of an earlier try; what ``leaks_of`` says."""
     with read_session(settings) as session:
         before = learnt_before(session, run_id)

@@ -16,6 +16,7 @@ from tumorml.datasets.labelling import readings_for_task, settled_labels
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task
 from tumorml.objects import object_store
+from tumorml.objects.keys import snapshot_key
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import BatchFile, ScanGroup, Snapshot, SnapshotScan
@@ -80,7 +81,7 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
             logger.info("snapshot %s is already taken: nothing has changed", snapshot_id)
             return snapshot_id
 
-    key = f"snapshots/{snapshot_id}.parquet"
+    key = snapshot_key(snapshot_id)
     object_store(settings).write(key, _parquet(entries))
     counts = Counter((e.split, e.label) for e in entries)
     nested: dict[str, dict[str, int]] = {}

@@ -8,6 +8,7 @@ from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
+from tumorml.results.champions import champion_of
 from tumorml.results.tables import Champion, ModelVersion, Run
 
 
@@ -47,9 +48,8 @@ def contenders_today(session: Session, run: Run) -> Contenders:
         raise TumorMLError(f"Run {run.id} has left no model version yet; train it first.")
     if run.given_split:
         return Contenders(challenger, None, None)
-    champion = session.scalar(
-        select(Champion.model_version_id).where(Champion.task == run.task, Champion.until.is_(None))
-    )
+    serving = champion_of(session, run.task)
+    champion = None if serving is None else serving.model_version_id
     anchor = _authorised(session, run.task)
     return Contenders(challenger, champion, None if anchor == champion else anchor)
 

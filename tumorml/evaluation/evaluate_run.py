@@ -23,6 +23,7 @@ from tumorml.models.model_versions import fetch_predictor
 from tumorml.policy import load_policy
 from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Run
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
         answers, groups = _ask(settings, model, run, entries)
         metrics = {"test": score(answers, groups, resamples=policy.resamples)}
         if run.given_split:
-            clean = np.array([kinds[scan] == "none" for scan in answers.scan_ids])
+            clean = np.array([kinds[scan] is TwinKind.NONE for scan in answers.scan_ids])
             if clean.any():
                 kept = [group for group, part in zip(groups, clean, strict=True) if part]
                 metrics["test_without_twins"] = score(
@@ -142,7 +143,11 @@ def _still_held_apart(
     assign_groups(settings)
     with read_session(settings) as session:
         before = learnt_before(session, run_id)
-    tied = {scan for scan, kind in leaks_of(settings, entries, before).items() if kind != "none"}
+    tied = {
+        scan
+        for scan, kind in leaks_of(settings, entries, before).items()
+        if kind is not TwinKind.NONE
+    }
     with read_session(settings) as session:
         tied |= held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
     if tied:

@@ -6,13 +6,14 @@ import json
 import tempfile
 from pathlib import Path
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.models.model_versions import fetch_model
 from tumorml.promotion.changes import CHANGES
+from tumorml.results.champions import champion_of, current_champions
 from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Champion, ModelVersion, Verdict
 from tumorml.settings import Settings
@@ -63,7 +64,7 @@ def change_champion(
             )
             if known is not None:
                 return known
-        serving = open_champion(session, task)
+        serving = champion_of(session, task)
         if serving is None:
             raise TumorMLError(
                 f"The task {task} has no champion yet: there is nothing to {change}."
@@ -107,22 +108,12 @@ def change_champion(
 def champions(settings: Settings) -> dict[Task, str]:
     """The model version that serves, of each task that has one."""
     with read_session(settings) as session:
-        rows = session.execute(
-            select(Champion.task, Champion.model_version_id).where(Champion.until.is_(None))
-        )
-        return {Task(task): model_version_id for task, model_version_id in rows}
+        return {Task(row.task): row.model_version_id for row in current_champions(session)}
 
 
 def lock_champion(session: Session, task: Task) -> None:
     """Let nobody else change this task's champion until the transaction ends."""
     transaction_lock(session, f"champion of {task}")
-
-
-def open_champion(session: Session, task: Task) -> Champion | None:
-    """The open row of a task."""
-    return session.scalar(
-        select(Champion).where(Champion.task == str(task), Champion.until.is_(None))
-    )
 
 
 def crown(
@@ -138,11 +129,10 @@ def crown(
     pinned: bool = False,
 ) -> None:
     """Close the open row and open a new one; the caller holds the lock."""
-    session.execute(
-        update(Champion)
-        .where(Champion.task == str(task), Champion.until.is_(None))
-        .values(until=func.now())
-    )
+    serving = champion_of(session, task)
+    if serving is not None:
+        serving.until = func.now()
+        session.flush()
     session.add(
         Champion(
             task=str(task),

@@ -6,7 +6,8 @@ from sqlalchemy import select
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
-from tumorml.promotion.champion import crown, lock_champion, open_champion
+from tumorml.promotion.champion import crown, lock_champion
+from tumorml.results.champions import champion_of
 from tumorml.results.session import write_session
 from tumorml.results.tables import Champion, Verdict
 from tumorml.settings import Settings
@@ -38,7 +39,7 @@ def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
                 f"The verdict {verdict_id} waits for a person ({verdict.approval_reason}): answer "
                 f"in the Airflow UI, or with `tumorml approve {verdict_id}`."
             )
-        champion = open_champion(session, Task(task))
+        champion = champion_of(session, Task(task))
         serving = champion.model_version_id if champion is not None else None
         if champion is not None and champion.pinned:
             verdict.outcome = "kept"

@@ -1,4 +1,4 @@
-"""The champions as a server holds them: a new one answers once it has proved itself."""
+"""The champions that a server has loaded, kept up to date with the results store."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
 from sqlalchemy.exc import SQLAlchemyError
 
-from tumorml.datasets.pixel_cache import read_scan
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.models.artifact import ModelDescription
+from tumorml.models.golden_scans import compare_golden_scans
 from tumorml.models.model_versions import fetch_description, fetch_served
 from tumorml.models.reference import Reference
 from tumorml.models.served import Served
@@ -27,25 +26,29 @@ from tumorml.timers import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 RETRY_SECONDS = 30.0
-"""After a champion failed its golden scans; what may pass by itself is tried at every look."""
-BLIND_SECONDS = 30.0
-"""Without a look for so long, it does not know who is champion; to load one takes seconds."""
+"""Wait after a champion failed its golden scans. Transient errors are retried at every refresh."""
+STALE_SECONDS = 30.0
+"""Age of the last refresh from which the list of champions counts as outdated.
+
+Loading a network takes seconds, so the limit is much longer than the refresh interval.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """One champion, ready to answer.
+class LiveChampion:
+    """A loaded champion.
 
     Attributes:
         model_version_id: Its id.
         since: When it became champion.
-        served: What answers; from one thread at a time.
-        reference: What it remembers of its training, if it does.
-        description: What its ``model.json`` holds.
-        heatmap_claim: What its heatmaps are worth, where a run of its own has measured that.
-        measures: How many numbers that run had written down when this was read.
+        served: The network. It must be called from one thread at a time.
+        reference: Features of its training scans, if it has them.
+        description: The content of its ``model.json``.
+        heatmap_claim: Sentence about how well its heatmaps point at tumors, or that this was not
+            measured; None without such a model version.
+        metric_count: Number of metrics that its run had recorded when ``heatmap_claim`` was read.
     """
 
     model_version_id: str
@@ -54,121 +57,132 @@ class Live:
     reference: Reference | None
     description: ModelDescription
     heatmap_claim: str | None
-    measures: int
+    metric_count: int
 
     @property
     def task(self) -> Task:
-        """What it decides."""
+        """Task of the model version."""
         return self.served.task
 
 
-def load_live(settings: Settings, model_version_id: str, since: datetime) -> Live:
-    """A champion, once it has repeated its golden scans.
+def load_live_champion(settings: Settings, model_version_id: str, since: datetime) -> LiveChampion:
+    """Load a champion and check that it reproduces its golden scans.
 
     Raises:
-        TumorMLError: It answers otherwise than when it was trained, or is not whole.
+        TumorMLError: A probability of a golden scan differs from the stored one by more than the
+            tolerance of the promotion policy, or files of the model version are missing or damaged.
     """
     served, reference = fetch_served(settings, model_version_id)
     description = fetch_description(settings, model_version_id)
     if not description.golden:
-        raise TumorMLError("It has no golden scans, so nobody can tell whether it answers rightly.")
+        raise TumorMLError(
+            f"The model version {model_version_id} has no golden scans, so its predictions cannot "
+            "be checked. Retrain to get a champion that has them."
+        )
     tolerance = load_policy(settings.promotion_policy).golden.tolerance
-    store = object_store(settings)
-    for scan, expected in description.golden.items():
-        image = read_scan(store, scan, served.input_size)
-        difference = float(np.abs(served.predict(image[None])[0] - expected).max())
-        if not difference <= tolerance:
+    for answer in compare_golden_scans(object_store(settings), served, description.golden):
+        if not answer.difference <= tolerance:
             raise TumorMLError(
-                f"It answers otherwise than when it was trained: a probability of the golden "
-                f"scan {scan} differs by {difference:.2g}."
+                f"The model version does not reproduce its golden scans: a probability of the scan "
+                f"{answer.scan_id} differs by {answer.difference:.2g} from the one stored after "
+                f"training (tolerance {tolerance:.2g})."
             )
-    with read_session(settings) as session:
-        measures = count_measures(session, model_version_id)
-        claim = read_heatmap_claim(session, model_version_id)
-    return Live(
-        model_version_id, since, served, reference, description, claim and claim.text, measures
+    claim, metric_count = _read_heatmap_claim(settings, model_version_id)
+    return LiveChampion(
+        model_version_id, since, served, reference, description, claim, metric_count
     )
 
 
 class LiveChampions:
-    """The champion of each task, looked for again every second.
+    """The loaded champion of each task, compared with the results store every second.
 
-    A new champion answers once it has repeated its golden scans; until then, and where it fails,
-    the old one goes on.
+    A new champion replaces the previous one after it has reproduced its golden scans. If it fails,
+    the previous one stays.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._live: dict[Task, Live] = {}
-        self._failed: dict[str, tuple[str, float]] = {}
-        self._looked = float("-inf")
+        self._live: dict[Task, LiveChampion] = {}
+        self._failures: dict[str, tuple[str, float]] = {}
+        self._refreshed = float("-inf")
         self._thread = PeriodicThread(
-            "reading the champions", LOOK_SECONDS, self.look, transient=(SQLAlchemyError, OSError)
+            "refreshing the champions",
+            REFRESH_SECONDS,
+            self.refresh,
+            transient=(SQLAlchemyError, OSError),
         )
 
     def start(self) -> None:
-        """Load the champions there are, and go on looking."""
-        self.look()
+        """Load the current champions, and start to refresh them every second."""
+        self.refresh()
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop refreshing."""
         self._thread.stop()
 
-    def of(self, task: Task | None) -> Live | None:
-        """Who answers for a task, or for the four-class one before the binary one."""
+    def of(self, task: Task | None) -> LiveChampion | None:
+        """Return the champion of a task; without a task, the four-class one before the binary."""
         tasks = (Task.FOUR_CLASS, Task.BINARY) if task is None else (task,)
         live = self._live
         return next((live[name] for name in tasks if name in live), None)
 
-    def all(self) -> list[Live]:
-        """All who answer."""
-        return [live for _, live in sorted(self._live.items())]
+    def all(self) -> list[LiveChampion]:
+        """Return all loaded champions, sorted by task."""
+        return [champion for _, champion in sorted(self._live.items())]
 
-    def sees(self) -> bool:
-        """Whether it has seen lately who is champion."""
-        return time.monotonic() - self._looked < BLIND_SECONDS
+    def is_up_to_date(self) -> bool:
+        """Return True if the last refresh is less than `STALE_SECONDS` old."""
+        return time.monotonic() - self._refreshed < STALE_SECONDS
 
-    def failed(self) -> dict[str, str]:
-        """Champions that do not answer here, and why."""
-        return {model: problem for model, (problem, _) in self._failed.items()}
+    def failures(self) -> dict[str, str]:
+        """Return the champions that could not be loaded: model version id and reason."""
+        return {model: reason for model, (reason, _) in self._failures.items()}
 
-    def look(self) -> None:
-        """See who is champion now, and change to whom has changed."""
+    def refresh(self) -> None:
+        """Read the current champions from the results store, and load those that are new."""
         with read_session(self._settings) as session:
             rows = [
-                (row.task, row.model_version_id, row.since) for row in current_champions(session)
+                (Task(row.task), row.model_version_id, row.since)
+                for row in current_champions(session)
             ]
-            measured = {model: count_measures(session, model) for _, model, _ in rows}
-        self._looked = time.monotonic()
-        live: dict[Task, Live] = {}
-        failed: dict[str, tuple[str, float]] = {}
+            metric_counts = {model: count_measures(session, model) for _, model, _ in rows}
+        self._refreshed = time.monotonic()
+        live: dict[Task, LiveChampion] = {}
+        failures: dict[str, tuple[str, float]] = {}
         for task, model_version_id, since in rows:
-            now = self._live.get(Task(task))
-            if now is not None:
-                if measured.get(now.model_version_id, now.measures) != now.measures:
-                    now = self._explained(now)  # a champion serves before it is explained
-                live[Task(task)] = now
-                if (now.model_version_id, now.since) == (model_version_id, since):
+            loaded = self._live.get(task)
+            if loaded is not None:
+                count = metric_counts.get(loaded.model_version_id, loaded.metric_count)
+                if count != loaded.metric_count:
+                    # A champion is promoted before its heatmaps are measured.
+                    loaded = self._with_heatmap_claim(loaded)
+                live[task] = loaded
+                if (loaded.model_version_id, loaded.since) == (model_version_id, since):
                     continue
-            problem = self._failed.get(model_version_id)
-            if problem is None or time.monotonic() > problem[1]:
+            failure = self._failures.get(model_version_id)
+            if failure is None or time.monotonic() > failure[1]:
                 try:
-                    live[Task(task)] = load_live(self._settings, model_version_id, since)
-                    logger.info("%s answers for %s", model_version_id, task)
+                    live[task] = load_live_champion(self._settings, model_version_id, since)
+                    logger.info("%s: %s is loaded and serves", task, model_version_id)
                     continue
                 except TumorMLError as error:
-                    logger.error("%s cannot answer for %s: %s", model_version_id, task, error)
-                    problem = str(error), time.monotonic() + RETRY_SECONDS
-                except Exception as error:  # whatever it is, the old one goes on
-                    logger.exception("%s cannot answer for %s", model_version_id, task)
-                    problem = type(error).__name__, time.monotonic()
-            failed[model_version_id] = problem
-        # In one step: others read it meanwhile.
-        self._live, self._failed = live, failed
+                    logger.error("%s: %s cannot be loaded: %s", task, model_version_id, error)
+                    failure = str(error), time.monotonic() + RETRY_SECONDS
+                except Exception as error:  # the previous champion must go on in any case
+                    logger.exception("%s: %s cannot be loaded", task, model_version_id)
+                    failure = type(error).__name__, time.monotonic()
+            failures[model_version_id] = failure
+        # One assignment each: request threads read them at any time.
+        self._live, self._failures = live, failures
 
-    def _explained(self, live: Live) -> Live:
-        with read_session(self._settings) as session:
-            measures = count_measures(session, live.model_version_id)
-            claim = read_heatmap_claim(session, live.model_version_id)
-        return replace(live, heatmap_claim=claim and claim.text, measures=measures)
+    def _with_heatmap_claim(self, champion: LiveChampion) -> LiveChampion:
+        claim, metric_count = _read_heatmap_claim(self._settings, champion.model_version_id)
+        return replace(champion, heatmap_claim=claim, metric_count=metric_count)
+
+
+def _read_heatmap_claim(settings: Settings, model_version_id: str) -> tuple[str | None, int]:
+    with read_session(settings) as session:
+        count = count_measures(session, model_version_id)
+        claim = read_heatmap_claim(session, model_version_id)
+    return claim.text if claim else None, count

@@ -1,4 +1,4 @@
-"""The step ``score``: the champion over scans that nobody has labelled."""
+"""The step ``score``: the champion predicts the stored scans that have no label."""
 
 from __future__ import annotations
 
@@ -18,56 +18,66 @@ from tumorml.results.champions import champion_of
 from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Prediction, Scan, ScanLabel
 from tumorml.scans.images.decode import decode
-from tumorml.serving.live_champions import Live, load_live
-from tumorml.serving.predict_scans import Answer, Question, answer, explained
-from tumorml.serving.record_predictions import Record, record_answers, store_overlay
+from tumorml.serving.live_champions import LiveChampion, load_live_champion
+from tumorml.serving.predict_scans import (
+    ScanInput,
+    ScanPrediction,
+    explain_prediction,
+    predict_scans,
+)
+from tumorml.serving.record_predictions import (
+    PredictionRecord,
+    record_predictions,
+    store_overlay,
+)
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 64
-_READERS = 2
-"""So many scans are decoded or drawn at once; each may have millions of pixels."""
+"""Scans that are predicted and recorded in one transaction."""
+_THREADS = 2
+"""Scans that are decoded or drawn at a time. Each may have millions of pixels."""
 
 
 def score_scans(settings: Settings, task: Task) -> int:
-    """Let the task's champion answer about every unlabelled scan that it has not read yet.
+    """Predict every unlabeled scan that the task's champion has not scored yet.
 
-    The champion answers as it does in the API, and proves itself first. Each chunk of scans is one
-    transaction, so that an interrupted step goes on where it was; no more than a chunk is in
-    memory, at the network's input size.
+    The predictions are those of the API. The champion has to reproduce its golden scans first. Each
+    chunk of scans is one transaction, so an interrupted step resumes after the last finished chunk.
+    Memory holds one chunk of scans, at the input size of the network.
 
     Returns:
-        How many scans were scored.
+        The number of scored scans.
 
     Raises:
-        TumorMLError: The task has no champion, or that one answers otherwise than when it was
-            trained; or, when all others are scored, some scans could not be read.
+        TumorMLError: The task has no champion; the champion does not reproduce its golden scans;
+            or some scans could not be read, which is raised after all others are scored.
     """
     with read_session(settings) as session:
         champion = champion_of(session, task)
         if champion is None:
             raise TumorMLError(f"The task {task} has no champion yet; retrain first.")
-        waiting = _waiting(champion.model_version_id)
-        total = session.scalar(select(func.count()).select_from(waiting.subquery())) or 0
+        unscored = _unscored_scans(champion.model_version_id)
+        total = session.scalar(select(func.count()).select_from(unscored.subquery())) or 0
     if not total:
-        logger.info("no unlabelled scan waits for %s", champion.model_version_id)
+        logger.info("no unlabeled scan to score by %s", champion.model_version_id)
         return 0
-    live = load_live(settings, champion.model_version_id, champion.since)
+    live = load_live_champion(settings, champion.model_version_id, champion.since)
     store = object_store(settings)
     started = time.monotonic()
-    scored, last = 0, ""
+    scored, last_id = 0, ""
     unreadable: list[str] = []
-    with ThreadPoolExecutor(_READERS) as readers:
-        while part := _next(settings, live, last):
-            read = list(readers.map(lambda scan: _question(store, live, scan), part))
-            questions = [one for one in read if isinstance(one, Question)]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        while chunk := _next_chunk(settings, live, last_id):
+            read = list(threads.map(lambda scan: _read_input(store, live, scan), chunk))
+            inputs = [one for one in read if isinstance(one, ScanInput)]
             unreadable += [one for one in read if isinstance(one, str)]
-            if questions:
-                scored += _score(settings, store, live, questions, readers)
-            last = part[-1]
+            if inputs:
+                scored += _score_chunk(settings, store, inputs, threads)
+            last_id = chunk[-1]
             rate = scored / (time.monotonic() - started)
-            logger.info("scored %s of %s scans, %.0f a second", scored, total, rate)
+            logger.info("scored %s of %s scans, %.0f scans per second", scored, total, rate)
     if unreadable:
         raise TumorMLError(
             f"{scored} scans were scored; {len(unreadable)} could not be read. {unreadable[0]}"
@@ -75,58 +85,61 @@ def score_scans(settings: Settings, task: Task) -> int:
     return scored
 
 
-def _next(settings: Settings, live: Live, last: str) -> list[str]:
-    waiting = _waiting(live.model_version_id).where(Scan.id > last).limit(CHUNK)
+def _next_chunk(settings: Settings, champion: LiveChampion, last_id: str) -> list[str]:
+    chunk = _unscored_scans(champion.model_version_id).where(Scan.id > last_id).limit(CHUNK)
     with read_session(settings) as session:
-        return list(session.scalars(waiting))
+        return list(session.scalars(chunk))
 
 
-def _question(store: ObjectStore, live: Live, scan_id: str) -> Question | str:
-    """What the network is asked, or why it cannot be."""
+def _read_input(store: ObjectStore, champion: LiveChampion, scan_id: str) -> ScanInput | str:
+    """Return the input for the network, or the reason why the scan cannot be read."""
     try:
-        image = fit_to_square(decode(store.read(scan_key(scan_id))).pixels, live.served.input_size)
+        pixels = decode(store.read(scan_key(scan_id))).pixels
+        image = fit_to_square(pixels, champion.served.input_size)
     except TumorMLError as error:
         logger.warning("scan %s cannot be read: %s", scan_id, error)
         return f"{scan_id}: {error}"
-    return Question(live, scan_id, image)
+    return ScanInput(champion, scan_id, image)
 
 
-def _score(
+def _score_chunk(
     settings: Settings,
     store: ObjectStore,
-    live: Live,
-    questions: list[Question],
-    readers: ThreadPoolExecutor,
+    inputs: list[ScanInput],
+    threads: ThreadPoolExecutor,
 ) -> int:
-    """Answer, explain and write down; how many rows there are more."""
-    answers: list[Answer] = []
-    for start in range(0, len(questions), settings.api_batch):
-        few = questions[start : start + settings.api_batch]
-        answers += answer(few, settings.api_confidence)
-    records = list(readers.map(lambda one: _explained(settings, store, one), answers))
-    ids = [one.scan_id for one in questions]
+    """Predict, explain and record scans; return the number of new rows."""
+    predictions: list[ScanPrediction] = []
+    for start in range(0, len(inputs), settings.api_batch):
+        batch = inputs[start : start + settings.api_batch]
+        predictions += predict_scans(batch, settings.api_confidence)
+    records = list(threads.map(lambda one: _explain(settings, store, one), predictions))
+    ids = [one.scan_id for one in inputs]
+    model_version_id = inputs[0].champion.model_version_id
     with write_session(settings) as session:
-        # Two who score at once write no row twice.
-        transaction_lock(session, f"score by {live.model_version_id}")
-        still = set(session.scalars(_waiting(live.model_version_id).where(Scan.id.in_(ids))))
-        kept = list(compress(records, (scan_id in still for scan_id in ids)))
-        record_answers(session, kept, source="score")
-    return len(kept)
+        # Two concurrent scoring steps must not write a row twice.
+        transaction_lock(session, f"score by {model_version_id}")
+        unscored = set(session.scalars(_unscored_scans(model_version_id).where(Scan.id.in_(ids))))
+        new = list(compress(records, (scan_id in unscored for scan_id in ids)))
+        record_predictions(session, new, source="score")
+    return len(new)
 
 
-def _explained(settings: Settings, store: ObjectStore, answer: Answer) -> Record:
-    pixels = decode(store.read(scan_key(answer.scan_id))).pixels
-    overlay = explained(settings, answer, pixels).overlay
-    key = score_heatmap_key(answer.live.model_version_id, answer.scan_id, overlay)
-    artifact = store_overlay(store, key, answer, overlay, scan_id=answer.scan_id)
-    return Record(answer, overlay=artifact)
+def _explain(
+    settings: Settings, store: ObjectStore, prediction: ScanPrediction
+) -> PredictionRecord:
+    pixels = decode(store.read(scan_key(prediction.scan_id))).pixels
+    overlay = explain_prediction(settings, prediction, pixels).overlay
+    key = score_heatmap_key(prediction.champion.model_version_id, prediction.scan_id, overlay)
+    artifact = store_overlay(store, key, prediction, overlay, scan_id=prediction.scan_id)
+    return PredictionRecord(prediction, overlay=artifact)
 
 
-def _waiting(champion: str) -> Select[str]:
-    labelled = exists().where(ScanLabel.scan_id == Scan.id)
-    predicted = exists().where(
+def _unscored_scans(model_version_id: str) -> Select[str]:
+    labeled = exists().where(ScanLabel.scan_id == Scan.id)
+    scored = exists().where(
         Prediction.scan_id == Scan.id,
-        Prediction.model_version_id == champion,
+        Prediction.model_version_id == model_version_id,
         Prediction.source == "score",
     )
-    return select(Scan.id).where(~labelled, ~predicted).order_by(Scan.id)
+    return select(Scan.id).where(~labeled, ~scored).order_by(Scan.id)

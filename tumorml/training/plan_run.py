@@ -13,11 +13,12 @@ from tumorml.datasets.resize import PREPROCESSING
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
-from tumorml.recipes.pretrained import find_weights
+from tumorml.recipes.find_weights import find_weights
 from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
 from tumorml.results.bulk import copy_rows
+from tumorml.results.champions import champion_of
 from tumorml.results.session import read_session, write_session
-from tumorml.results.tables import Champion, ModelVersion, Run, Snapshot, SnapshotScan, Verdict
+from tumorml.results.tables import ModelVersion, Run, Snapshot, SnapshotScan, Verdict
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -105,11 +106,8 @@ def plan_run(
             .order_by(Verdict.created_at.desc())
             .limit(1)
         ).first()
-        champion = session.scalar(
-            select(Champion.model_version_id).where(
-                Champion.task == str(task), Champion.until.is_(None)
-            )
-        )
+        serving = champion_of(session, task)
+        champion = None if serving is None else serving.model_version_id
     # Against another champion than that of then, the same model may win.
     known = judged is not None and (
         snapshot.given_split or champion in (judged.challenger_id, judged.champion_id)

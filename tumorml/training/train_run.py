@@ -21,10 +21,12 @@ from tumorml.memory import peak_memory_bytes
 from tumorml.models.files import MODEL_FILE
 from tumorml.models.model_versions import put_model
 from tumorml.objects import object_store
+from tumorml.objects.keys import model_file_key
 from tumorml.policy import load_policy
 from tumorml.recipes.recipe import recipe_from_text
 from tumorml.results.session import Lock, read_session, session_lock
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 from tumorml.training.checkpoints.stored_checkpoint import StoredCheckpoint
 from tumorml.training.code_version import code_version
@@ -171,7 +173,7 @@ def _train(settings: Settings, run: Run, lock: Lock) -> str:
         session.flush()
         session.add(
             Artifact(
-                object_key=f"{stored.object_key}/{MODEL_FILE}",
+                object_key=model_file_key(stored.object_key, MODEL_FILE),
                 kind="model",
                 media_type="application/zip",
                 size_bytes=stored.size_bytes,
@@ -207,7 +209,7 @@ def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> 
     if run.given_split:
         return
     check_no_leak(entries)
-    leaking = sorted(scan for scan, kind in kinds.items() if kind != "none")
+    leaking = sorted(scan for scan, kind in kinds.items() if kind is not TwinKind.NONE)
     if leaking:
         raise TumorMLError(
             f"{len(leaking)} test scans of snapshot {run.snapshot_id} have a relative in its "

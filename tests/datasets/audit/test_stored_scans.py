@@ -16,6 +16,7 @@ from tumorml.demo.template import load_anatomy
 from tumorml.errors import TumorMLError
 from tumorml.results.session import read_session
 from tumorml.results.tables import Fingerprint, GroupTie, ScanGroup, Twin
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
@@ -59,7 +60,7 @@ def test_copies_in_later_drops_join_the_group_of_their_original(settings: Settin
         prints = session.scalars(select(Fingerprint)).all()
         conflicts = session.execute(text("select labels from label_conflict")).scalars().all()
         ties = session.scalars(select(GroupTie)).all()
-    assert twins == {("reencoded", True), ("mirrored", True)}
+    assert twins == {(TwinKind.REENCODED, True), (TwinKind.MIRRORED, True)}
     assert len({row.group_id for row in groups.values()}) == len(groups) - 2
     assert all(row.compared_at for row in prints) and len(prints) == len(groups)
     assert sorted(conflicts[0].split(", ")) == ["glioma", "meningioma"] and len(conflicts) == 1

@@ -21,6 +21,7 @@ from tumorml.demo.template import load_anatomy
 from tumorml.errors import TumorMLError
 from tumorml.labels import contradict
 from tumorml.reports.audit.table import write_audit_csv
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 
 
@@ -77,11 +78,11 @@ def test_every_test_image_is_tied_to_training_by_its_surest_twin(audit_settings,
         if finding.file.split == "test"
     }
     assert found == {
-        "Testing/glioma/same-bytes.png": ("exact", "Training/glioma/a.png"),
-        "Testing/glioma/same-pixels.bmp": ("exact", "Training/glioma/a.png"),
-        "Testing/glioma/reencoded.jpg": ("reencoded", "Training/glioma/b.png"),
-        "Testing/pituitary/mirrored.jpg": ("mirrored", "Training/pituitary/c.png"),
-        "Testing/pituitary/none.png": ("none", None),
+        "Testing/glioma/same-bytes.png": (TwinKind.EXACT, "Training/glioma/a.png"),
+        "Testing/glioma/same-pixels.bmp": (TwinKind.EXACT, "Training/glioma/a.png"),
+        "Testing/glioma/reencoded.jpg": (TwinKind.REENCODED, "Training/glioma/b.png"),
+        "Testing/pituitary/mirrored.jpg": (TwinKind.MIRRORED, "Training/pituitary/c.png"),
+        "Testing/pituitary/none.png": (TwinKind.NONE, None),
     }
     assert {f.twin_in_training for f in audit.findings if f.file.split == "train"} == {"none"}
     assert audit.whole.byte_identical == 1
@@ -130,7 +131,12 @@ def test_a_patient_of_the_manifest_ties_pictures_that_look_different(
         write_files(tmp_path / "set", files | {"manifest.csv": "\n".join(rows).encode()}),
     )
 
-    assert [f.twin_in_training for f in audit.findings] == ["none", "same_patient", "none", "none"]
+    assert [f.twin_in_training for f in audit.findings] == [
+        TwinKind.NONE,
+        TwinKind.SAME_PATIENT,
+        TwinKind.NONE,
+        TwinKind.NONE,
+    ]
     assert by_path(audit)["1.png"].twin.path == "0.png"
     assert audit.whole.with_twin == 0
     assert "But 1 comes from a patient" in audit.verdict
@@ -201,7 +207,11 @@ def test_in_a_set_without_a_split_twins_count_anywhere(audit_settings, slices, t
     )
 
     assert not audit.has_split
-    assert [f.twin_in_training for f in audit.findings] == ["none", "reencoded", "reencoded"]
+    assert [f.twin_in_training for f in audit.findings] == [
+        TwinKind.NONE,
+        TwinKind.REENCODED,
+        TwinKind.REENCODED,
+    ]
     assert audit.verdict.startswith("The set has no split of its own. 2 of 3 images")
 
 
@@ -243,13 +253,13 @@ def test_summarise_takes_twins_and_groups_from_anywhere():
         AuditedFile("sure.png", "train", "glioma", "3", "scan-sure"),
     ]
     twins = [
-        ScanTwin("scan-near", "scan-t", "similar", 0.91),
-        ScanTwin("scan-sure", "scan-t", "mirrored", 0.93),
+        ScanTwin("scan-near", "scan-t", TwinKind.SIMILAR, 0.91),
+        ScanTwin("scan-sure", "scan-t", TwinKind.MIRRORED, 0.93),
     ]
     groups = {f"scan-{name}": Place("g-1", "validation") for name in ("t", "near", "sure")}
     (finding, *_) = summarise(files, twins, groups).findings
 
-    assert (finding.twin_in_training, finding.twin.path) == ("mirrored", "sure.png")
+    assert (finding.twin_in_training, finding.twin.path) == (TwinKind.MIRRORED, "sure.png")
     assert finding.score == pytest.approx(0.93)
 
 

@@ -24,6 +24,7 @@ from tumorml.results.tables import (
     ScanLabel,
     Twin,
 )
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.settings import Settings
 
 
@@ -106,7 +107,7 @@ def test_twins_stand_on_one_side(settings: Settings) -> None:
     assign_groups(settings)
     add_batch(settings, "b2", [Dropped("b", "glioma", "q"), Dropped("c", "glioma")])
     add_twins(settings, "a", "b")
-    add_twins(settings, "b", "c", kind="similar", score=0.88)
+    add_twins(settings, "b", "c", kind=TwinKind.SIMILAR, score=0.88)
     assign_groups(settings)
     groups = groups_of(settings)
     assert len({groups[scan_of(name)].group_id for name in "abc"}) == 1
@@ -119,7 +120,7 @@ def test_twins_across_sides_leave_the_pair_and_the_score_that_tied_them(settings
     add_batch(settings, "b1", [Dropped("a", "glioma", train), Dropped("b", "glioma", test)])
     assign_groups(settings)
     add_batch(settings, "b2", [Dropped("between", "glioma")])
-    add_twins(settings, "a", "between", kind="mirrored", score=0.95)
+    add_twins(settings, "a", "between", kind=TwinKind.MIRRORED, score=0.95)
     add_twins(settings, "b", "between", score=0.99)
     assign_groups(settings)
     after = groups_of(settings)

@@ -14,6 +14,7 @@ from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Fingerprint, Twin
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.scans.images.fingerprint import VERSION
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.ingest import fingerprint_scans as fingerprinting
@@ -55,7 +56,7 @@ def test_each_pair_of_twins_is_found_once_by_whichever_comes_later(
     take_in(settings, "two", copies_of(pictures))
     assert compare_new_scans(settings) == 4
     assert compare_new_scans(settings) == 0
-    assert {kind for _, _, kind in twins(settings)} == {"mirrored"}
+    assert {kind for _, _, kind in twins(settings)} == {TwinKind.MIRRORED}
     catalogue = load_catalogue(settings)
     assert list(catalogue.ids) == sorted(catalogue.ids) and len(catalogue.ids) == 8
 
@@ -79,7 +80,7 @@ def test_older_fingerprints_and_their_twins_are_made_anew(
     before = twins(settings)
     with write_session(settings) as session:
         session.execute(update(Fingerprint).values(version=VERSION - 1, keys=b"old"))
-        session.execute(update(Twin).values(kind="similar"))
+        session.execute(update(Twin).values(kind=TwinKind.SIMILAR))
     assert len(load_catalogue(settings).ids) == 0
     monkeypatch.setattr(fingerprinting, "_SCANS_AT_ONCE", 3)
     assert fingerprint_scans(settings) == 8

@@ -18,6 +18,7 @@ from tumorml.datasets.twins.find_twins import LEAST_LIKENESS, Catalogue, Twin, f
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.labels import LABELS, Task
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.scans.images.fingerprint import (
     FRAMES,
     GRID_SIDE,
@@ -195,7 +196,7 @@ def test_a_twin_says_how_the_second_is_turned_to_lie_on_the_first(
     (twin,) = known.twins()
     back = oriented(np.asarray(oriented(pixels, orientation)), twin.orientation)
     assert np.array_equal(back, pixels)
-    assert twin.kind == ("reencoded" if orientation == 0 else "mirrored")
+    assert twin.kind == (TwinKind.REENCODED if orientation == 0 else TwinKind.MIRRORED)
     assert twin.score > 0.99
 
 

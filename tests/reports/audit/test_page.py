@@ -15,6 +15,7 @@ from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.reports.audit.page import audit_page
 from tumorml.reports.audit.pairs import worst_pairs
+from tumorml.results.twin_kinds import TwinKind
 
 
 def leaking(twins: list[tuple[str, str, str]]) -> Audit:
@@ -30,19 +31,25 @@ def leaking(twins: list[tuple[str, str, str]]) -> Audit:
 
 def test_pairs_with_two_labels_come_first_and_then_every_kind_in_turn():
     audit = leaking(
-        [("reencoded", "glioma", "glioma")] * 5
-        + [("mirrored", "pituitary", "pituitary")]
-        + [("mirrored", "glioma", "no_tumor")]
+        [(TwinKind.REENCODED, "glioma", "glioma")] * 5
+        + [(TwinKind.MIRRORED, "pituitary", "pituitary")]
+        + [(TwinKind.MIRRORED, "glioma", "no_tumor")]
     )
     pairs = worst_pairs(audit, 4)
 
     assert [pair.crosses_labels for pair in pairs] == [True, False, False, False]
-    assert [pair.kind for pair in pairs] == ["mirrored", "reencoded", "mirrored", "reencoded"]
+    assert [pair.kind for pair in pairs] == [
+        TwinKind.MIRRORED,
+        TwinKind.REENCODED,
+        TwinKind.MIRRORED,
+        TwinKind.REENCODED,
+    ]
 
 
 def test_pairs_with_two_labels_leave_half_of_the_page_to_others():
     audit = leaking(
-        [("mirrored", "glioma", "no_tumor")] * 9 + [("reencoded", "glioma", "glioma")] * 2
+        [(TwinKind.MIRRORED, "glioma", "no_tumor")] * 9
+        + [(TwinKind.REENCODED, "glioma", "glioma")] * 2
     )
 
     assert sum(pair.crosses_labels for pair in worst_pairs(audit, 4)) == 2
@@ -50,7 +57,7 @@ def test_pairs_with_two_labels_leave_half_of_the_page_to_others():
 
 
 def test_a_name_of_a_file_cannot_become_markup():
-    audit = leaking([("mirrored", "<b>bold</b>", "glioma")])
+    audit = leaking([(TwinKind.MIRRORED, "<b>bold</b>", "glioma")])
     page = audit_page(audit, name="<script>", pairs=worst_pairs(audit, 1), pictures={})
 
     assert "<script>" not in page

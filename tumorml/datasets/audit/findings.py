@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-KINDS = ("exact", "reencoded", "mirrored", "similar", "same_patient", "none")
-"""What ties a test image to training, the surest first; the first four are twins."""
-TWIN_KINDS = KINDS[:4]
+from tumorml.results.twin_kinds import AUDIT_KINDS, TWIN_KINDS, TwinKind
+
 TWO_LABELS = "two labels"
 HELD_OUT = "held_out"
 
@@ -45,7 +44,7 @@ class ScanTwin:
 
     scan_id: str
     other_id: str
-    kind: str
+    kind: TwinKind
     score: float
 
 
@@ -82,14 +81,14 @@ class ComparedSet:
 class Finding:
     """What the audit says about one file.
 
-    ``twin_in_training`` is one of ``KINDS``. It is ``none`` for every file that is not asked about:
-    where the set has a split, all but the test files. Where it has none, each file is asked for a
-    twin anywhere else in the set.
+    ``twin_in_training`` is one of ``AUDIT_KINDS``. In a set with its own split, only test files
+    have a twin searched for them; all others are ``none``. In a set without a split, each file is
+    compared with the rest of the set.
     """
 
     file: AuditedFile
     group_id: str = ""
-    twin_in_training: str = "none"
+    twin_in_training: TwinKind = TwinKind.NONE
     twin: AuditedFile | None = None
     score: float | None = None
     byte_identical: bool = False
@@ -100,7 +99,7 @@ class LabelCount:
     """How many asked files of one label are tied to training, by kind."""
 
     label: str
-    kinds: Mapping[str, int]
+    kinds: Mapping[TwinKind, int]
     byte_identical: int
 
     @property
@@ -120,7 +119,7 @@ class Conflict:
 
     first: AuditedFile
     second: AuditedFile
-    kind: str
+    kind: TwinKind
     score: float
 
 
@@ -153,7 +152,7 @@ class Audit:
         """The counts of all labels together."""
         return LabelCount(
             "all",
-            {kind: sum(count.kinds[kind] for count in self.labels) for kind in KINDS},
+            {kind: sum(count.kinds[kind] for count in self.labels) for kind in AUDIT_KINDS},
             sum(count.byte_identical for count in self.labels),
         )
 
@@ -181,7 +180,7 @@ class Audit:
     def leaks(self) -> bool:
         """Whether its split is not honest, or an ordinary one would not be."""
         whole = self.whole
-        return bool(whole.with_twin or (self.has_split and whole.kinds["same_patient"]))
+        return bool(whole.with_twin or (self.has_split and whole.kinds[TwinKind.SAME_PATIENT]))
 
     @property
     def verdict(self) -> str:
@@ -189,7 +188,7 @@ class Audit:
         whole = self.whole
         share = f"{whole.with_twin / whole.total:.1%}".replace("%", " %")
         some = f"{whole.with_twin:,} of {whole.total:,}"
-        patients = whole.kinds["same_patient"]
+        patients = whole.kinds[TwinKind.SAME_PATIENT]
         more = f" {patients:,} more" if whole.with_twin else f" But {patients:,}"
         if self.has_split:
             said = (

@@ -14,10 +14,11 @@ from tumorml.datasets.grouping.patients import person_keys
 from tumorml.datasets.labelling import settled_labels
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
+from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session
 from tumorml.results.tables import BatchFile, Fingerprint, ScanGroup, Twin
+from tumorml.results.twin_kinds import TwinKind
 from tumorml.scans.images.decode import decode
-from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
 
 
@@ -45,7 +46,7 @@ def read_store(settings: Settings) -> ComparedSet:
         }
         files = _files(session, places, splits)
         twins = [
-            ScanTwin(twin.scan_id, twin.other_id, twin.kind, twin.score)
+            ScanTwin(twin.scan_id, twin.other_id, TwinKind(twin.kind), twin.score)
             for twin in session.scalars(select(Twin).order_by(Twin.scan_id, Twin.other_id))
             if twin.scan_id in places and twin.other_id in places
         ]

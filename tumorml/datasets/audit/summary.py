@@ -11,7 +11,6 @@ from itertools import combinations
 
 from tumorml.datasets.audit.findings import (
     HELD_OUT,
-    KINDS,
     TWO_LABELS,
     Audit,
     AuditedFile,
@@ -24,6 +23,7 @@ from tumorml.datasets.audit.findings import (
 from tumorml.datasets.grouping.sides import SIDES
 from tumorml.datasets.twins.find_twins import SAME_PICTURE
 from tumorml.labels import LABELS, Task, contradict
+from tumorml.results.twin_kinds import AUDIT_KINDS, TwinKind
 
 
 def summarise(
@@ -84,21 +84,21 @@ class _Training:
         for twin in twins:
             for scan, other in ((twin.scan_id, twin.other_id), (twin.other_id, twin.scan_id)):
                 if other in self._by_scan:
-                    found = (KINDS.index(twin.kind), -twin.score, other)
+                    found = (twin.kind.strength, -twin.score, other)
                     self._best[scan] = min(found, self._best.get(scan, found))
 
     def finding(self, file: AuditedFile, group: str) -> Finding:
         """The surest tie of a file to another one here."""
         if twin := _another(self._by_bytes.get(file.sha256, ()), file):
-            return Finding(file, group, "exact", twin, 1.0, byte_identical=True)
+            return Finding(file, group, TwinKind.EXACT, twin, 1.0, byte_identical=True)
         if twin := _another(self._by_scan.get(file.scan_id, ()), file):
-            return Finding(file, group, "exact", twin, 1.0)
+            return Finding(file, group, TwinKind.EXACT, twin, 1.0)
         if best := self._best.get(file.scan_id or ""):
             kind, score, other = best
-            return Finding(file, group, KINDS[kind], self._by_scan[other][0], -score)
+            return Finding(file, group, list(TwinKind)[kind], self._by_scan[other][0], -score)
         for person in file.persons:
             if twin := _another(self._by_person.get(person, ()), file):
-                return Finding(file, group, "same_patient", twin)
+                return Finding(file, group, TwinKind.SAME_PATIENT, twin)
         return Finding(file, group)
 
 
@@ -107,7 +107,7 @@ def _another(files: Iterable[AuditedFile], file: AuditedFile) -> AuditedFile | N
 
 
 def _label_counts(findings: Iterable[Finding], has_split: bool) -> list[LabelCount]:
-    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    kinds: dict[str, Counter[TwinKind]] = defaultdict(Counter)
     identical: Counter[str] = Counter()
     for finding in findings:
         if finding.file.scan_id and (finding.file.split == "test" or not has_split):
@@ -115,7 +115,7 @@ def _label_counts(findings: Iterable[Finding], has_split: bool) -> list[LabelCou
             kinds[label][finding.twin_in_training] += 1
             identical[label] += finding.byte_identical
     return [
-        LabelCount(label, {kind: kinds[label][kind] for kind in KINDS}, identical[label])
+        LabelCount(label, {kind: kinds[label][kind] for kind in AUDIT_KINDS}, identical[label])
         for label in _sorted(kinds)
     ]
 
@@ -130,7 +130,7 @@ def _conflicts(files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> Itera
         for (label, said), (other, others) in combinations(labels.items(), 2):
             if contradict(label, other):
                 few, many = sorted((said, others), key=len)
-                yield from (Conflict(few[0], file, "exact", 1.0) for file in many)
+                yield from (Conflict(few[0], file, TwinKind.EXACT, 1.0) for file in many)
     for twin in twins:
         if twin.score < SAME_PICTURE:
             continue

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from tumorml.datasets.audit.findings import HELD_OUT, KINDS, TWIN_KINDS, Audit
+from tumorml.datasets.audit.findings import HELD_OUT, Audit
 from tumorml.datasets.grouping.sides import SIDES
 from tumorml.datasets.twins.find_twins import LEAST_LIKENESS, SAME_PICTURE
 from tumorml.reports.audit.pairs import Pair
 from tumorml.reports.render.html import data_url, render_page
+from tumorml.results.twin_kinds import AUDIT_KINDS, TWIN_KINDS, TwinKind
 
 KIND_WORDS = {
-    "exact": "exact copy",
-    "reencoded": "re-encoded",
-    "mirrored": "mirrored or turned",
-    "similar": "similar",
-    "same_patient": "same patient",
-    "none": "none",
+    TwinKind.EXACT: "exact copy",
+    TwinKind.REENCODED: "re-encoded",
+    TwinKind.MIRRORED: "mirrored or turned",
+    TwinKind.SIMILAR: "similar",
+    TwinKind.SAME_PATIENT: "same patient",
+    TwinKind.NONE: "none",
 }
 """What people read for each kind; ``similar`` may be the next slice of the same patient."""
 LISTED = 100
@@ -51,7 +52,7 @@ def audit_page(
         pictures={path: data_url(jpeg, "image/jpeg") for path, jpeg in pictures.items()},
         companions=companions,
         notes=notes,
-        kinds=KINDS,
+        kinds=AUDIT_KINDS,
         twin_kinds=TWIN_KINDS,
         words=KIND_WORDS,
         sides=SIDES,

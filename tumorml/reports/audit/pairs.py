@@ -6,8 +6,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tumorml.datasets.audit.findings import KINDS, Audit, AuditedFile
+from tumorml.datasets.audit.findings import Audit, AuditedFile
 from tumorml.labels import contradict
+from tumorml.results.twin_kinds import AUDIT_KINDS, TwinKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Pair:
 
     first: AuditedFile
     second: AuditedFile
-    kind: str
+    kind: TwinKind
     score: float | None
     group_id: str = ""
 
@@ -41,11 +42,11 @@ def worst_pairs(audit: Audit, count: int) -> list[Pair]:
         [Pair(c.first, c.second, c.kind, c.score) for c in audit.conflicts]
         + [pair for pair in _ties(audit) if pair.crosses_labels]
     )
-    by_kind: dict[str, list[Pair]] = defaultdict(list)
+    by_kind: dict[TwinKind, list[Pair]] = defaultdict(list)
     for pair in _distinct(_ties(audit)):
         if not pair.crosses_labels:
             by_kind[pair.kind].append(pair)
-    others = _in_turn([_various(by_kind[kind]) for kind in KINDS if kind in by_kind])
+    others = _in_turn([_various(by_kind[kind]) for kind in AUDIT_KINDS if kind in by_kind])
     first = crossing[: max(count - len(others), (count + 1) // 2)]
     return first + others[: count - len(first)]
 

@@ -6,9 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tumorml.datasets.audit.findings import HELD_OUT, KINDS, Audit
+from tumorml.datasets.audit.findings import HELD_OUT, Audit
 from tumorml.datasets.grouping.sides import SIDES
 from tumorml.reports.audit.page import KIND_WORDS
+from tumorml.results.twin_kinds import AUDIT_KINDS
 
 _SHOWN = 5
 
@@ -22,13 +23,13 @@ def print_audit(console: Console, audit: Audit) -> None:
     where = "in training" if audit.has_split else "elsewhere in the set"
     table = Table(title=f"{asked} by their closest twin {where}", header_style="bold")
     table.add_column("label")
-    for heading in (asked, *(KIND_WORDS[kind] for kind in KINDS), "with a twin"):
+    for heading in (asked, *(KIND_WORDS[kind] for kind in AUDIT_KINDS), "with a twin"):
         table.add_column(heading, justify="right")
     for count in (*audit.labels, whole):
         table.add_row(
             escape(count.label or "(no label)"),
             f"{count.total:,}",
-            *(f"{count.kinds[kind]:,}" for kind in KINDS),
+            *(f"{count.kinds[kind]:,}" for kind in AUDIT_KINDS),
             f"{100 * count.with_twin / count.total:.1f} %",
             style="bold" if count is whole else None,
         )

@@ -8,9 +8,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tumorml.results.tables.base import Base, CreatedAt, Timestamp
+from tumorml.results.twin_kinds import LEAK_KINDS
 
-LEAK_KINDS = ("exact", "reencoded", "mirrored", "similar", "same_group", "none")
-"""How a test scan's closest training scan is related to it, the closest kind first."""
 RUN_STATES = ("planned", "training", "trained", "evaluated", "judged", "failed")
 
 
@@ -53,7 +52,7 @@ class Leak(Base):
     """
 
     __tablename__ = "leak"
-    __table_args__ = (CheckConstraint(f"kind in {LEAK_KINDS}", name="kind"),)
+    __table_args__ = (CheckConstraint(f"kind in {tuple(map(str, LEAK_KINDS))}", name="kind"),)
 
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     kind: Mapped[str] = mapped_column(primary_key=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from tumorml.demo import SYNTHETIC_DROP
+from tumorml.results.champions import current_champions
 from tumorml.results.session import read_session
-from tumorml.results.tables import Batch, BatchFile, Champion, Epoch, Run, Verdict
+from tumorml.results.tables import Batch, BatchFile, Epoch, Run, Verdict
 from tumorml.settings import Settings
 
 
@@ -33,11 +34,11 @@ def read_standing(settings: Settings) -> Standing:
     """Count batches and champions."""
     with read_session(settings) as session:
         names = list(session.scalars(select(Batch.drop_name)))
-        tasks = session.scalars(select(Champion.task).where(Champion.until.is_(None)))
+        tasks = [champion.task for champion in current_champions(session)]
         return Standing(
             batches=len(names),
             only_synthetic=all(name == SYNTHETIC_DROP for name in names),
-            tasks_with_champion=tuple(sorted(tasks)),
+            tasks_with_champion=tuple(tasks),
         )
 
 
