@@ -30,7 +30,7 @@ def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -
                 outcome="promoted",
                 reason="it reached every floor",
                 approval=approval,
-                approval_reason="the policy asks a person every time" if approval else None,
+                approval_reason="the policy requires approval of every winner" if approval else None,
             )
         )
         session.flush()

@@ -26,7 +26,7 @@ def test_a_person_is_told_why_and_sees_every_rule(settings: Settings) -> None:
     assert request is not None
     assert request["subject"] == "Shall m-a become champion of four_class?"
     body = request["body"]
-    assert "the policy asks a person every time" in body
+    assert "the policy requires approval of every winner" in body
     assert "it reached every floor" in body
     assert "| recall_floor | label=glioma | passed | recall 0.900, the floor is 0.400 |" in body
     assert str(settings.home / "objects/runs/r-a/report.html") in body

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 from sqlalchemy import select
 
 from tumorml.datasets.pixel_cache import cached_pixels
 from tumorml.datasets.snapshots import read_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import measure
+from tumorml.evaluation.predictions import read_answers
 from tumorml.labels import LABELS, Task
 from tumorml.models.model_versions import fetch_model
 from tumorml.results.session import read_session
-from tumorml.results.tables import Evaluation, ModelVersion, Prediction, Run
+from tumorml.results.tables import Evaluation, ModelVersion, Run
 from tumorml.settings import Settings
 from tumorml.training.code_version import code_version
 from tumorml.training.plan_run import check_weights, recipe_of
@@ -71,7 +70,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
         model = session.scalar(select(ModelVersion).where(ModelVersion.run_id == run_id))
         if model is None:
             raise TumorMLError(f"Run {run_id} is {run.state}: it has left no model version.")
-        recorded = dict(
+        recorded_metrics = dict(
             session.execute(
                 select(Evaluation.metric, Evaluation.value).where(
                     Evaluation.run_id == run_id,
@@ -81,16 +80,8 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
                 )
             ).all()
         )
-        answered = session.execute(
-            select(Prediction.scan_id, Prediction.label, Prediction.true_label)
-            .where(
-                Prediction.run_id == run_id,
-                Prediction.model_version_id == model.id,
-                Prediction.source == "evaluation",
-            )
-            .order_by(Prediction.scan_id)
-        ).all()
-    if not answered:
+        recorded_answers = read_answers(session, run_id, model.id, LABELS[Task(run.task)])
+    if not recorded_answers.scan_ids:
         raise TumorMLError(f"Run {run_id} is {run.state}: it has no evaluation to agree with.")
     from tumorml.models.artifact import read_description
 
@@ -103,7 +94,6 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
         fetch_model(settings, model.id, Path(folder))
         min_sensitivity = read_description(Path(folder)).details.get("min_sensitivity", 0.0)
     task = Task(run.task)
-    labels = LABELS[task]
     with tempfile.TemporaryDirectory() as folder:
         predictor = train_model(
             settings,
@@ -118,26 +108,23 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
             ),
             warm_start_id=run.warm_start_id,
         ).predictor
-    scans = [row.scan_id for row in answered]
+    scans = recorded_answers.scan_ids
     probabilities = predictor.predict(cached_pixels(settings, scans, predictor.input_size))
-    again = Answers(
-        scans,
-        labels,
-        probabilities,
+    new_answers = replace(
+        recorded_answers,
+        probabilities=probabilities,
         predicted=predictor.decide(probabilities),
-        truth=np.array([labels.index(row.true_label) for row in answered]),
     )
-    values = measure(again, COMPARED)
-    answers_then = np.array([labels.index(row.label) for row in answered])
+    new_metrics = measure(new_answers, COMPARED)
     return Reproduction(
         run_id,
         {
-            name: (then, float(values[name]))
+            name: (old, float(new_metrics[name]))
             for name in COMPARED
-            if (then := recorded.get(name)) is not None
+            if (old := recorded_metrics.get(name)) is not None
         },
         len(scans),
-        int((again.predicted == answers_then).sum()),
+        int((new_answers.predicted == recorded_answers.predicted).sum()),
         differs,
     )
 

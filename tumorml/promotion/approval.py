@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import object_store
+from tumorml.objects.keys import report_key
 from tumorml.policy import load_policy
 from tumorml.promotion.champion import lock_champion
 from tumorml.results.session import read_session, write_session
@@ -68,7 +69,7 @@ def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | No
             champion=f"`{verdict.champion_id}`" if verdict.champion_id else "none yet",
             run=verdict.run_id,
             rules=_table(rules),
-            report=object_store(settings).display(f"runs/{verdict.run_id}/report.html"),
+            report=object_store(settings).display(report_key(verdict.run_id)),
             hours=policy.approval.timeout_hours,
             verdict=verdict_id,
         )

@@ -1,4 +1,4 @@
-"""What a verdict rests on: the same test scans, answered by all who are compared."""
+"""The contest: all the evidence that the rules judge."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorml.evaluation.answers import Answers
+from tumorml.policy import Looks
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenCheck:
-    """How the stored artifact, loaded as the servers load it, repeats what training answered.
+    """How well the stored model reproduces its recorded answers about golden scans.
 
     Attributes:
-        scans: How many golden scans it was asked about.
-        largest_difference: Of a probability, absolute.
-        latency_ms: Median of one scan, in milliseconds.
-        problem: Why it could not be asked, or None.
+        scans: Number of golden scans that the model answered.
+        largest_difference: Largest absolute difference of a probability. None if there is a
+            problem.
+        latency_ms: Median time for one scan, in milliseconds. None if there is a problem.
+        problem: Why the stored model cannot be checked, or None.
     """
 
     scans: int
@@ -30,18 +32,41 @@ class GoldenCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """What the rules judge on.
+class Look:
+    """One comparison on a test set.
 
     Attributes:
-        groups: n group ids, of the test scans.
-        challenger: Its answers about the n test scans.
-        champion: The same of the champion, or None for the first model.
-        anchor: The same of the anchor; None where it is the champion.
-        slices: By name, bool [n]: parts of the test set to look at one by one.
-        leaking: Test scans that the challenger's training data touches.
-        golden: What the stored artifact answered.
-        given_split: The challenger was trained on the split that its data set came with.
+        test_set_id: The version of the test set.
+        number: Number of this look at that version, from 1.
+        alpha: Chance of error that this look is given.
+        spent: Chance of error that the earlier looks were given together.
+    """
+
+    test_set_id: str
+    number: int
+    alpha: float
+    spent: float
+
+    def is_allowed(self, looks: Looks) -> bool:
+        """Return True if the policy's budget still covers this look."""
+        return self.number <= looks.budget and self.spent + self.alpha <= looks.alpha * (1 + 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The evidence about a challenger: the same n test scans, answered by all contenders.
+
+    Attributes:
+        groups: n group ids of the test scans.
+        challenger: The challenger's answers.
+        champion: The champion's answers, or None for a first model.
+        anchor: The anchor's answers, or None where the anchor is the champion.
+        slices: bool [n] by name: parts of the test set that are judged one by one.
+        leaking: Number of test scans that the challenger's training data touches.
+        golden: Result of the golden scans.
+        given_split: True if the challenger was trained on a split that its data set came with.
+        look: The look at the test set that this contest is. None without a champion, and until it
+            is known.
     """
 
     groups: Sequence[str]
@@ -52,6 +77,7 @@ class Contest:
     leaking: int
     golden: GoldenCheck
     given_split: bool
+    look: Look | None = None
 
     @property
     def labels(self) -> Sequence[str]:
@@ -60,14 +86,25 @@ class Contest:
 
     @property
     def truth(self) -> NDArray[np.int64]:
-        """int64 [n], class indices."""
+        """True class indices, int64 [n]."""
         return self.challenger.known_truth
 
+    @property
+    def known_champion(self) -> Answers:
+        """The champion's answers.
+
+        Raises:
+            ValueError: There is no champion.
+        """
+        if self.champion is None:
+            raise ValueError("this contest has no champion to compare with")
+        return self.champion
+
     def groups_of(self, chosen: NDArray[np.bool_]) -> list[str]:
-        """The group ids of the chosen scans: bool [n]."""
+        """Return the group ids of the chosen scans; ``chosen`` is bool [n]."""
         return list(compress(self.groups, chosen))
 
     def size(self, chosen: NDArray[np.bool_] | None = None) -> tuple[int, int]:
-        """Scans and groups, of all or of the chosen."""
+        """Return the numbers of scans and groups, of all scans or of the chosen ones."""
         part = self.groups if chosen is None else self.groups_of(chosen)
         return len(part), len(set(part))

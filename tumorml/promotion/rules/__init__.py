@@ -1,7 +1,22 @@
-"""The gate's rules: each looks at the same answers and leaves its numbers."""
+"""The rules of the promotion gate.
 
-from tumorml.promotion.rules.apply import apply_rules
+Each rule is one object of class ``Rule``. All rules judge the same contest, and each leaves its
+numbers as results, the rows of the verdict.
+"""
+
+from tumorml.promotion.rules.all_rules import RULES, apply_rules, kind_of
+from tumorml.promotion.rules.look_budget import LOOK_BUDGET
 from tumorml.promotion.rules.outcome import outcome_of
 from tumorml.promotion.rules.result import RuleResult
+from tumorml.promotion.rules.rule import Rule, RuleKind
 
-__all__ = ["RuleResult", "apply_rules", "outcome_of"]
+__all__ = [
+    "LOOK_BUDGET",
+    "RULES",
+    "Rule",
+    "RuleKind",
+    "RuleResult",
+    "apply_rules",
+    "kind_of",
+    "outcome_of",
+]

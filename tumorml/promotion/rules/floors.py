@@ -1,4 +1,4 @@
-"""What every model must reach by itself."""
+"""Floors, ceilings and limits: what every model must reach by itself."""
 
 from __future__ import annotations
 
@@ -6,59 +6,111 @@ from tumorml.evaluation.measures import measure
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest
 from tumorml.promotion.rules.result import RuleResult, passed_if
+from tumorml.promotion.rules.rule import Rule, RuleKind
 
 
-def floors(contest: Contest, policy: Policy) -> list[RuleResult]:
-    """Macro F1, each label's recall and the calibration error against fixed bounds."""
-    values = measure(contest.challenger, ("f1_macro", "recall", "ece"))
+def _check_latency(contest: Contest, policy: Policy) -> list[RuleResult]:
+    golden, limit = contest.golden, policy.golden.max_latency_ms
+    if golden.latency_ms is None:
+        return []
+    return [
+        RuleResult(
+            "golden_latency",
+            "all",
+            passed_if(golden.latency_ms <= limit),
+            f"{golden.latency_ms:.0f} ms a scan, {limit:.0f} ms are allowed",
+            golden.scans,
+            golden.scans,
+            challenger_value=golden.latency_ms,
+            threshold=limit,
+        )
+    ]
+
+
+def _check_f1(contest: Contest, policy: Policy) -> list[RuleResult]:
+    floor = policy.floors.min_f1_macro
+    f1 = float(measure(contest.challenger, ("f1_macro",))["f1_macro"])
     scans, groups = contest.size()
-    f1, error = float(values["f1_macro"]), float(values["ece"])
-    bounds = policy.floors
-    results = [
+    return [
         RuleResult(
             "f1_floor",
             "all",
-            passed_if(f1 >= bounds.min_f1_macro),
-            f"macro F1 {f1:.3f}, the floor is {bounds.min_f1_macro:.3f}",
+            passed_if(f1 >= floor),
+            f"macro F1 {f1:.3f}, the floor is {floor:.3f}",
             scans,
             groups,
             challenger_value=f1,
-            threshold=bounds.min_f1_macro,
+            threshold=floor,
         )
     ]
+
+
+def _check_recalls(contest: Contest, policy: Policy) -> list[RuleResult]:
+    limits = policy.floors
+    recalls = measure(contest.challenger, ("recall",))["recall"]
+    results = []
     for index, label in enumerate(contest.labels):
-        recall = float(values["recall"][index])
-        scans_of_label, groups_of_label = contest.size(contest.truth == index)
-        enough = (
-            scans_of_label >= bounds.min_scans_per_label
-            and groups_of_label >= bounds.min_groups_per_label
-        )
+        recall = float(recalls[index])
+        scans, groups = contest.size(contest.truth == index)
+        enough = scans >= limits.min_scans_per_label and groups >= limits.min_groups_per_label
         results.append(
             RuleResult(
                 "recall_floor",
                 f"label={label}",
-                passed_if(recall >= bounds.min_recall) if enough else "insufficient",
-                f"recall {recall:.3f}, the floor is {bounds.min_recall:.3f}"
+                passed_if(recall >= limits.min_recall) if enough else "insufficient",
+                f"recall {recall:.3f}, the floor is {limits.min_recall:.3f}"
                 if enough
-                else f"{scans_of_label} test scans of {groups_of_label} groups; at least "
-                f"{bounds.min_scans_per_label} of {bounds.min_groups_per_label} are asked",
-                scans_of_label,
-                groups_of_label,
-                challenger_value=recall if scans_of_label else None,
-                threshold=bounds.min_recall,
+                else f"{scans} test scans of {groups} groups; at least "
+                f"{limits.min_scans_per_label} of {limits.min_groups_per_label} are asked",
+                scans,
+                groups,
+                challenger_value=recall if scans else None,
+                threshold=limits.min_recall,
             )
         )
-    results.append(
+    return results
+
+
+def _check_calibration(contest: Contest, policy: Policy) -> list[RuleResult]:
+    ceiling = policy.floors.max_calibration_error
+    error = float(measure(contest.challenger, ("ece",))["ece"])
+    scans, groups = contest.size()
+    return [
         RuleResult(
             "calibration_ceiling",
             "all",
-            passed_if(error <= bounds.max_calibration_error),
-            f"expected calibration error {error:.3f}, the ceiling is "
-            f"{bounds.max_calibration_error:.3f}",
+            passed_if(error <= ceiling),
+            f"expected calibration error {error:.3f}, the ceiling is {ceiling:.3f}",
             scans,
             groups,
             challenger_value=error,
-            threshold=bounds.max_calibration_error,
+            threshold=ceiling,
         )
-    )
-    return results
+    ]
+
+
+GOLDEN_LATENCY = Rule(
+    "golden_latency",
+    RuleKind.FLOOR,
+    "The median time of the stored model for one golden scan is within the limit.",
+    _check_latency,
+)
+F1_FLOOR = Rule(
+    "f1_floor",
+    RuleKind.FLOOR,
+    "Macro F1 on the test set reaches the floor.",
+    _check_f1,
+)
+RECALL_FLOOR = Rule(
+    "recall_floor",
+    RuleKind.FLOOR,
+    "The recall of each label reaches the floor; with too few test scans or groups of a label the "
+    "result is insufficient.",
+    _check_recalls,
+)
+CALIBRATION_CEILING = Rule(
+    "calibration_ceiling",
+    RuleKind.FLOOR,
+    "The expected calibration error is at most the ceiling.",
+    _check_calibration,
+)

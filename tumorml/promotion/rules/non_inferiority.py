@@ -1,11 +1,10 @@
-"""What a challenger may not lose: each by the lower bound of its paired change."""
+"""Non-inferiority rules: the bound of each paired change must stay within a margin."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorml.evaluation.answers import Answers
 from tumorml.labels import NO_TUMOR
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest
@@ -13,82 +12,84 @@ from tumorml.promotion.paired import Change, change_of_share, changes_of
 from tumorml.promotion.rules.result import (
     Result,
     RuleResult,
+    describe_change,
     passed_if,
-    rule_about,
-    told_change,
+    result_of_change,
 )
+from tumorml.promotion.rules.rule import Rule, RuleKind
 
 
-def recall_non_inferiority(contest: Contest, champion: Answers, policy: Policy) -> list[RuleResult]:
-    """No label's recall is worse by more than its margin."""
+def _check_recalls(contest: Contest, policy: Policy) -> list[RuleResult]:
+    champion = contest.known_champion
     return [
-        _share_kept(
+        _share_result(
             contest,
             policy,
             rule="recall_non_inferiority",
-            where=f"label={label}",
-            called="recall",
+            slice_name=f"label={label}",
+            metric_name="recall",
             chosen=contest.truth == index,
-            right=(
-                contest.challenger.predicted == contest.truth,
-                champion.predicted == contest.truth,
-            ),
+            challenger_right=contest.challenger.predicted == contest.truth,
+            champion_right=champion.predicted == contest.truth,
             margin=policy.non_inferiority.recall_margin(label),
         )
         for index, label in enumerate(contest.labels)
     ]
 
 
-def missed_tumor_non_inferiority(
-    contest: Contest, champion: Answers, policy: Policy
-) -> list[RuleResult]:
-    """No more tumours are called ``no_tumor`` than before, up to a margin."""
+def _check_missed_tumors(contest: Contest, policy: Policy) -> list[RuleResult]:
     if NO_TUMOR not in contest.labels:
         return []
-    none = contest.labels.index(NO_TUMOR)
+    no_tumor = contest.labels.index(NO_TUMOR)
     return [
-        _share_kept(
+        _share_result(
             contest,
             policy,
             rule="missed_tumor_non_inferiority",
-            where="all",
-            called="share of tumours not called no_tumor",
-            chosen=contest.truth != none,
-            right=(contest.challenger.predicted != none, champion.predicted != none),
+            slice_name="all",
+            metric_name="share of tumors not called no_tumor",
+            chosen=contest.truth != no_tumor,
+            challenger_right=contest.challenger.predicted != no_tumor,
+            champion_right=contest.known_champion.predicted != no_tumor,
             margin=policy.non_inferiority.missed_tumor_margin_points / 100,
         )
     ]
 
 
-def calibration_non_inferiority(contest: Contest, champion: Answers, policy: Policy) -> RuleResult:
-    """The expected calibration error has not grown by more than the margin."""
+def _check_calibration(contest: Contest, policy: Policy) -> list[RuleResult]:
     confidence = policy.non_inferiority.confidence
     margin = policy.non_inferiority.calibration_margin_points / 100
     change = changes_of(
-        contest.challenger, champion, contest.groups, ["ece"], resamples=policy.resamples
+        contest.challenger,
+        contest.known_champion,
+        contest.groups,
+        ["ece"],
+        resamples=policy.resamples,
     )["ece"]
-    high = change.high(confidence)
-    return rule_about(
-        change,
-        rule="calibration_non_inferiority",
-        where="all",
-        result=passed_if(high <= margin),
-        explanation=told_change("expected calibration error", change, confidence, upper=True)
-        + f"; that bound may not be above {margin:+.4f}",
-        size=contest.size(),
-        threshold=margin,
-        confidence=confidence,
-    )
+    return [
+        result_of_change(
+            change,
+            rule="calibration_non_inferiority",
+            slice_name="all",
+            result=passed_if(change.high(confidence) <= margin),
+            explanation=describe_change(
+                "expected calibration error", change, confidence, upper=True
+            )
+            + f"; that bound may not be above {margin:+.4f}",
+            size=contest.size(),
+            threshold=margin,
+            confidence=confidence,
+        )
+    ]
 
 
-def anchor_non_inferiority(contest: Contest, policy: Policy) -> RuleResult:
-    """Macro F1 has not fallen behind the anchor's: no decay in small steps."""
+def _check_anchor(contest: Contest, policy: Policy) -> list[RuleResult]:
     confidence = policy.non_inferiority.confidence
     margin = policy.non_inferiority.anchor_margin_points / 100
     if contest.anchor is None:
         scans, groups = contest.size()
         explanation = "the champion is the anchor itself: the rules above compare with it"
-        return RuleResult("anchor_non_inferiority", "all", "passed", explanation, scans, groups)
+        return [RuleResult("anchor_non_inferiority", "all", "passed", explanation, scans, groups)]
     change = changes_of(
         contest.challenger,
         contest.anchor,
@@ -96,58 +97,100 @@ def anchor_non_inferiority(contest: Contest, policy: Policy) -> RuleResult:
         ["f1_macro"],
         resamples=policy.resamples,
     )["f1_macro"]
-    low = change.low(confidence)
-    return rule_about(
-        change,
-        rule="anchor_non_inferiority",
-        where="all",
-        result=passed_if(low >= -margin),
-        explanation=told_change("against the anchor: macro F1", change, confidence)
-        + f"; that bound may not be below {-margin:+.4f}",
-        size=contest.size(),
-        threshold=-margin,
-        confidence=confidence,
-    )
+    return [
+        result_of_change(
+            change,
+            rule="anchor_non_inferiority",
+            slice_name="all",
+            result=passed_if(change.low(confidence) >= -margin),
+            explanation=describe_change("against the anchor: macro F1", change, confidence)
+            + f"; that bound may not be below {-margin:+.4f}",
+            size=contest.size(),
+            threshold=-margin,
+            confidence=confidence,
+        )
+    ]
 
 
-def _share_kept(
+def _share_result(
     contest: Contest,
     policy: Policy,
     *,
     rule: str,
-    where: str,
-    called: str,
+    slice_name: str,
+    metric_name: str,
     chosen: NDArray[np.bool_],
-    right: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    challenger_right: NDArray[np.bool_],
+    champion_right: NDArray[np.bool_],
     margin: float,
 ) -> RuleResult:
-    """Right answers of challenger and champion about the chosen scans."""
+    """Check that the share of right answers among the chosen scans has not fallen.
+
+    Args:
+        contest: The contest, of n test scans.
+        policy: The policy.
+        rule: Name of the result.
+        slice_name: Name of the slice.
+        metric_name: Name of the share in prose.
+        chosen: bool [n], the scans that the share is about.
+        challenger_right: bool [n], scans that the challenger answered right.
+        champion_right: bool [n], scans that the champion answered right.
+        margin: Largest loss that is allowed, a share.
+    """
     if not chosen.any():
-        return RuleResult(rule, where, "insufficient", "no test scan shows it", 0, 0)
+        return RuleResult(rule, slice_name, "insufficient", "no test scan shows it", 0, 0)
     confidence = policy.non_inferiority.confidence
     change = change_of_share(
-        right[0][chosen],
-        right[1][chosen],
+        challenger_right[chosen],
+        champion_right[chosen],
         contest.groups_of(chosen),
         resamples=policy.resamples,
     )
-    result = _kept(change, margin, confidence)
-    size = contest.size(chosen)
-    too_few = f" ({size[0]} scans of {size[1]} groups are too few to say)"
-    return rule_about(
+    result = _within_margin(change, margin, confidence)
+    scans, groups = contest.size(chosen)
+    too_few = f" ({scans} scans of {groups} groups are too few to say)"
+    return result_of_change(
         change,
         rule=rule,
-        where=where,
+        slice_name=slice_name,
         result=result,
-        explanation=f"{told_change(called, change, confidence)}; that bound may not be below "
-        f"{-margin:+.4f}" + (too_few if result == "insufficient" else ""),
-        size=size,
+        explanation=f"{describe_change(metric_name, change, confidence)}; that bound may not be "
+        f"below {-margin:+.4f}" + (too_few if result == "insufficient" else ""),
+        size=(scans, groups),
         threshold=-margin,
         confidence=confidence,
     )
 
 
-def _kept(change: Change, margin: float, confidence: float) -> Result:
+def _within_margin(change: Change, margin: float, confidence: float) -> Result:
     if change.low(confidence) >= -margin:
         return "passed"
     return "insufficient" if change.cannot_rule_out(margin, confidence) else "failed"
+
+
+RECALL_NON_INFERIORITY = Rule(
+    "recall_non_inferiority",
+    RuleKind.NON_INFERIORITY,
+    "The recall of each label is not lower than the champion's by more than the margin, which is "
+    "tighter for tumors.",
+    _check_recalls,
+)
+MISSED_TUMOR_NON_INFERIORITY = Rule(
+    "missed_tumor_non_inferiority",
+    RuleKind.NON_INFERIORITY,
+    "The share of tumors that are not called no_tumor has not fallen by more than the margin.",
+    _check_missed_tumors,
+)
+CALIBRATION_NON_INFERIORITY = Rule(
+    "calibration_non_inferiority",
+    RuleKind.NON_INFERIORITY,
+    "The expected calibration error has not grown by more than the margin.",
+    _check_calibration,
+)
+ANCHOR_NON_INFERIORITY = Rule(
+    "anchor_non_inferiority",
+    RuleKind.NON_INFERIORITY,
+    "Macro F1 is not lower than the anchor's by more than the margin, so that small losses do not "
+    "add up over many promotions.",
+    _check_anchor,
+)

@@ -1,42 +1,49 @@
-"""What the rules come to."""
+"""The outcome of a verdict, from the results of its rules."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tumorml.promotion.rules.all_rules import kind_of
 from tumorml.promotion.rules.result import RuleResult
+from tumorml.promotion.rules.rule import RuleKind
 
-INTEGRITY = ("leak_check", "own_split", "golden_scans")
 
+def outcome_of(results: Sequence[RuleResult], *, first: bool) -> tuple[str, str]:
+    """Return a verdict's outcome and its reason.
 
-def outcome_of(rules: Sequence[RuleResult], *, first: bool) -> tuple[str, str]:
-    """A verdict's outcome and its reason.
+    The outcomes, in order of precedence:
 
-    ``rejected``: the challenger's numbers cannot be believed, or it is the first and below a floor.
-    ``kept``: something is too bad or got worse, or no gain is shown. ``insufficient``: nothing is
-    known to be worse, but the test set cannot tell. ``promoted``: all is well.
+    - ``rejected``: an integrity rule failed, or the first model is below a floor.
+    - ``kept``: another rule failed, so the challenger is too bad or worse than the champion.
+    - ``insufficient``: no rule failed, but the test set is too small for some of them.
+    - ``kept``: nothing is worse, but no gain is shown.
+    - ``promoted``: everything passed, and at least one gain is shown.
+
+    Args:
+        results: The results of all rules.
+        first: True if there is no champion to compare with.
     """
-    lost = [rule for rule in rules if rule.result == "failed"]
-    short = [rule for rule in rules if rule.result == "insufficient"]
-    gains = [rule for rule in rules if rule.rule.startswith("gain_")]
-    won = [rule for rule in gains if rule.result == "passed"]
-    worse = [rule for rule in lost if rule not in gains]
-    unsound = [rule for rule in worse if rule.rule in INTEGRITY]
-    if unsound:
-        return "rejected", _told(unsound)
-    if worse:
-        return ("rejected" if first else "kept"), _told(worse)
-    if short:
-        return "insufficient", _told(short)
+    gains = [result for result in results if kind_of(result.rule) == RuleKind.GAIN]
+    shown_gains = [result for result in gains if result.result == "passed"]
+    failed = [result for result in results if result.result == "failed" and result not in gains]
+    insufficient = [result for result in results if result.result == "insufficient"]
+    untrusted = [result for result in failed if kind_of(result.rule) == RuleKind.INTEGRITY]
+    if untrusted:
+        return "rejected", _explanations(untrusted)
+    if failed:
+        return ("rejected" if first else "kept"), _explanations(failed)
+    if insufficient:
+        return "insufficient", _explanations(insufficient)
     if first:
         return "promoted", "the first model: floors and golden scans only, and it passed them"
-    if not won:
-        return "kept", _told(gains)
-    return "promoted", _told(won)
+    if not shown_gains:
+        return "kept", _explanations(gains)
+    return "promoted", _explanations(shown_gains)
 
 
-def _told(rules: Sequence[RuleResult]) -> str:
+def _explanations(results: Sequence[RuleResult]) -> str:
     return "; ".join(
-        f"{rule.rule}{'' if rule.slice == 'all' else ' ' + rule.slice}: {rule.explanation}"
-        for rule in rules
+        f"{result.rule}{'' if result.slice == 'all' else ' ' + result.slice}: {result.explanation}"
+        for result in results
     )

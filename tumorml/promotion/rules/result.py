@@ -1,4 +1,4 @@
-"""One row of a verdict."""
+"""The result of a rule: one row of a verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,26 @@ Result = Literal["passed", "failed", "insufficient"]
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """One rule's outcome with its numbers; values are shares (0 to 1), not points."""
+    """The result of one rule on one slice, with its numbers.
+
+    Values, differences and bounds of metrics are shares (0 to 1), not percentage points.
+
+    Attributes:
+        rule: Name of the result, as stored in ``verdict_rule.rule``.
+        slice: ``all``, ``label=...``, or a slice of the test set such as ``site=Mainz``.
+        result: ``insufficient`` where the test set is too small for a decision.
+        explanation: The numbers and the condition in words.
+        scans: Number of scans that the result rests on.
+        groups: Number of groups that the result rests on.
+        challenger_value: The challenger's value.
+        champion_value: The champion's (or the anchor's) value.
+        difference: Challenger minus champion.
+        low: One-sided lower bound of the difference.
+        high: One-sided upper bound of the difference.
+        threshold: The value that the deciding number is compared with.
+        confidence: Confidence of the one-sided bounds, 0.5 to 1.
+        p_value: Of McNemar's exact test.
+    """
 
     rule: str
     slice: str
@@ -27,15 +46,14 @@ class RuleResult:
     high: float | None = None
     threshold: float | None = None
     confidence: float | None = None
-    """Of the one-sided bounds."""
     p_value: float | None = None
 
 
-def rule_about(
+def result_of_change(
     change: Change,
     *,
     rule: str,
-    where: str,
+    slice_name: str,
     result: Result,
     explanation: str,
     size: tuple[int, int],
@@ -43,11 +61,23 @@ def rule_about(
     confidence: float,
     p_value: float | None = None,
 ) -> RuleResult:
-    """The row of a rule that looks at a paired change; ``size``: its scans and groups."""
+    """Make the result of a rule about a paired change.
+
+    Args:
+        change: The change from champion to challenger.
+        rule: Name of the result.
+        slice_name: The slice that was compared.
+        result: The decision.
+        explanation: The numbers and the condition in words.
+        size: Numbers of scans and groups.
+        threshold: The value that the deciding bound is compared with.
+        confidence: Confidence of the one-sided bounds.
+        p_value: Of McNemar's exact test.
+    """
     scans, groups = size
     return RuleResult(
         rule,
-        where,
+        slice_name,
         result,
         explanation,
         scans,
@@ -55,31 +85,33 @@ def rule_about(
         challenger_value=change.new,
         champion_value=change.old,
         difference=change.difference,
-        low=_finite(change.low(confidence)),
-        high=_finite(change.high(confidence)),
+        low=_finite_or_none(change.low(confidence)),
+        high=_finite_or_none(change.high(confidence)),
         threshold=threshold,
         confidence=confidence,
         p_value=p_value,
     )
 
 
-def told_change(called: str, change: Change, confidence: float, *, upper: bool = False) -> str:
-    """A change in words, with its one-sided lower or upper bound; shares, not points."""
+def describe_change(
+    metric_name: str, change: Change, confidence: float, *, upper: bool = False
+) -> str:
+    """Describe a change in words, with its one-sided lower or upper bound; shares, not points."""
     bound = (
         f"at most {change.high(confidence):+.4f}"
         if upper
         else f"at least {change.low(confidence):+.4f}"
     )
     return (
-        f"{called} {change.old:.4f} -> {change.new:.4f}, a change of {change.difference:+.4f}, "
-        f"{bound} with {100 * confidence:.6g} % confidence"
+        f"{metric_name} {change.old:.4f} -> {change.new:.4f}, a change of "
+        f"{change.difference:+.4f}, {bound} with {100 * confidence:.6g} % confidence"
     )
 
 
 def passed_if(condition: bool) -> Result:
-    """``passed`` or ``failed``."""
+    """Return ``passed`` or ``failed``."""
     return "passed" if condition else "failed"
 
 
-def _finite(bound: float) -> float | None:
+def _finite_or_none(bound: float) -> float | None:
     return bound if abs(bound) < float("inf") else None

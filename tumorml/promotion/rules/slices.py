@@ -1,20 +1,26 @@
-"""Parts of the test set on which a challenger may not be clearly worse.
+"""The slice rule: no part of the test set may be clearly worse.
 
-A tripwire, not a proof: a part is small, and asking each of many parts for proof of no harm would
-keep every challenger out.
+The rule is an alarm, not a proof. A slice is small, and requiring proof of no harm for each of many
+slices would keep every challenger out.
 """
 
 from __future__ import annotations
 
-from tumorml.evaluation.answers import Answers
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest
 from tumorml.promotion.paired import change_of_share
-from tumorml.promotion.rules.result import RuleResult, passed_if, rule_about, told_change
+from tumorml.promotion.rules.result import (
+    RuleResult,
+    describe_change,
+    passed_if,
+    result_of_change,
+)
+from tumorml.promotion.rules.rule import Rule, RuleKind
 
 
-def slices_not_worse(contest: Contest, champion: Answers, policy: Policy) -> list[RuleResult]:
-    """Accuracy on each part of enough size: not worse by the margin, and that beyond chance."""
+def _check_slices(contest: Contest, policy: Policy) -> list[RuleResult]:
+    """Check the accuracy on each slice with enough scans and groups."""
+    champion = contest.known_champion
     confidence = policy.non_inferiority.confidence
     margin = policy.slices.margin_points / 100
     results = []
@@ -31,12 +37,12 @@ def slices_not_worse(contest: Contest, champion: Answers, policy: Policy) -> lis
         )
         high = change.high(confidence)
         results.append(
-            rule_about(
+            result_of_change(
                 change,
                 rule="slice_not_worse",
-                where=name,
+                slice_name=name,
                 result=passed_if(change.difference >= -margin or high >= 0),
-                explanation=f"{told_change('accuracy', change, confidence, upper=True)}; worse "
+                explanation=f"{describe_change('accuracy', change, confidence, upper=True)}; worse "
                 f"means a change below {-margin:+.4f} and that bound below 0",
                 size=(scans, groups),
                 threshold=-margin,
@@ -44,3 +50,12 @@ def slices_not_worse(contest: Contest, champion: Answers, policy: Policy) -> lis
             )
         )
     return results
+
+
+SLICE_NOT_WORSE = Rule(
+    "slice_not_worse",
+    RuleKind.SLICE,
+    "The accuracy on each batch, site, size and manifest column with enough scans is not lower "
+    "than the champion's by more than the margin and beyond chance.",
+    _check_slices,
+)

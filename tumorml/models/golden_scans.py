@@ -1,0 +1,58 @@
+"""Golden scans: compare a stored model's answers with the answers recorded during training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tumorml.datasets.pixel_cache import read_scan
+from tumorml.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from tumorml.models.served import Served
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenAnswer:
+    """A model's answer about one golden scan, compared with the recorded one.
+
+    Attributes:
+        scan_id: The scan.
+        difference: Largest absolute difference of a probability, not a number where the model
+            answers with what is not a number.
+        seconds: Time of the answer, in seconds.
+    """
+
+    scan_id: str
+    difference: float
+    seconds: float
+
+
+def compare_golden_scans(
+    store: ObjectStore, served: Served, recorded: Mapping[str, Sequence[float]]
+) -> Iterator[GoldenAnswer]:
+    """Ask a model about its golden scans, one by one, as a server does.
+
+    The first scan is asked twice, because the first answer of a network takes longer than all
+    others; its time does not count.
+
+    Args:
+        store: The object store that holds the scans.
+        served: The model, as loaded for serving.
+        recorded: Probabilities of the classes by scan id, as recorded during training.
+
+    Raises:
+        FileNotFoundError: A golden scan is missing from the object store.
+    """
+    for number, (scan_id, expected) in enumerate(recorded.items()):
+        image = read_scan(store, scan_id, served.input_size)[None]
+        if number == 0:
+            served.predict(image)
+        started = time.perf_counter()
+        answered = served.predict(image)[0]
+        seconds = time.perf_counter() - started
+        yield GoldenAnswer(scan_id, float(np.abs(answered - np.array(expected)).max()), seconds)

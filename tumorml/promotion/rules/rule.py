@@ -1,0 +1,79 @@
+"""A rule of the promotion gate and the kinds of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tumorml.policy import Policy
+from tumorml.promotion.contest import Contest
+from tumorml.promotion.rules.result import RuleResult
+
+
+class RuleKind(StrEnum):
+    """What a rule is for. The kind determines how a result affects the verdict's outcome."""
+
+    INTEGRITY = "integrity"
+    FLOOR = "floor"
+    GAIN = "gain"
+    NON_INFERIORITY = "non_inferiority"
+    SLICE = "slice"
+    BUDGET = "budget"
+
+    @property
+    def needs_champion(self) -> bool:
+        """True if rules of this kind compare the challenger with a champion."""
+        return self not in (RuleKind.INTEGRITY, RuleKind.FLOOR)
+
+    @property
+    def explanation(self) -> str:
+        """What rules of this kind mean, for a reader who meets them for the first time."""
+        return _KIND_EXPLANATIONS[self]
+
+
+_KIND_EXPLANATIONS = {
+    RuleKind.INTEGRITY: "Integrity rules check that the measured numbers can be trusted. Golden "
+    "scans are validation scans whose probabilities were recorded during training; the stored "
+    "model has to reproduce them.",
+    RuleKind.FLOOR: "Floors, ceilings and limits apply to every model by itself, without a "
+    "comparison. They stop broken models; meeting them does not make a model good.",
+    RuleKind.GAIN: "One passed gain rule is enough to win. Macro F1 is the mean of the labels' F1 "
+    "scores, which misses and false alarms lower alike; McNemar's test counts the groups that were "
+    "won and lost. All bounds are one-sided.",
+    RuleKind.NON_INFERIORITY: "Non-inferiority rules require proof of no harm: the bound of a "
+    "change, not the change itself, must stay within the margin. The anchor is the first champion "
+    "of the task, or the newest one that a person authorized; comparing with it keeps small losses "
+    "from adding up.",
+    RuleKind.SLICE: "Slice rules look at small parts of the test set and pass unless harm is "
+    "shown. They are an alarm, not a proof that these parts are safe.",
+    RuleKind.BUDGET: "A look is one comparison on a test set. The policy limits the number of "
+    "looks, because enough of them would let a model win by luck.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the gate.
+
+    Attributes:
+        name: Name in the documentation. The rule's results carry it too, unless
+            ``result_names`` lists others.
+        kind: What the rule is for.
+        explanation: One sentence: the condition under which the rule passes.
+        check: Apply the rule. Returns one result for each slice that the rule looks at, or no
+            result where the rule does not apply. Rules whose kind needs a champion are called only
+            with contests that have one.
+        result_names: Names of the results (``verdict_rule.rule``). Defaults to ``name`` alone.
+    """
+
+    name: str
+    kind: RuleKind
+    explanation: str
+    check: Callable[[Contest, Policy], list[RuleResult]]
+    result_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Let the results carry the rule's own name by default."""
+        if not self.result_names:
+            object.__setattr__(self, "result_names", (self.name,))
