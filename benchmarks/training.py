@@ -48,9 +48,10 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.demo.drop import write_demo_drop
 from tumorml.labels import Task
 from tumorml.memory import peak_memory_bytes
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import Recipe, load_recipe, recipe_names
-from tumorml.scans.inbox.names import scan_key
+from tumorml.objects.keys import scan_key
+from tumorml.recipes.load_recipe import load_recipe, recipe_names
+from tumorml.recipes.networks.build_network import build_network
+from tumorml.recipes.recipe import Recipe
 from tumorml.settings import Settings
 from tumorml.training.fitting.compile_phase import STEPS_AT_ONCE, compile_phase
 from tumorml.training.fitting.fit import fit
@@ -248,7 +249,7 @@ def compare(
 
 def memory(name: str, count: int) -> None:
     """Print the peak memory of one epoch on so many scans, a seventh of them for validation."""
-    recipe = load_recipe(name).varied(weights="none").with_epochs(1)
+    recipe = load_recipe(name).with_fields(weights="none").with_epochs(1)
     with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
         home = Path(root) / "home"
         ids = store(write_scans(Path(root)), home, count)

@@ -14,7 +14,7 @@ from tests.factories.rows import scan_of
 from tumorml.datasets import pixel_cache
 from tumorml.datasets.pixel_cache import cached_pixels
 from tumorml.objects import ObjectStore, object_store
-from tumorml.scans.inbox.names import mask_key, scan_key
+from tumorml.objects.keys import mask_key, scan_key
 from tumorml.settings import Settings
 
 SCANS = [scan_of(str(number)) for number in range(600)]

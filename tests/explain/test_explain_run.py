@@ -18,11 +18,11 @@ from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import save_model
 from tumorml.models.model_versions import put_model
 from tumorml.objects import object_store
-from tumorml.recipes.networks import build_network
+from tumorml.objects.keys import scan_key
+from tumorml.recipes.networks.build_network import build_network
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Artifact, Batch, Prediction, Run, Scan, Snapshot, SnapshotScan
 from tumorml.scans.images.decode import encode_png
-from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
 
 COUNT = 60

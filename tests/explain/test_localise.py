@@ -19,7 +19,7 @@ from tumorml.explain.localise import BATCH, localise
 from tumorml.labels import LABELS, Task
 from tumorml.models.predictor import Predictor
 from tumorml.objects import object_store
-from tumorml.scans.inbox.names import mask_key, scan_key
+from tumorml.objects.keys import mask_key, scan_key
 from tumorml.settings import Settings
 
 

@@ -1,27 +1,36 @@
-"""Champions that know ImageNet alone, stored and on record as a training leaves them."""
+"""Champions that were never trained on scans, stored and recorded like trained ones."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pytest
+from filelock import FileLock
 from sqlalchemy import func
 
 from tests.factories.rows import model_row, run_row
 from tumorml.datasets.pixels import Masks, SplitPixels
 from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
-from tumorml.models.artifact import ModelDescription, save_model
+from tumorml.models.artifact import (
+    ModelDescription,
+    load_predictor,
+    read_description,
+    save_model,
+)
 from tumorml.models.calibration import Calibration
 from tumorml.models.model_versions import put_model
 from tumorml.models.predictor import Predictor
 from tumorml.models.reference import FEWEST
 from tumorml.objects import object_store
 from tumorml.objects.keys import scan_key
-from tumorml.recipes.networks import build_network
 from tumorml.recipes.find_weights import find_weights
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.networks.build_network import build_network
 from tumorml.results.champions import champion_of
 from tumorml.results.session import write_session
 from tumorml.results.tables import Batch, Champion, Scan, Snapshot
@@ -30,22 +39,34 @@ from tumorml.settings import Settings
 from tumorml.training.export_for_serving import write_for_servers
 
 SIDE = 64
+"""Input size of the network, in pixels."""
+GOLDEN_SEED = 9
 CALIBRATION = Calibration(temperature=0.5)
-"""Not the neutral one: whoever answers without it answers otherwise."""
+"""Not the identity: probabilities differ if it is not applied."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """A stored model version's folder, files and what it answers."""
+class BuiltModel:
+    """The files of a model version.
+
+    Attributes:
+        folder: The folder of the files.
+        files: Names of the files beside the Keras model and its description.
+        description: The content of ``model.json``.
+    """
 
     folder: Path
     files: list[str]
-    predictor: Predictor
     description: ModelDescription
 
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The Keras network, loaded on first use, because that imports TensorFlow."""
+        return load_predictor(self.folder)
 
-def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
-    """Noise of several sizes, uint8 [h, w]."""
+
+def noise_scans(count: int, seed: int = 0) -> list[np.ndarray]:
+    """Return noise images of several sizes, uint8 [h, w]."""
     rng = np.random.default_rng(seed)
     return [
         rng.integers(0, 256, (80 + 7 * (n % 3), 90), dtype=np.uint8) // (1 + n % 4)
@@ -53,34 +74,53 @@ def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     ]
 
 
-def make_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> Made:
-    """A model version that has learnt nothing of scans, with all that servers need."""
-    asked = load_recipe("efficientnet-lite0").varied(input_size=SIDE)
+def build_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> BuiltModel:
+    """Write an untrained model version (ImageNet weights, random head) with its serving files."""
+    recipe = load_recipe("efficientnet-lite0").with_fields(input_size=SIDE)
     labels = LABELS[task]
     train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (FEWEST, 2)))
-    network = build_network(asked, len(labels), seed=seed, weights=find_weights(asked))
-    predictor = Predictor(network, task, CALIBRATION, test_time_flip=asked.test_time_flip)
+    network = build_network(recipe, len(labels), seed=seed, weights=find_weights(recipe))
+    predictor = Predictor(network, task, CALIBRATION, test_time_flip=recipe.test_time_flip)
     files = write_for_servers(predictor, train, validation, folder)
-    golden = pictures(1, seed=9)[0]
-    answered = predictor.predict(fit_to_square(golden, SIDE)[None])[0]
+    golden = noise_scans(1, seed=GOLDEN_SEED)[0]
+    probabilities = predictor.predict(fit_to_square(golden, SIDE)[None])[0]
     description = save_model(
         predictor.model,
         folder,
         task=task,
-        recipe=asked,
+        recipe=recipe,
         calibration=CALIBRATION,
-        golden={scan_id(golden): [float(value) for value in answered]},
+        golden={scan_id(golden): [float(value) for value in probabilities]},
         files=files,
     )
-    return Made(folder, files, predictor, description)
+    return BuiltModel(folder, files, description)
 
 
-def crown(settings: Settings, made: Made) -> str:
-    """Put a model version into the store, and let it be the champion from now on; its id."""
-    golden = pictures(1, seed=9)[0]
+def shared_model(temporary: pytest.TempPathFactory, seed: int) -> BuiltModel:
+    """Return a four-class model that all processes of this test run share; the first builds it.
+
+    Do not change its files: copy the folder.
+    """
+    root = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / f"model-{seed}"
+    with FileLock(root / f"model-{seed}.lock"):
+        if not folder.exists():
+            unfinished = root / f"model-{seed}.unfinished"
+            unfinished.mkdir()
+            build_model(unfinished, seed=seed)
+            unfinished.rename(folder)
+    description = read_description(folder)
+    return BuiltModel(folder, list(description.files), description)
+
+
+def make_champion(settings: Settings, model: BuiltModel) -> str:
+    """Store and record a model version, make it the champion of its task, and return its id."""
+    golden = noise_scans(1, seed=GOLDEN_SEED)[0]
     object_store(settings).write(scan_key(scan_id(golden)), encode_png(golden))
-    stored = put_model(settings, made.folder, made.files)
-    task = made.predictor.task
+    stored = put_model(settings, model.folder, model.files)
+    task = model.description.task
     with write_session(settings) as session:
         if session.get(Snapshot, "s") is None:
             session.add(Snapshot(id="s", task=task, counts={}, held_out={}, object_key="s"))
@@ -92,7 +132,7 @@ def crown(settings: Settings, made: Made) -> str:
                 stored.id,
                 f"r-{stored.id}",
                 task,
-                labels=list(made.description.labels),
+                labels=list(model.description.labels),
                 input_size=SIDE,
                 object_key=stored.object_key,
                 sha256=stored.sha256,
@@ -100,12 +140,12 @@ def crown(settings: Settings, made: Made) -> str:
             )
         )
         session.flush()
-    enthrone(settings, stored.id, task)
+    set_champion(settings, stored.id, task)
     return stored.id
 
 
-def take_in(settings: Settings, *scans: np.ndarray) -> list[str]:
-    """Let scans lie in the stores as ingest leaves them, without a label; their ids."""
+def store_scans(settings: Settings, *scans: np.ndarray) -> list[str]:
+    """Store and record scans without a label, as ingest does; return their ids."""
     ids = [scan_id(pixels) for pixels in scans]
     with write_session(settings) as session:
         if session.get(Batch, "b") is None:
@@ -130,8 +170,8 @@ def take_in(settings: Settings, *scans: np.ndarray) -> list[str]:
     return ids
 
 
-def enthrone(settings: Settings, model_version_id: str, task: Task) -> None:
-    """Change the champion, as a promotion does."""
+def set_champion(settings: Settings, model_version_id: str, task: Task) -> None:
+    """Change the champion of a task, as a promotion does."""
     with write_session(settings) as session:
         serving = champion_of(session, task)
         if serving is not None:
@@ -149,7 +189,7 @@ def enthrone(settings: Settings, model_version_id: str, task: Task) -> None:
 
 
 def _split(labels: tuple[str, ...], count: int, seed: int) -> SplitPixels:
-    images = np.stack([fit_to_square(one, SIDE) for one in pictures(count, seed)])
+    images = np.stack([fit_to_square(one, SIDE) for one in noise_scans(count, seed)])
     names = [f"{seed}-{n:03d}" for n in range(count)]
     nothing = Masks(np.zeros((0, SIDE, SIDE), np.uint8), np.full(count, Masks.UNKNOWN))
     return SplitPixels(names, names, np.arange(count) % len(labels), images, nothing)

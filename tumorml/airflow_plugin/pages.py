@@ -1,7 +1,7 @@
-"""What the Airflow UI shows of the service, and of a run: report, slides, card and pictures.
+"""Pages in the Airflow UI: the overview, the runs of a DAG run, and files of the object store.
 
-Mounted by `plugin`, behind Airflow's own login: whoever may read the runs of
-``retrain_champion`` may read these. A file is served where it has an ``artifact`` row.
+`plugin` mounts them behind Airflow's login: users who may read the runs of ``retrain_champion`` may
+read them. Only files with an ``artifact`` row are served.
 """
 
 from __future__ import annotations
@@ -18,48 +18,46 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tumorml.airflow_plugin.addresses import file_address, runs_address
+from tumorml.airflow_plugin.urls import file_path, runs_path
 from tumorml.demo import SYNTHETIC
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
-from tumorml.reports.facts import verdict
-from tumorml.reports.facts.heatmap_claims import read_heatmap_claim
-from tumorml.reports.facts.heatmap_quality import HeatmapClaim
-from tumorml.reports.facts.intake import warnings_of
+from tumorml.objects.keys import INBOX
+from tumorml.reports.facts import split, verdict
+from tumorml.reports.facts.batches import batch_warnings
+from tumorml.reports.facts.heatmap_claims import HeatmapClaim, read_heatmap_claim
 from tumorml.reports.facts.overview import read_overview
 from tumorml.reports.render.html import render_page
-from tumorml.reports.run import split
 from tumorml.results.session import read_session
 from tumorml.results.tables import Artifact, Run, Verdict
 from tumorml.settings import get_settings
 
 PICTURES = ("heatmap", "feature_maps")
 SHOWN_PICTURES = 200
-"""More of a run's pictures than its report has are in the results store."""
+"""Largest number of pictures listed for a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownRun:
-    """A run with what is told about it.
+    """A run with its files.
 
     Attributes:
-        run: Its row.
-        verdict: On it, where it was judged.
-        told: Report, slides, card and the like.
-        pictures: The first of its heatmaps and feature maps, and
-        all_pictures: how many it has of both.
-        heatmap_claim: What its heatmaps are worth, where it has some.
+        verdict: Its verdict; None if it was not judged.
+        documents: Report, slide deck, model card and other files.
+        pictures: The first of its heatmaps and feature maps.
+        picture_count: Number of all its heatmaps and feature maps.
+        heatmap_claim: How well its heatmaps locate tumors; None if it has no pictures.
     """
 
     run: Run
     verdict: Verdict | None
-    told: Sequence[Artifact]
+    documents: Sequence[Artifact]
     pictures: Sequence[Artifact]
-    all_pictures: int
+    picture_count: int
     heatmap_claim: HeatmapClaim | None
 
 
-# What is shown came from drops: nothing in it may run, and nothing may be fetched from elsewhere.
+# The pages show text from drops: no scripts, and nothing fetched from other hosts.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
     "img-src 'self' data:; frame-src 'self'",
@@ -76,45 +74,45 @@ app = FastAPI(
 
 @app.get("/overview", response_class=HTMLResponse)
 def overview() -> HTMLResponse:
-    """Who serves, what was judged, what came in, and whether the data are sound."""
+    """Champions, recent verdicts, newest batches, and the data of the last run."""
     settings = get_settings()
     with read_session(settings) as session:
-        found = read_overview(session)
+        state = read_overview(session)
     return _page(
         "overview.html",
-        overview=found,
-        inbox=object_store(settings).display("inbox"),
+        overview=state,
+        inbox=object_store(settings).display(INBOX),
         retrain_cron=settings.retrain_cron,
-        runs_of=lambda trigger: runs_address(quote(trigger, safe="")),
+        runs_path=lambda trigger: runs_path(quote(trigger, safe="")),
         split=split,
         synthetic=SYNTHETIC,
         verdict=verdict,
-        warnings_of=warnings_of,
+        batch_warnings=batch_warnings,
     )
 
 
 @app.get("/runs", response_class=HTMLResponse)
 def runs(dag_run: Annotated[str, Query()]) -> HTMLResponse:
-    """The runs that a DAG run brought about, one for each task, and what is told about them."""
+    """The runs that a DAG run started, one for each task, and their files."""
     with read_session(get_settings()) as session:
-        found = session.execute(
+        rows = session.execute(
             select(Run, Verdict)
             .outerjoin(Verdict, Verdict.run_id == Run.id)
             .where(Run.trigger == dag_run)
             .order_by(Run.task)
         ).all()
-        shown = [_shown(session, run, judged) for run, judged in found]
+        shown = [_shown_run(session, run, run_verdict) for run, run_verdict in rows]
     return _page("runs.html", dag_run=dag_run, runs=shown, verdict=verdict)
 
 
 @app.get("/files/{key:path}")
 def file(key: str) -> Response:
-    """One file of the object store that an ``artifact`` row names."""
+    """A file of the object store that has an ``artifact`` row."""
     settings = get_settings()
     with read_session(settings) as session:
         media_type = session.scalar(select(Artifact.media_type).where(Artifact.object_key == key))
     if media_type is None:
-        raise HTTPException(404, f"There is no artifact {key!r}.")
+        raise HTTPException(404, f"There is no artifact with the key {key!r}.")
     try:
         data = object_store(settings).read(key)
     except MissingObjectError as error:
@@ -123,21 +121,21 @@ def file(key: str) -> Response:
 
 
 def _page(template: str, **values: Any) -> HTMLResponse:
-    page = render_page(template, package="tumorml.airflow_plugin", address=file_address, **values)
+    page = render_page(template, package="tumorml.airflow_plugin", file_path=file_path, **values)
     return HTMLResponse(page, headers=_HEADERS)
 
 
-def _shown(session: Session, run: Run, judged: Verdict | None) -> ShownRun:
-    of_run = select(Artifact).where(Artifact.run_id == run.id).order_by(Artifact.object_key)
+def _shown_run(session: Session, run: Run, run_verdict: Verdict | None) -> ShownRun:
+    artifacts = select(Artifact).where(Artifact.run_id == run.id).order_by(Artifact.object_key)
     is_picture = Artifact.kind.in_(PICTURES)
-    pictures = session.scalars(of_run.where(is_picture).limit(SHOWN_PICTURES)).all()
+    pictures = session.scalars(artifacts.where(is_picture).limit(SHOWN_PICTURES)).all()
     model = next((one.model_version_id for one in pictures if one.model_version_id), None)
     return ShownRun(
         run=run,
-        verdict=judged,
-        told=session.scalars(of_run.where(~is_picture)).all(),
+        verdict=run_verdict,
+        documents=session.scalars(artifacts.where(~is_picture)).all(),
         pictures=pictures,
-        all_pictures=session.scalars(
+        picture_count=session.scalars(
             select(func.count()).where(Artifact.run_id == run.id, is_picture)
         ).one(),
         heatmap_claim=None if model is None else read_heatmap_claim(session, model),

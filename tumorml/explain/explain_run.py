@@ -22,12 +22,12 @@ from tumorml.explain.overlay import overlay_png
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
 from tumorml.objects import ObjectStore, object_store
+from tumorml.objects.keys import feature_maps_key, run_heatmap_key, scan_key
 from tumorml.policy import load_policy
 from tumorml.results.artifacts import artifact_row, record_artifacts
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ModelVersion, Prediction, Run
 from tumorml.scans.images.decode import decode
-from tumorml.scans.inbox.names import scan_key
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -70,9 +70,7 @@ def explain_run(settings: Settings, run_id: str) -> int:
     predictor = fetch_predictor(settings, model)
     keys: dict[str, str] = {}
     artifacts = []
-    for answer, key, data in store_overlays(
-        object_store(settings), predictor, chosen, f"runs/{run_id}/heatmaps"
-    ):
+    for answer, key, data in store_overlays(object_store(settings), predictor, chosen, run_id):
         keys[answer.scan_id] = key
         artifacts.append(artifact_row("heatmap", key, data, answer.scan_id, model, run_id))
     for scan_id, key, data in _store_feature_maps(settings, predictor, chosen, run_id):
@@ -111,7 +109,7 @@ def _point_predictions(session: Session, run_id: str, model: str, keys: Mapping[
 
 
 def store_overlays(
-    store: ObjectStore, predictor: Predictor, answers: Sequence[ChosenAnswer], folder: str
+    store: ObjectStore, predictor: Predictor, answers: Sequence[ChosenAnswer], run_id: str
 ) -> Iterator[tuple[ChosenAnswer, str, bytes]]:
     """Make and store the overlay of each answer, a batch at a time; yields it, its key, its PNG."""
     for start in range(0, len(answers), BATCH):
@@ -129,7 +127,7 @@ def store_overlays(
                 probability=answer.probability,
                 meaning=meaning(predictor, answer.label),
             )
-            key = f"{folder}/{answer.scan_id}.png"
+            key = run_heatmap_key(run_id, answer.scan_id)
             store.write(key, data)
             yield answer, key, data
         if start % (10 * BATCH) == 0:
@@ -145,6 +143,6 @@ def _store_feature_maps(
     for answer in first.values():
         image = read_scan(store, answer.scan_id, predictor.input_size)
         data = sheet_png(feature_maps(predictor.model, image))
-        key = f"runs/{run_id}/feature-maps/{answer.scan_id}.png"
+        key = feature_maps_key(run_id, answer.scan_id)
         store.write(key, data)
         yield answer.scan_id, key, data

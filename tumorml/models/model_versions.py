@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tumorml.errors import TumorMLError
 from tumorml.models.files import DESCRIPTION_FILE, MODEL_FILE, sha256_of
 from tumorml.objects import object_store
+from tumorml.objects.keys import model_file_key, model_key
 from tumorml.results.session import read_session
 from tumorml.results.tables import ModelVersion
 from tumorml.settings import Settings
@@ -55,10 +56,10 @@ def put_model(settings: Settings, folder: Path, files: Sequence[str] = ()) -> St
     model_id = f"m-{sha256[:12]}"
     store = object_store(settings)
     for name in (*files, MODEL_FILE, DESCRIPTION_FILE):
-        store.write_file(f"models/{model_id}/{name}", folder / name)
+        store.write_file(model_file_key(model_key(model_id), name), folder / name)
     return StoredModel(
         id=model_id,
-        object_key=f"models/{model_id}",
+        object_key=model_key(model_id),
         sha256=sha256,
         description_sha256=sha256_of(folder / DESCRIPTION_FILE),
         size_bytes=(folder / MODEL_FILE).stat().st_size,
@@ -147,7 +148,7 @@ def _download(settings: Settings, version: ModelVersion, folder: Path) -> None:
 def _fetch(settings: Settings, version: ModelVersion, name: str, folder: Path) -> None:
     store = object_store(settings)
     try:
-        (folder / name).write_bytes(store.read(f"{version.object_key}/{name}"))
+        (folder / name).write_bytes(store.read(model_file_key(version.object_key, name)))
     except FileNotFoundError as error:
         raise TumorMLError(
             f"The model version {version.id} is not whole: "

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from tumorml.errors import MissingObjectError
+from tumorml.files import is_temporary, temporary_beside
 from tumorml.objects.store import ObjectStore, StoredObject, check_key
-
-_TEMPORARY_NAME = re.compile(r"\..*\.[0-9a-f]{32}\.part", re.DOTALL)
 
 
 class LocalObjects(ObjectStore):
@@ -64,15 +61,15 @@ class LocalObjects(ObjectStore):
 
     def write(self, key: str, data: bytes) -> None:
         """Put bytes under a key, in one rename."""
-        path = self._path(key)
-        temporary = _temporary_beside(path)
+        path = Path(self._path(key))
+        temporary = temporary_beside(path)
         temporary.write_bytes(data)
         temporary.replace(path)
 
     def write_file(self, key: str, source: Path, *, overwrite: bool = True) -> None:
         """Put a local file's bytes under a key; see `ObjectStore.write_file`."""
         path = self._path(key)
-        temporary = _temporary_beside(path)
+        temporary = temporary_beside(Path(path))
         try:
             shutil.copyfile(source, temporary)
             if overwrite:
@@ -104,7 +101,7 @@ class LocalObjects(ObjectStore):
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     below.append(entry.path)
-                elif not _TEMPORARY_NAME.fullmatch(entry.name):
+                elif not is_temporary(entry.name):
                     try:
                         yield self._stored(entry.path, entry.stat(follow_symlinks=False))
                     except FileNotFoundError:
@@ -130,12 +127,6 @@ class LocalObjects(ObjectStore):
                 Path(folder).rmdir()
             except OSError:
                 continue
-
-
-def _temporary_beside(path: str) -> Path:
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.part")
 
 
 def _link_new(temporary: Path, path: str) -> None:

@@ -23,7 +23,7 @@ from tumorml.models.model_versions import put_model
 from tumorml.objects import object_store
 from tumorml.objects.keys import model_file_key
 from tumorml.policy import load_policy
-from tumorml.recipes.recipe import recipe_from_text
+from tumorml.recipes.load_recipe import recipe_from_text
 from tumorml.results.session import Lock, read_session, session_lock
 from tumorml.results.tables import Artifact, Epoch, ModelVersion, Run
 from tumorml.results.twin_kinds import TwinKind

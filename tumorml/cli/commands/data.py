@@ -46,11 +46,12 @@ def drop(
 ) -> None:
     """Copy a folder, zip or tar of scans into the inbox."""
     from tumorml.objects import object_store
+    from tumorml.objects.keys import drop_key
     from tumorml.scans.inbox.drops import put_drop
 
     settings = get_settings()
     drop_name = put_drop(settings, path, name)
-    location = object_store(settings).display(f"inbox/{drop_name}")
+    location = object_store(settings).display(drop_key(drop_name))
     console.print(
         f"dropped as {escape(location)}; a running service ingests it within seconds (see "
         "`tumorml status`), `tumorml ingest` ingests it now"

@@ -1,8 +1,9 @@
-"""The step ``report``: a page about a run, the same as PDF, a slide deck, and a model card."""
+"""Step ``report``: write the report (HTML and PDF), the slide deck and the model card of a run."""
 
 from __future__ import annotations
 
 from tumorml.objects import object_store
+from tumorml.objects.keys import report_key, run_file_key
 from tumorml.reports.facts.run_facts import gather_run_facts
 from tumorml.reports.render.html import render_page
 from tumorml.reports.render.pdf import pdf_document
@@ -24,14 +25,14 @@ KINDS = {
     "model-card.md": ("model_card", "text/markdown"),
     "model-card.html": ("model_card", "text/html"),
 }
-"""Kind and media type of each file's ``artifact`` row."""
+"""Artifact kind and media type of each file."""
 
 
 def write_run_report(settings: Settings, run_id: str) -> str:
-    """Write the files of ``KINDS`` into ``runs/<run>/`` of the object store, over earlier ones.
+    """Write the files of ``KINDS`` to ``runs/<run>/``; earlier files are overwritten.
 
     Returns:
-        The page's object key.
+        The object key of the HTML report.
 
     Raises:
         TumorMLError: The run has not been judged.
@@ -52,7 +53,7 @@ def write_run_report(settings: Settings, run_id: str) -> str:
     rows = []
     for name, data in files.items():
         kind, media_type = KINDS[name]
-        key = f"runs/{run_id}/{name}"
+        key = run_file_key(run_id, name)
         store.write(key, data)
         rows.append(
             artifact_row(
@@ -66,4 +67,4 @@ def write_run_report(settings: Settings, run_id: str) -> str:
         )
     with write_session(settings) as session:
         record_artifacts(session, rows)
-    return f"runs/{run_id}/report.html"
+    return report_key(run_id)

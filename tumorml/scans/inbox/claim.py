@@ -11,9 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from tumorml.objects import ObjectStore, StoredObject, object_store
+from tumorml.objects.keys import INBOX, claim_key
 from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch
-from tumorml.scans.inbox.drops import INBOX, WaitingDrop, waiting_drops
+from tumorml.scans.inbox.drops import WaitingDrop, waiting_drops
 from tumorml.scans.inbox.names import printable, unique
 from tumorml.settings import Settings
 
@@ -71,7 +72,7 @@ def claim_drops(settings: Settings) -> list[str]:
 
 def read_claim(store: ObjectStore, batch_id: str) -> Claim:
     """The listing that a batch was claimed by."""
-    stored = json.loads(store.read(_claim_key(batch_id)))
+    stored = json.loads(store.read(claim_key(batch_id)))
     marker = stored["marker"]
     return Claim(
         drop_key=stored["drop_key"],
@@ -88,7 +89,7 @@ def _write_claim(store: ObjectStore, batch_id: str, drop: WaitingDrop) -> None:
         marker=_claimed(drop.marker, drop, taken) if drop.marker else None,
     )
     # ASCII JSON keeps half surrogates, which stand for bytes of a name that are not UTF-8.
-    store.write(_claim_key(batch_id), json.dumps(asdict(claim)).encode())
+    store.write(claim_key(batch_id), json.dumps(asdict(claim)).encode())
 
 
 def _claimed(stored: StoredObject, drop: WaitingDrop, taken: set[str]) -> ClaimedFile:
@@ -101,10 +102,6 @@ def _claimed(stored: StoredObject, drop: WaitingDrop, taken: set[str]) -> Claime
         regular=stored.regular,
         path=unique(printable(inside), taken),
     )
-
-
-def _claim_key(batch_id: str) -> str:
-    return f"claims/{batch_id}.json"
 
 
 def _batch_id(drop: WaitingDrop) -> str:

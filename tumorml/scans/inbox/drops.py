@@ -14,11 +14,10 @@ from PIL import Image
 
 from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore, StoredObject, object_store
+from tumorml.objects.keys import INBOX
 from tumorml.scans.images.decode import FORMATS
 from tumorml.scans.inbox.names import READY, archive_suffix, printable
 from tumorml.settings import Settings
-
-INBOX = "inbox"
 
 
 @dataclass(frozen=True, slots=True)

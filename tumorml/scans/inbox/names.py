@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from pathlib import PurePosixPath
 
 READY = "_READY"
 """The marker that says that a drop is whole."""
@@ -21,7 +19,6 @@ _ARCHIVE_SUFFIXES = (
 )
 _SYSTEM_NAMES = {".ds_store", ".localized", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _SYSTEM_FOLDERS = {"__macosx", ".spotlight-v100", ".trashes", ".fseventsd", "@eadir"}
-_LONGEST_NAME_BYTES = 200
 
 
 def printable(name: str) -> str:
@@ -79,39 +76,3 @@ def is_system_file(path: str) -> bool:
         or name.startswith("._")
         or any(folder.lower() in _SYSTEM_FOLDERS for folder in folders)
     )
-
-
-def storable(path: str) -> str:
-    """The path as part of an object key: over-long names are cut and told apart by a digest."""
-    parts = []
-    for part in PurePosixPath(path).parts:
-        data = part.encode()
-        if len(data) > _LONGEST_NAME_BYTES:
-            digest = hashlib.sha256(data).hexdigest()[:16]
-            suffix = PurePosixPath(part).suffix[:10]
-            part = f"{data[:100].decode('utf-8', 'ignore')}-{digest}{suffix}"
-        parts.append(part)
-    return "/".join(parts)
-
-
-def archive_key(batch_id: str, path: str) -> str:
-    """Where the original of a file that was taken in lies."""
-    return f"archive/{batch_id}/{storable(path)}"
-
-
-def quarantine_key(batch_id: str, path: str) -> str:
-    """Where the original of a refused file lies; ``reasons.json`` is the service's own."""
-    first, slash, rest = path.partition("/")
-    if first.casefold() == "reasons.json":
-        path = f"{first}.dropped{slash}{rest}"
-    return f"quarantine/{batch_id}/{storable(path)}"
-
-
-def scan_key(scan_id: str) -> str:
-    """Where a scan's canonical pixels lie."""
-    return f"scans/{scan_id[:2]}/{scan_id}.png"
-
-
-def mask_key(scan_id: str) -> str:
-    """Where a scan's mask lies."""
-    return f"masks/{scan_id[:2]}/{scan_id}.png"

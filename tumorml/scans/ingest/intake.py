@@ -11,6 +11,7 @@ from typing import Any
 
 from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore
+from tumorml.objects.keys import data_docs_key, mask_key, quarantine_key
 from tumorml.scans.contents.open_contents import (
     CHANGED,
     Contents,
@@ -22,7 +23,6 @@ from tumorml.scans.contents.open_contents import (
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim
 from tumorml.scans.inbox.layout import FileDescription
-from tumorml.scans.inbox.names import mask_key, quarantine_key
 from tumorml.scans.ingest.masks import settle_masks
 from tumorml.scans.ingest.shard_files import ShardFile, is_read, read_found, read_plan
 from tumorml.scans.ingest.validation import Judgement, validate
@@ -128,9 +128,9 @@ def _judge(
         intake.judgement = validate(judged, settings, docs, claimed_at)
         for page in sorted(docs.rglob("*")):
             if page.is_file():
-                key = f"data-docs/{batch_id}/{page.relative_to(docs).as_posix()}"
+                key = data_docs_key(batch_id, page.relative_to(docs).as_posix())
                 store.write_file(key, page)
-    intake.docs_key = f"data-docs/{batch_id}/index.html"
+    intake.docs_key = data_docs_key(batch_id)
     intake.reason = intake.judgement.batch_reason
     for path, reason in intake.judgement.refused.items():
         intake.profiles[path].reason = reason

@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from tumorml.errors import TumorMLError
 from tumorml.objects import ObjectStore
+from tumorml.objects.keys import mask_key
 from tumorml.results.session import read_session
 from tumorml.results.tables import BatchFile
 from tumorml.scans.contents.open_contents import Contents
 from tumorml.scans.images.decode import decode, encode_png
-from tumorml.scans.inbox.names import mask_key
 from tumorml.scans.ingest.shard_files import ShardFile
 from tumorml.settings import Settings
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.memory import peak_memory_bytes
+from tumorml.objects.keys import archive_key, archive_member_key, quarantine_key, scan_key
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch, BatchFile, Scan, ScanLabel
@@ -16,7 +17,6 @@ from tumorml.scans.contents.open_contents import CHANGED, is_archive
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim
 from tumorml.scans.inbox.layout import FileDescription
-from tumorml.scans.inbox.names import archive_key, quarantine_key, scan_key
 from tumorml.scans.ingest.intake import Intake, file_warnings
 from tumorml.settings import Settings
 
@@ -179,4 +179,4 @@ def _place(
     if profile.path in intake.copies:
         return intake.copies[profile.path]
     archive = place_of_archive(batch_id, claim, quarantined=bool(intake.reason))
-    return f"{archive}!/{profile.path}"
+    return archive_member_key(archive, profile.path)

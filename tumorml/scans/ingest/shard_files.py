@@ -14,6 +14,7 @@ from typing import Any
 
 from tumorml.errors import MissingObjectError
 from tumorml.objects import ObjectStore
+from tumorml.objects.keys import plan_key, shard_found_key, shard_work_key
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
 from tumorml.scans.inbox.layout import FileDescription
@@ -67,13 +68,13 @@ class Found:
 
 def write_plan(store: ObjectStore, batch_id: str, plan: Plan) -> None:
     """Keep the plan; after its shards' work, since whoever finds it starts to read."""
-    _write(store, _plan_key(batch_id), asdict(plan))
+    _write(store, plan_key(batch_id), asdict(plan))
 
 
 def read_plan(store: ObjectStore, batch_id: str) -> Plan | None:
     """The batch's plan, or None where none was made yet."""
     try:
-        return Plan(**_read(store, _plan_key(batch_id)))
+        return Plan(**_read(store, plan_key(batch_id)))
     except MissingObjectError:
         return None
 
@@ -81,12 +82,12 @@ def read_plan(store: ObjectStore, batch_id: str) -> Plan | None:
 def write_work(store: ObjectStore, batch_id: str, shard: int, work: Work) -> None:
     """Keep what a shard has to read; shards are counted from 1."""
     stored = {"claim": asdict(work.claim), "files": [_packed(file) for file in work.files]}
-    _write(store, _key(batch_id, "work", shard), stored)
+    _write(store, shard_work_key(batch_id, shard), stored)
 
 
 def read_work(store: ObjectStore, batch_id: str, shard: int) -> Work:
     """What a shard has to read."""
-    stored = _read(store, _key(batch_id, "work", shard))
+    stored = _read(store, shard_work_key(batch_id, shard))
     claimed = tuple(ClaimedFile(**file) for file in stored["claim"]["files"])
     return Work(
         Claim(stored["claim"]["drop_key"], claimed, None), [_unpacked(f) for f in stored["files"]]
@@ -101,7 +102,7 @@ def write_found(store: ObjectStore, batch_id: str, shard: int, found: Found) -> 
         "seconds": found.seconds,
         "peak_memory_bytes": found.peak_memory_bytes,
     }
-    _write(store, _key(batch_id, "found", shard), stored)
+    _write(store, shard_found_key(batch_id, shard), stored)
 
 
 def read_found(store: ObjectStore, batch_id: str, shard: int) -> Found:
@@ -110,21 +111,13 @@ def read_found(store: ObjectStore, batch_id: str, shard: int) -> Found:
     Raises:
         MissingObjectError: It was not read yet.
     """
-    stored = _read(store, _key(batch_id, "found", shard))
+    stored = _read(store, shard_found_key(batch_id, shard))
     return Found(**stored | {"files": [_unpacked(file) for file in stored["files"]]})
 
 
 def is_read(store: ObjectStore, batch_id: str, shard: int) -> bool:
     """Whether what was found in a shard lies there."""
-    return store.exists(_key(batch_id, "found", shard))
-
-
-def _plan_key(batch_id: str) -> str:
-    return f"claims/{batch_id}/plan.json.gz"
-
-
-def _key(batch_id: str, kind: str, shard: int) -> str:
-    return f"claims/{batch_id}/{kind}-{shard:04}.json.gz"
+    return store.exists(shard_found_key(batch_id, shard))
 
 
 def _write(store: ObjectStore, key: str, content: Any) -> None:

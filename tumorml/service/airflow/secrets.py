@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+
+from tumorml.files import write_atomically
 
 ADMIN_USER = "admin"
 
@@ -74,10 +75,6 @@ def _read_or_write(path: Path, fresh: dict[str, str]) -> dict[str, str]:
     kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     merged = fresh | kept
     if merged != kept:
-        scratch = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(json.dumps(merged) + "\n")
-        scratch.replace(path)
+        write_atomically(path, f"{json.dumps(merged)}\n".encode(), mode=0o600)
     path.chmod(0o600)
     return merged

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from tumorml.files import write_atomically
+
 _CLOCK_SLACK_SECONDS = 1.0
 _LOG_BYTES = 20 * 1024**2
 
@@ -138,15 +140,8 @@ def kill_family(
 
 def write_records(path: Path, records: Sequence[ChildRecord]) -> None:
     """Remember the children, for a successor to clean up should this process be killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".new")
-    scratch.write_text(
-        json.dumps(
-            {"boot_time": psutil.boot_time(), "children": [asdict(record) for record in records]},
-            indent=1,
-        )
-    )
-    scratch.replace(path)
+    kept = {"boot_time": psutil.boot_time(), "children": [asdict(record) for record in records]}
+    write_atomically(path, json.dumps(kept, indent=1).encode())
 
 
 def read_records(path: Path) -> list[ChildRecord]:

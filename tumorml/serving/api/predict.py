@@ -1,4 +1,4 @@
-"""``POST /predict``: images are decoded, answered, explained where that is asked, written down."""
+"""``POST /predict``: decode, predict, explain on request, and record."""
 
 from __future__ import annotations
 
@@ -19,172 +19,203 @@ from tumorml.objects import object_store
 from tumorml.objects.keys import answer_heatmap_key
 from tumorml.scans.images.decode import encode_png
 from tumorml.serving.api.api_keys import Caller
-from tumorml.serving.api.authentication import asker, known_parameters
-from tumorml.serving.api.problems import ProblemError, described
-from tumorml.serving.api.schemas import Answered, BinaryReading, Heatmap, Prediction, SimilarScan
-from tumorml.serving.api.state import Server, server_of
-from tumorml.serving.api.uploads import BODY, Upload, pixels_of, read_uploads, uploaded
-from tumorml.serving.live_champions import Live
+from tumorml.serving.api.authentication import reject_unknown_parameters, require_writer
+from tumorml.serving.api.problems import ProblemError, problem_responses
+from tumorml.serving.api.schemas import Answer, BinaryAnswer, Heatmap, Prediction, SimilarScan
+from tumorml.serving.api.state import ServerState, server_state
+from tumorml.serving.api.uploads import (
+    REQUEST_BODY,
+    DecodedUpload,
+    count_request_pixels,
+    decode_uploads,
+    receive_files,
+)
+from tumorml.serving.live_champions import LiveChampion
 from tumorml.serving.predict_scans import (
-    Answer,
     Explanation,
-    Question,
-    explained,
+    ScanInput,
+    ScanPrediction,
+    explain_prediction,
     require_explainable,
 )
-from tumorml.serving.record_predictions import Record, store_overlay
-from tumorml.serving.request_batcher import EndedError
+from tumorml.serving.record_predictions import PredictionRecord, store_overlay
+from tumorml.serving.request_batcher import BatcherStoppedError
 from tumorml.settings import Settings
 
-ANSWER_SECONDS = 30.0
-"""From a request that is here as a whole to its written answers."""
+PREDICT_TIMEOUT_SECONDS = 30.0
+"""Most time from a completely received request to its recorded predictions."""
 T = TypeVar("T")
 
-router = APIRouter(tags=["predictions"], dependencies=[Depends(known_parameters)])
+router = APIRouter(tags=["predictions"], dependencies=[Depends(reject_unknown_parameters)])
 
 
 @router.post(
     "/predict",
-    responses=described(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
-    openapi_extra={"requestBody": BODY},
+    summary="Predict images",
+    responses=problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
+    openapi_extra={"requestBody": REQUEST_BODY},
 )
 async def predict(
     request: Request,
-    server: Annotated[Server, Depends(server_of)],
-    who: Annotated[Caller, Depends(asker)],
-    task: Annotated[Task | None, Query(description="None: four classes before two.")] = None,
-    heatmap: Annotated[Heatmap, Query(description="Whether each answer shows why.")] = Heatmap.NONE,
+    server: Annotated[ServerState, Depends(server_state)],
+    caller: Annotated[Caller, Depends(require_writer)],
+    task: Annotated[
+        Task | None,
+        Query(
+            description="The task. If not given, `four_class` if it has a champion, else `binary`."
+        ),
+    ] = None,
+    heatmap: Annotated[
+        Heatmap, Query(description="The form in which each prediction comes with a heatmap.")
+    ] = Heatmap.NONE,
 ) -> Prediction:
-    """Let the champion read one or many images; every answer becomes a row."""
-    with server.admitted():
-        live = _champion(server, task)
+    """Predict one or more images by the champion of a task, and record the predictions."""
+    with server.admit():
+        champion = _champion(server, task)
         if heatmap is not Heatmap.NONE:
-            require_explainable(live)
-        async with uploaded(request, server.settings) as files:
+            require_explainable(champion)
+        async with receive_files(request, server.settings) as files:
             try:
-                # Not asyncio's: that would let go of the pixels while a thread still decodes them.
-                with anyio.fail_after(ANSWER_SECONDS):
-                    async with server.room:
-                        pixels = await run_in_threadpool(pixels_of, files)
-                        async with server.pixels.spend(pixels):
-                            return await _answered(server, live, who, files, heatmap)
+                # anyio cancels only after a running thread has ended; asyncio would release the
+                # pixel budget while the thread still decodes.
+                with anyio.fail_after(PREDICT_TIMEOUT_SECONDS):
+                    async with server.request_slots:
+                        pixels = await run_in_threadpool(count_request_pixels, files)
+                        async with server.pixel_budget.reserve(pixels):
+                            return await _predict_files(server, champion, caller, files, heatmap)
             except TimeoutError:
                 raise _unavailable(
-                    f"This took more than {ANSWER_SECONDS:.0f} s: a store is slow, or there is too "
-                    "much to do. It may have been answered and written down all the same."
+                    f"The request took more than {PREDICT_TIMEOUT_SECONDS:.0f} s: the results "
+                    "store or the object store is slow, or the server is overloaded. The "
+                    "predictions may have been recorded all the same."
                 ) from None
 
 
-async def _answered(
-    server: Server, live: Live, who: Caller, files: list[UploadFile], heatmap: Heatmap
+async def _predict_files(
+    server: ServerState,
+    champion: LiveChampion,
+    caller: Caller,
+    files: list[UploadFile],
+    heatmap: Heatmap,
 ) -> Prediction:
-    settings, asks_why = server.settings, heatmap is not Heatmap.NONE
+    settings, with_heatmap = server.settings, heatmap is not Heatmap.NONE
     uploads = await run_in_threadpool(
-        read_uploads, settings, files, live.served.input_size, keep_pixels=asks_why
+        decode_uploads, settings, files, champion.served.input_size, keep_pixels=with_heatmap
     )
-    questions = [Question(live, one.scan_id, one.image) for one in uploads]
+    inputs = [ScanInput(champion, upload.scan_id, upload.image) for upload in uploads]
     try:
-        answers = await _all(server.batches.ask(questions))
-        reasons: Sequence[_Reason | None] = [None] * len(answers)
-        if asks_why:
-            reasons = await run_in_threadpool(_reasons, settings, uploads, answers)
+        predictions = await _results(server.predictions.submit(inputs))
+        heatmaps: Sequence[_StoredHeatmap | None] = [None] * len(predictions)
+        if with_heatmap:
+            heatmaps = await run_in_threadpool(_store_heatmaps, settings, uploads, predictions)
         records = [
-            Record(one, who.name, why and why.artifact)
-            for one, why in zip(answers, reasons, strict=True)
+            PredictionRecord(prediction, caller.name, stored and stored.artifact)
+            for prediction, stored in zip(predictions, heatmaps, strict=True)
         ]
-        splits = await _all(server.records.ask(records))
-    except EndedError:
-        raise _unavailable("The server is ending.") from None
-    for one in answers:
-        names = str(live.task), live.model_version_id
-        server.metrics.answers.labels(*names, one.label).inc()
-        server.metrics.unlike.labels(*names).inc(bool(one.unlike))
-    return await run_in_threadpool(_tell, live, uploads, answers, reasons, splits, heatmap)
+        splits = await _results(server.records.submit(records))
+    except BatcherStoppedError:
+        raise _unavailable("The server is shutting down.") from None
+    for prediction in predictions:
+        names = str(champion.task), champion.model_version_id
+        server.metrics.answers.labels(*names, prediction.label).inc()
+        server.metrics.unlike.labels(*names).inc(bool(prediction.unlike))
+    return await run_in_threadpool(
+        _response, champion, uploads, predictions, heatmaps, splits, heatmap
+    )
 
 
-async def _all(futures: Sequence[Future[T]]) -> list[T]:
+async def _results(futures: Sequence[Future[T]]) -> list[T]:
     return await asyncio.gather(*map(asyncio.wrap_future, futures))
 
 
-def _champion(server: Server, task: Task | None) -> Live:
-    live = server.champions.of(task)
-    if live is not None:
-        return live
-    if failed := server.champions.failed():
-        raise _unavailable(f"No champion answers here: {', '.join(failed)}; see /health.")
-    raise ProblemError(404, f"Nobody serves {task or 'yet'}: retrain, and see /champion.")
+def _champion(server: ServerState, task: Task | None) -> LiveChampion:
+    champion = server.champions.of(task)
+    if champion is not None:
+        return champion
+    if failures := server.champions.failures():
+        raise _unavailable(f"The champion cannot be loaded: {', '.join(failures)}; see /health.")
+    subject = f"The task {task} has no champion" if task else "There is no champion"
+    raise ProblemError(404, f"{subject} yet: retrain first; see /champion.")
 
 
-def _unavailable(why: str) -> ProblemError:
-    return ProblemError(503, f"{why} Try again.", headers={"Retry-After": "5"})
+def _unavailable(detail: str) -> ProblemError:
+    return ProblemError(503, f"{detail} Try again.", headers={"Retry-After": "5"})
 
 
-class _Reason(NamedTuple):
-    """Why an answer was given, and the row of the overlay that shows it."""
+class _StoredHeatmap(NamedTuple):
+    """The heatmap of a prediction, and the row ``artifact`` of its overlay."""
 
     explanation: Explanation
     artifact: dict[str, object]
 
 
-def _reasons(settings: Settings, uploads: list[Upload], answers: list[Answer]) -> list[_Reason]:
+def _store_heatmaps(
+    settings: Settings, uploads: list[DecodedUpload], predictions: list[ScanPrediction]
+) -> list[_StoredHeatmap]:
     store = object_store(settings)
-    reasons = []
-    for one, upload in zip(answers, uploads, strict=True):
-        why = explained(settings, one, upload.pixels)
+    stored = []
+    for prediction, upload in zip(predictions, uploads, strict=True):
+        explanation = explain_prediction(settings, prediction, upload.pixels)
         key = answer_heatmap_key(
-            one.answered_at, one.live.model_version_id, one.scan_id, why.overlay
+            prediction.answered_at,
+            prediction.champion.model_version_id,
+            prediction.scan_id,
+            explanation.overlay,
         )
-        reasons.append(_Reason(why, store_overlay(store, key, one, why.overlay)))
-    return reasons
+        artifact = store_overlay(store, key, prediction, explanation.overlay)
+        stored.append(_StoredHeatmap(explanation, artifact))
+    return stored
 
 
-def _tell(
-    live: Live,
-    uploads: list[Upload],
-    answers: list[Answer],
-    reasons: Sequence[_Reason | None],
+def _response(
+    champion: LiveChampion,
+    uploads: list[DecodedUpload],
+    predictions: list[ScanPrediction],
+    heatmaps: Sequence[_StoredHeatmap | None],
     splits: list[str | None],
     heatmap: Heatmap,
 ) -> Prediction:
-    """Put the answers into words."""
     return Prediction(
-        task=live.task,
-        model_version=live.model_version_id,
-        heatmap_claim=None if heatmap is Heatmap.NONE else live.heatmap_claim,
-        answered_at=answers[0].answered_at,
+        task=champion.task,
+        model_version=champion.model_version_id,
+        heatmap_claim=None if heatmap is Heatmap.NONE else champion.heatmap_claim,
+        answered_at=predictions[0].answered_at,
         answers=[
-            Answered(
+            Answer(
                 file=upload.file,
-                scan=one.scan_id,
-                label=one.label,
-                probability=one.probability,
-                probabilities=one.probabilities,
-                binary=BinaryReading(
-                    label=NO_TUMOR if one.label == NO_TUMOR else "tumor",
-                    tumor_probability=one.tumor_probability,
+                scan=prediction.scan_id,
+                label=prediction.label,
+                probability=prediction.probability,
+                probabilities=prediction.probabilities,
+                binary=BinaryAnswer(
+                    label=NO_TUMOR if prediction.label == NO_TUMOR else "tumor",
+                    tumor_probability=prediction.tumor_probability,
                 ),
-                possible_labels=one.possible_labels,
-                confidence=one.stated_confidence,
-                unlike_training=one.unlike,
-                distance=one.distance,
+                possible_labels=prediction.possible_labels,
+                confidence=prediction.stated_confidence,
+                unlike_training=prediction.unlike,
+                distance=prediction.distance,
                 similar=[
                     SimilarScan(scan=scan, label=label, similarity=similarity)
-                    for scan, label, similarity in one.similar
+                    for scan, label, similarity in prediction.similar
                 ],
                 split=split,
                 warnings=list(upload.warnings),
-                heatmap=why and _shown(heatmap, why),
-                heatmap_meaning=why and why.explanation.meaning,
+                heatmap=stored and _heatmap_field(heatmap, stored),
+                heatmap_meaning=stored and stored.explanation.meaning,
             )
-            for upload, one, why, split in zip(uploads, answers, reasons, splits, strict=True)
+            for upload, prediction, stored, split in zip(
+                uploads, predictions, heatmaps, splits, strict=True
+            )
         ],
     )
 
 
-def _shown(heatmap: Heatmap, why: _Reason) -> str:
+def _heatmap_field(heatmap: Heatmap, stored: _StoredHeatmap) -> str:
+    """Return a heatmap in the requested form: a path or a ``data:`` URL."""
     if heatmap is Heatmap.LINK:
-        return f"/heatmaps/{why.artifact['object_key']}"
-    explanation = why.explanation
-    bare = heatmap is Heatmap.MAP
-    data = encode_png(to_grey(explanation.map)) if bare else explanation.overlay
+        return f"/heatmaps/{stored.artifact['object_key']}"
+    explanation = stored.explanation
+    is_map = heatmap is Heatmap.MAP
+    data = encode_png(to_grey(explanation.heatmap)) if is_map else explanation.overlay
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"

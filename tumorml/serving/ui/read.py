@@ -1,4 +1,4 @@
-"""Read a scan: the champion's answer, how sure it is, and what spoke for it."""
+"""Page "Read a scan": the champion's prediction, its confidence and its heatmap."""
 
 from __future__ import annotations
 
@@ -18,18 +18,28 @@ from tumorml.explain.overlay import MOST_OPAQUE, blend
 from tumorml.labels import Task
 from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session
-from tumorml.serving.api.uploads import read_image
-from tumorml.serving.ui.api_client import Read, ask
-from tumorml.serving.ui.queries import latest_evaluation, object_of, rows_of
-from tumorml.serving.ui.uploads import uploaded
-from tumorml.serving.ui.widgets import heatmap_worth, named, percent, scan_picture
+from tumorml.serving.api.uploads import decode_image
+from tumorml.serving.ui.api_client import ScanResult, request_predictions
+from tumorml.serving.ui.queries import (
+    latest_evaluation,
+    query_rows,
+    read_object,
+    tasks_with_champion,
+)
+from tumorml.serving.ui.uploads import predict_uploads
+from tumorml.serving.ui.widgets import (
+    format_label,
+    format_percent,
+    show_heatmap_claim,
+    show_scan,
+)
 from tumorml.settings import Settings
 
 SAMPLES = 6
 THUMBNAIL = 108
-"""In pixels: six in a row on a desk, three on a phone."""
-KNOWN = {True: "yes", False: "no", None: "not known"}
-UPLOAD, STORED = "Upload", "A test scan"
+"""Width in pixels: six thumbnails fit in a row on a desktop, three on a phone."""
+YES_NO = {True: "yes", False: "no", None: "unknown"}
+UPLOAD, TEST_SCAN = "Upload", "Test scan"
 SAMPLE = """
     select scan_id as scan, true_label from prediction
      where run_id = :run and model_version_id = :model
@@ -38,155 +48,158 @@ SAMPLE = """
 
 
 def page(settings: Settings) -> None:
-    """Choose scans, then see what is said of them."""
-    serving = rows_of(
-        settings, "select task, model_version_id from champion where until is null order by task"
-    )
-    if not serving:
+    """Choose scans and show their predictions."""
+    tasks = tasks_with_champion(settings)[::-1]  # the four-class task first
+    if not tasks:
         st.info(
-            "No champion serves yet: drop labelled scans (*Drop a batch*), then retrain, by "
+            "There is no champion yet. Drop labeled scans (*Drop a batch*), then retrain with "
             "`tumorml retrain` or in the Airflow UI.",
             icon=":material/hourglass_empty:",
         )
         return
-    tasks = [row["task"] for row in reversed(serving)]
     task = tasks[0]
     with st.container(horizontal=True):
         source = st.segmented_control(
-            "Scan", [UPLOAD, STORED], default=UPLOAD, required=True, key="source"
+            "Scan", [UPLOAD, TEST_SCAN], default=UPLOAD, required=True, key="source"
         )
         if len(tasks) > 1:
             task = st.segmented_control(
-                "Task", tasks, default=task, required=True, format_func=named, key="task"
+                "Task", tasks, default=task, required=True, format_func=format_label, key="task"
             )
-    reads = uploaded(settings, task) if source == UPLOAD else stored(settings, task)
-    if not reads:
+    results = (
+        predict_uploads(settings, task) if source == UPLOAD else predict_test_scan(settings, task)
+    )
+    if not results:
         return
-    chosen = reads[0]
-    if len(reads) > 1:
-        names = [f"{n}. {one.answer['file']}" for n, one in enumerate(reads, 1)]
-        st.dataframe(summary(reads), hide_index=True)
-        chosen = reads[names.index(st.selectbox("Show", names))]
-    show(settings, chosen)
+    chosen = results[0]
+    if len(results) > 1:
+        names = [f"{n}. {one.answer['file']}" for n, one in enumerate(results, 1)]
+        st.dataframe(summarize(results), hide_index=True)
+        chosen = results[names.index(st.selectbox("Show", names))]
+    show_result(settings, chosen)
 
 
-def stored(settings: Settings, task: str) -> list[Read]:
-    """What is said of the test scan that is chosen among some of the champion's evaluation."""
+def predict_test_scan(settings: Settings, task: str) -> list[ScanResult]:
+    """Show random test scans of the latest evaluation; return the result of the chosen one."""
     key = f"samples-{task}"
-    if st.button("Others", icon=":material/shuffle:") or key not in st.session_state:
+    if st.button("Show other scans", icon=":material/shuffle:") or key not in st.session_state:
         evaluation = latest_evaluation(settings, task)
-        st.session_state[key] = rows_of(settings, SAMPLE, samples=SAMPLES, **evaluation)
-        st.session_state.pop("read", None)
+        st.session_state[key] = query_rows(settings, SAMPLE, samples=SAMPLES, **evaluation)
+        st.session_state.pop("test_scan", None)
     if not st.session_state[key]:
-        st.info("The champion's evaluation has no test scans here.")
+        st.info("The champion was not evaluated on test scans yet.")
     with st.container(horizontal=True):
         for row in st.session_state[key]:
             with st.container(width=THUMBNAIL):
-                scan_picture(settings, row["scan"], named(row["true_label"]))
+                show_scan(settings, row["scan"], format_label(row["true_label"]))
                 if st.button("Read", key=f"read-{row['scan']}", width="stretch"):
-                    st.session_state["read"] = ask_stored(
+                    st.session_state["test_scan"] = predict_stored(
                         settings, row["scan"], row["true_label"], task
                     )
-    found: Read | None = st.session_state.get("read")
-    return [found] if found and found.task == task else []
+    result: ScanResult | None = st.session_state.get("test_scan")
+    return [result] if result and result.task == task else []
 
 
-def ask_stored(settings: Settings, scan: str, true_label: str, task: str) -> Read:
-    """What is said of a scan of the store.
+def predict_stored(settings: Settings, scan: str, true_label: str, task: str) -> ScanResult:
+    """Request the prediction for a stored scan.
 
     Raises:
-        TumorMLError: Its pixels are gone, or the API does not answer.
+        TumorMLError: The pixels of the scan are gone, or the API does not respond.
     """
-    data = object_of(settings, scan_key(scan))
+    data = read_object(settings, scan_key(scan))
     if data is None:
         raise TumorMLError(f"The pixels of the scan {scan} are not in the object store.")
-    said = ask(settings, [(f"{scan[:12]}.png", data)], task)
-    pixels = read_image(settings, data).pixels
-    return Read(said["task"], said["model_version"], said["answers"][0], pixels, true_label)
+    response = request_predictions(settings, [(f"{scan[:12]}.png", data)], task)
+    pixels = decode_image(settings, data).pixels
+    (answer,) = response["answers"]
+    return ScanResult(response["task"], response["model_version"], answer, pixels, true_label)
 
 
-def summary(reads: Sequence[Read]) -> list[dict[str, object]]:
-    """A line for each."""
+def summarize(results: Sequence[ScanResult]) -> list[dict[str, object]]:
+    """Return a table row for each result."""
     return [
         {
             "file": one.answer["file"],
-            "label": named(one.answer["label"]),
-            "probability": percent(one.answer["probability"]),
-            "unlike training": KNOWN[one.answer["unlike_training"]],
+            "label": format_label(one.answer["label"]),
+            "probability": format_percent(one.answer["probability"]),
+            "unlike training": YES_NO[one.answer["unlike_training"]],
         }
-        for one in reads
+        for one in results
     ]
 
 
-def show(settings: Settings, read: Read) -> None:
-    """All that is said of one scan."""
-    answer = read.answer
+def show_result(settings: Settings, result: ScanResult) -> None:
+    """Show warnings, heatmap, prediction and similar scans of one result."""
+    answer = result.answer
     if answer["unlike_training"]:
         st.warning(
-            "**This scan is unlike the training data**, farther from it than 99 of 100 validation "
-            "scans. What is said below may mean nothing.",
+            "**This scan is unlike the training data**: it is farther away than 99 % of the "
+            "validation scans. Do not rely on the prediction.",
             icon=":material/warning:",
         )
     if answer["split"] in ("train", "validation"):
         st.warning(
-            "**The model learnt from this very picture**: a good answer proves nothing.",
+            "**This exact scan was used to train the model.** A correct prediction proves nothing.",
             icon=":material/school:",
         )
     for warning in answer["warnings"]:
-        st.warning(f"About the file: {named(warning)}.")
+        st.warning(f"Warning about the file: {format_label(warning)}.")
     left, right = st.columns([3, 2], gap="large")
     with left:
-        picture(read)
-        heatmap_worth(settings, read.model_version)
+        show_heatmap(result)
+        show_heatmap_claim(settings, result.model_version)
     with right:
-        verdict(read)
+        show_prediction(result)
     if answer["similar"]:
         st.subheader("Most similar training scans", anchor=False)
         with st.container(horizontal=True):
-            said = labels_today(settings, read)
-            for near in answer["similar"]:
+            labels = current_labels(settings, result)
+            for similar in answer["similar"]:
                 with st.container(width=THUMBNAIL):
-                    caption = f"{said[near['scan']]}, {near['similarity']:.2f}"
-                    scan_picture(settings, near["scan"], caption)
+                    caption = f"{labels[similar['scan']]}, {similar['similarity']:.2f}"
+                    show_scan(settings, similar["scan"], caption)
 
 
-def labels_today(settings: Settings, read: Read) -> dict[str, str]:
-    """What the similar scans are known to show today, by scan.
+def current_labels(settings: Settings, result: ScanResult) -> dict[str, str]:
+    """Return the current labels of the similar scans, as text by scan id.
 
-    The answer has the labels that the network learnt, which people may have settled otherwise.
+    The API returns the labels at training. People may have settled others since; then both are in
+    the text.
     """
-    learnt = {near["scan"]: near["label"] for near in read.answer["similar"]}
+    trained = {similar["scan"]: similar["label"] for similar in result.answer["similar"]}
     with read_session(settings) as session:
-        today = scan_readings(session, Task(read.task), learnt)
-    said = {}
-    for scan, label in learnt.items():
-        labels = today.get(scan) or {label}
-        said[scan] = " or ".join(map(named, sorted(labels)))
-        if labels != {label}:
-            said[scan] += f" (learnt as {named(label)})"
-    return said
+        current = scan_readings(session, Task(result.task), trained)
+    texts = {}
+    for scan, trained_label in trained.items():
+        labels = current.get(scan) or {trained_label}
+        texts[scan] = " or ".join(map(format_label, sorted(labels)))
+        if labels != {trained_label}:
+            texts[scan] += f" (trained as {format_label(trained_label)})"
+    return texts
 
 
 @st.fragment
-def picture(read: Read) -> None:
-    """The scan beside the scan under its map, which a slider lays on."""
-    plain, under = st.columns(2)
-    plain.image(inline_png(read.pixels), "scan", width="stretch", alt="MRI scan")
-    share = st.slider(
+def show_heatmap(result: ScanResult) -> None:
+    """Show the scan beside the scan under its heatmap, with a slider for the opacity."""
+    left, right = st.columns(2)
+    left.image(inline_png(result.pixels), "scan", width="stretch", alt="MRI scan")
+    opacity = st.slider(
         "Opacity of the heatmap", 0, 100, round(100 * MOST_OPAQUE), format="%d %%", key="opacity"
     )
-    meaning = read.answer["heatmap_meaning"]
-    under.image(
-        inline_png(blend(read.pixels, read.heat, share / 100)),
+    meaning = result.answer["heatmap_meaning"]
+    right.image(
+        inline_png(blend(result.pixels, result.heatmap, opacity / 100)),
         "scan under the heatmap",
         width="stretch",
         alt=f"The scan under its heatmap; {meaning}",
     )
-    st.caption(f"{meaning}. It is no outline of a lesion, and not a finding.")
+    st.caption(f"{meaning}. This is not the outline of a lesion and not a finding.")
 
 
 def inline_png(pixels: NDArray[np.uint8]) -> str:
-    """A picture as a URL that holds it, so that a slider takes none away that is still asked for.
+    """Return an image as a ``data:`` URL.
+
+    Streamlit removes the file of a replaced image while a browser may still request it.
 
     Args:
         pixels: uint8 [h, w] or [h, w, 3].
@@ -196,40 +209,44 @@ def inline_png(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def verdict(read: Read) -> None:
-    """The label with its numbers."""
-    answer, binary = read.answer, read.answer["binary"]
-    label = named(answer["label"])
-    sure = f"{percent(answer['probability'])}, calibrated"
-    st.metric(named(read.task), label, sure, delta_color="off", delta_arrow="off")
-    if read.true_label is not None:
-        right = read.true_label == answer["label"]
+def show_prediction(result: ScanResult) -> None:
+    """Show the predicted label, its probabilities and the numbers that qualify them."""
+    answer, binary = result.answer, result.answer["binary"]
+    label = format_label(answer["label"])
+    probability = f"{format_percent(answer['probability'])}, calibrated"
+    st.metric(format_label(result.task), label, probability, delta_color="off", delta_arrow="off")
+    if result.true_label is not None:
+        is_correct = result.true_label == answer["label"]
         st.badge(
-            f"known to be {named(read.true_label)}: {'right' if right else 'wrong'}",
-            icon=":material/check:" if right else ":material/close:",
-            color="green" if right else "red",
+            f"True label: {format_label(result.true_label)} "
+            f"({'correct' if is_correct else 'wrong'})",
+            icon=":material/check:" if is_correct else ":material/close:",
+            color="green" if is_correct else "red",
         )
     st.altair_chart(
         probability_chart(answer["probabilities"]),
         width="stretch",
-        alt="; ".join(f"{named(n)} {percent(p)}" for n, p in answer["probabilities"].items()),
+        alt="; ".join(
+            f"{format_label(name)} {format_percent(value)}"
+            for name, value in answer["probabilities"].items()
+        ),
     )
     lines = []
-    if read.task != Task.BINARY:
-        lines.append(f"Any tumor: **{percent(binary['tumor_probability'])}**")
+    if result.task != Task.BINARY:
+        lines.append(f"Any tumor: **{format_percent(binary['tumor_probability'])}**")
     if answer["possible_labels"] is not None:
-        possible = ", ".join(map(named, answer["possible_labels"]))
+        possible = ", ".join(map(format_label, answer["possible_labels"]))
         lines.append(f"Possible labels, {answer['confidence']:.0%} confidence: **{possible}**")
     if answer["distance"] is not None:
         lines.append(f"Distance to the training scans: {answer['distance']:.3f}")
-    lines += [f"Model version: `{read.model_version}`", f"Scan: `{answer['scan'][:16]}`"]
+    lines += [f"Model version: `{result.model_version}`", f"Scan: `{answer['scan'][:16]}`"]
     st.markdown("  \n".join(lines))
 
 
 def probability_chart(probabilities: dict[str, float]) -> alt.LayerChart | alt.FacetChart:
-    """Bars from 0 to 1, each with its number."""
+    """Return a bar chart of probabilities, the largest first."""
     values = [
-        {"label": named(label), "probability": value, "text": percent(value)}
+        {"label": format_label(label), "probability": value, "text": format_percent(value)}
         for label, value in probabilities.items()
     ]
     order = sorted(probabilities, key=lambda label: -probabilities[label])
@@ -237,7 +254,7 @@ def probability_chart(probabilities: dict[str, float]) -> alt.LayerChart | alt.F
         x=alt.X("probability:Q", title="calibrated probability")
         .scale(domain=[0, 1.3])
         .axis(values=[0, 0.25, 0.5, 0.75, 1], format="%"),
-        y=alt.Y("label:N", sort=list(map(named, order)), title=None),
+        y=alt.Y("label:N", sort=list(map(format_label, order)), title=None),
     )
     bars = chart.mark_bar(color="#0072B2")
     return alt.layer(bars, chart.mark_text(align="left", dx=4).encode(text="text:N"))

@@ -1,4 +1,4 @@
-"""What several pages show."""
+"""Elements and text formats that several pages share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.objects.keys import scan_key
-from tumorml.reports.facts.heatmap_claims import heatmap_claim
+from tumorml.reports.facts.heatmap_claims import load_heatmap_claim
 from tumorml.scans.images.decode import decode
-from tumorml.serving.ui.queries import Row, object_of
+from tumorml.serving.ui.queries import Row, read_object
 from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,79 +30,82 @@ Width = int | Literal["stretch", "content"]
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Tell what went wrong in the place of what could not be shown."""
+def show_errors() -> Iterator[None]:
+    """Show an error of the block as a message on the page."""
     try:
         yield
     except TumorMLError as error:
-        st.error(plain(str(error)), icon=":material/error:")
+        st.error(escape_markdown(str(error)), icon=":material/error:")
     except DBAPIError as error:
-        logger.warning("the results store refuses: %s", error.orig)
+        logger.warning("a query to the results store failed: %s", error.orig)
         st.error(
-            "The results store does not answer as it should: is the service running, and was "
-            "`tumorml migrate` run since the last update?",
+            "The results store does not respond or is outdated. Check that the service is running "
+            "and that `tumorml migrate` was run after the last update.",
             icon=":material/error:",
         )
 
 
-def scan_picture(settings: Settings, scan: str, caption: str, width: Width = "stretch") -> None:
-    """A scan of the store, on a black square, with a line below it."""
-    data = object_of(settings, scan_key(scan))
+def show_scan(settings: Settings, scan: str, caption: str, width: Width = "stretch") -> None:
+    """Show a stored scan on a black square, with a caption."""
+    data = read_object(settings, scan_key(scan))
     square = None if data is None else fit_to_square(decode(data).pixels, _SIDE)
-    _picture(square, caption, alt=f"MRI scan: {caption}", width=width)
+    _show_image(square, caption, alt=f"MRI scan: {caption}", width=width)
 
 
-def stored_picture(settings: Settings, key: str, caption: str, *, alt: str) -> None:
-    """A picture of the object store with a line below it; where it is gone, only that line."""
-    _picture(object_of(settings, key), caption, alt=alt, width="content")
+def show_stored_image(settings: Settings, key: str, caption: str, *, alt: str) -> None:
+    """Show an image of the object store with a caption; only the caption if it is gone."""
+    _show_image(read_object(settings, key), caption, alt=alt, width="content")
 
 
-def heatmap_worth(settings: Settings, model_version_id: str) -> None:
-    """What the heatmaps of a model version are worth: it stands beside each that is shown."""
-    claim = heatmap_claim(settings, model_version_id)
+def show_heatmap_claim(settings: Settings, model_version_id: str) -> None:
+    """State how well the heatmaps of a model version locate tumors. Call it for every heatmap."""
+    claim = load_heatmap_claim(settings, model_version_id)
     if claim is not None:
         st.caption(f":orange[{claim.text}]" if claim.is_warning else claim.text)
 
 
-def _picture(
-    picture: bytes | NDArray[np.uint8] | None, caption: str, *, alt: str, width: Width
+def _show_image(
+    image: bytes | NDArray[np.uint8] | None, caption: str, *, alt: str, width: Width
 ) -> None:
-    if picture is None:
-        st.caption(f"(no picture here) {caption}")
+    if image is None:
+        st.caption(f"(image not found) {caption}")
     else:
-        st.image(picture, caption, width=width, output_format="PNG", alt=alt)
+        st.image(image, caption, width=width, output_format="PNG", alt=alt)
 
 
-def table(rows: Sequence[Row]) -> None:
-    """Rows as a table."""
-    st.dataframe(readable(rows), hide_index=True, width="stretch")
+def show_table(rows: Sequence[Row]) -> None:
+    """Show rows as a table."""
+    st.dataframe(format_times(rows), hide_index=True, width="stretch")
 
 
-def readable(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows with moments as people read them."""
+def format_times(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return rows with every datetime as text."""
     return [
-        {name: at(value) if isinstance(value, datetime) else value for name, value in row.items()}
+        {
+            name: format_time(value) if isinstance(value, datetime) else value
+            for name, value in row.items()
+        }
         for row in rows
     ]
 
 
-def plain(words: str) -> str:
-    """Words of somebody's, such as the name of a file, that are not to be read as Markdown."""
-    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", words)
+def escape_markdown(value: str) -> str:
+    """Escape a text from outside, such as a file name, for Markdown."""
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", value)
 
 
-def named(label: str) -> str:
-    """A label as people read it."""
+def format_label(label: str) -> str:
+    """Return a label or task with spaces instead of underscores."""
     return label.replace("_", " ")
 
 
-def at(moment: datetime) -> str:
-    """A moment, to the minute, in UTC."""
+def format_time(moment: datetime) -> str:
+    """Return a UTC time to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def percent(share: float) -> str:
-    """A probability or a share, never rounded to certainty."""
+def format_percent(share: float) -> str:
+    """Return a share in 0..1 as a percentage that is never rounded to 0 or 100 %."""
     if 0.999 < share < 1:
         return "> 99.9 %"
     if 0 < share < 0.001:

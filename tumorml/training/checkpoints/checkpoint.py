@@ -7,15 +7,15 @@ three can never disagree. Nothing in it is a pickle.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from tumorml.errors import TumorMLError
+from tumorml.files import write_atomically
 
 _FORMAT = 2
 _CHECKPOINT = "checkpoint.npz"
@@ -99,7 +99,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         **_numbered("optimizer", checkpoint.optimizer),
         "state": np.frombuffer(json.dumps(state).encode(), np.uint8),
     }
-    _write_atomically(folder / _CHECKPOINT, arrays)
+    _write_arrays(folder / _CHECKPOINT, arrays)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
@@ -133,7 +133,7 @@ def finished_epochs(folder: Path) -> tuple[EpochRecord, ...]:
 
 def save_best(folder: Path, epoch: int, network: list[np.ndarray]) -> None:
     """Keep an epoch's weights under a name of their own, atomically."""
-    _write_atomically(_best_path(folder, epoch), _numbered("network", network))
+    _write_arrays(_best_path(folder, epoch), _numbered("network", network))
 
 
 def load_best(folder: Path, epoch: int) -> list[np.ndarray]:
@@ -154,7 +154,7 @@ def load_best(folder: Path, epoch: int) -> list[np.ndarray]:
 def remove_all_but_best(folder: Path, epoch: int) -> None:
     """Remove earlier bests, and what a killed write left behind."""
     kept = _best_path(folder, epoch)
-    for path in [*folder.glob("best-*.npz"), *folder.glob("*.npz.part")]:
+    for path in [*folder.glob("best-*.npz"), *folder.glob("*.npz*.part")]:
         if path != kept:
             path.unlink(missing_ok=True)
 
@@ -189,20 +189,5 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
         ) from error
 
 
-def _write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        _save_arrays(file, arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _save_arrays(file: IO[bytes], arrays: dict[str, Any]) -> None:
-    np.savez(file, **arrays)
+def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    write_atomically(path, lambda file: np.savez(file, **arrays))

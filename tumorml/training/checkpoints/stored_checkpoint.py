@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from tumorml.errors import TumorMLError
+from tumorml.files import write_atomically
 from tumorml.objects import ObjectStore
+from tumorml.objects.keys import checkpoint_key, checkpoints_key
 from tumorml.training.checkpoints.checkpoint import checkpoint_files, finished_epochs
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ class StoredCheckpoint:
 
     def __init__(self, store: ObjectStore, run_id: str, folder: Path) -> None:
         self._store = store
-        self._prefix = f"runs/{run_id}/checkpoint"
+        self._run_id = run_id
+        self._prefix = checkpoints_key(run_id)
         self._folder = folder
 
     def take(self) -> None:
@@ -56,9 +59,7 @@ class StoredCheckpoint:
                 for name in archive.namelist():
                     if PurePosixPath(name).name != name:
                         raise zipfile.BadZipFile(f"it names {name!r}")
-                    part = self._folder / f"{name}.part"
-                    part.write_bytes(archive.read(name))
-                    part.replace(self._folder / name)
+                    write_atomically(self._folder / name, archive.read(name))
         except zipfile.BadZipFile as error:
             raise TumorMLError(
                 f"The checkpoint {self._store.display(key)} cannot be read ({error}): remove it to "
@@ -89,4 +90,4 @@ class StoredCheckpoint:
                 yield int(found[1])
 
     def _key(self, epoch: int) -> str:
-        return f"{self._prefix}/{epoch:06d}.zip"
+        return checkpoint_key(self._run_id, epoch)
