@@ -1,8 +1,13 @@
-"""Alembic's entry: online migrations of the results store, one migrator at a time."""
+"""Alembic's entry point: migrates the results store, one process at a time.
+
+Views are dropped before tables change and created from their files once the tables are at the
+newest revision, all in one transaction.
+"""
 
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from tumorml.results.replace_views import drop_views, replace_views
 from tumorml.results.session import owner_url
 from tumorml.results.tables import Base
 from tumorml.settings import get_settings
@@ -14,6 +19,20 @@ MIGRATION_LOCK = 7_205_759_403_792_794
 def include_name(name: str | None, type_: str, _parents: object) -> bool:
     """Leave the monthly partitions of ``prediction`` out of autogenerate."""
     return not (type_ == "table" and name is not None and name.startswith("prediction_"))
+
+
+def is_migration() -> bool:
+    """Return whether the command moves the database to a revision; `alembic check` does not."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+def present_revision() -> str | None:
+    """Return the revision of the database, or None for an empty one."""
+    return context.get_context().get_current_revision()
 
 
 url = context.config.attributes.get("url") or owner_url(get_settings())
@@ -30,6 +49,10 @@ with engine.connect() as connection:
         compare_server_default=True,
     )
     with context.begin_transaction():
+        if is_migration() and context.get_revision_argument() != present_revision():
+            drop_views(connection)
         context.run_migrations()
+        if is_migration() and present_revision() == context.get_head_revision():
+            replace_views(connection)
     connection.commit()
 engine.dispose()

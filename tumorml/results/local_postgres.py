@@ -35,7 +35,7 @@ def start_local_postgres(home: Path) -> None:
         ) from error
     folder = data_folder(home)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _forget_dead_server(folder)
+    remove_stale_pid_file(folder)
     try:
         get_server(folder, cleanup_mode=None)
     except Exception as error:
@@ -87,7 +87,7 @@ def data_folder(home: Path) -> Path:
     return home / "postgres"
 
 
-def _forget_dead_server(folder: Path) -> None:
+def remove_stale_pid_file(folder: Path) -> None:
     # After a power loss the pid of the dead server may be somebody else's by now.
     pid_file = folder / "postmaster.pid"
     try:

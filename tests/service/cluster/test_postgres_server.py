@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 
-from tests.conftest import run_as_owner
+from tests.factories.postgres import run_as_owner
 from tumorml.errors import TumorMLError
 from tumorml.results.local_postgres import OWNER, READER, WRITER, database_url
 from tumorml.results.migrate import migrate
