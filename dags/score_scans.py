@@ -34,9 +34,9 @@ def score_scans() -> None:
     @task
     def tasks_with_champion() -> list[str]:
         """The tasks that have a champion."""
-        from tumorml.promotion.champion import champions
+        from tumorml.promotion.champion import champions_by_task
 
-        return [str(task) for task in Task if task in champions(get_settings())]
+        return [str(task) for task in Task if task in champions_by_task(get_settings())]
 
     @task(pool="gpu", map_index_template="{{ task.op_kwargs['task_name'] }}")
     def score(task_name: str) -> int:

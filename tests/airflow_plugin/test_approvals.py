@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from tests.factories.verdicts import told, winner
+from tests.factories.verdicts import read_approval, winning_verdict
 from tumorml.airflow_plugin.approvals import (
     promote_or_skip,
     record_answer,
@@ -42,25 +42,25 @@ def answer(option: str, why: str | None, user: str | None) -> dict[str, Any]:
 def test_an_answer_is_kept_with_its_user_and_reason(
     settings: Settings, given: dict[str, Any], verdict: tuple[str | None, ...]
 ) -> None:
-    name = winner(settings, "a")
+    name = winning_verdict(settings, "a")
     assert record_answer(settings, name, given) == verdict[0]
-    outcome, _, *approval = told(settings, name)
+    outcome, _, *approval = read_approval(settings, name)
     assert (outcome, *approval) == verdict
 
 
 def test_an_answer_of_nobody_is_a_silence_of_so_many_hours(settings: Settings) -> None:
-    name = winner(settings, "a")
+    name = winning_verdict(settings, "a")
     hours = load_policy(settings.promotion_policy).approval.timeout_hours
     record_answer(settings, name, answer("Reject", "", None))
     reason = f"nobody approved it within {hours:g} hours"
-    assert told(settings, name) == ("kept", f"won, but {reason}", "rejected", None, reason)
+    assert read_approval(settings, name) == ("kept", f"won, but {reason}", "rejected", None, reason)
 
 
 def test_where_nobody_is_asked_or_nothing_was_judged_the_task_is_skipped(
     settings: Settings,
 ) -> None:
     with pytest.raises(AirflowSkipException, match="v-a needs nobody's approval"):
-        request_or_skip(settings, winner(settings, "a", approval=None))
+        request_or_skip(settings, winning_verdict(settings, "a", approval=None))
     with pytest.raises(AirflowSkipException, match="Nothing was judged"):
         promote_or_skip(settings, None, who="ann")
 

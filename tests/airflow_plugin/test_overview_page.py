@@ -7,13 +7,13 @@ import re
 import pytest
 from sqlalchemy import update
 
-from tests.factories.answers import make_answers
+from tests.factories.answers import random_answers
 from tests.factories.reports import CHALLENGER, RUN, judged_run
 from tests.factories.rows import Dropped, add_batch, run_row
-from tests.factories.verdicts import TASK, winner
+from tests.factories.verdicts import TASK, winning_verdict
 from tumorml.airflow_plugin import pages
 from tumorml.demo import SYNTHETIC_DROP
-from tumorml.promotion.champion import crown
+from tumorml.promotion.champion import replace_champion
 from tumorml.reports.facts.overview import SHOWN_VERDICTS
 from tumorml.reports.run.write_run_report import KINDS, write_run_report
 from tumorml.results.session import write_session
@@ -41,7 +41,7 @@ def words(html: str) -> str:
 
 def serve(settings: Settings, **values: str | bool) -> None:
     with write_session(settings) as session:
-        crown(session, TASK, CHALLENGER, **{"change": "pin", "who": "ann", "why": "calm"} | values)
+        replace_champion(session, TASK, CHALLENGER, **{"change": "pin", "who": "ann", "why": "calm"} | values)
 
 
 def test_an_empty_store_says_what_to_do_next(settings: Settings, overview) -> None:
@@ -57,7 +57,7 @@ def test_a_store_without_champion_says_how_to_get_one(settings: Settings, overvi
 
 
 def test_a_champion_is_shown_with_who_why_numbers_and_files(settings: Settings, overview) -> None:
-    judged_run(settings, make_answers(1, 200), pointing=(0.8, 0.7, 0.9))
+    judged_run(settings, random_answers(1, 200), pointing=(0.8, 0.7, 0.9))
     write_run_report(settings, RUN)
     serve(settings, pinned=True)
     shown = part(overview(), 'id="four_class"', "Last verdicts")
@@ -75,14 +75,14 @@ def test_a_champion_is_shown_with_who_why_numbers_and_files(settings: Settings, 
 def test_heatmaps_that_do_not_beat_a_fixed_pixel_are_warned_of(
     settings: Settings, overview
 ) -> None:
-    judged_run(settings, make_answers(1, 60), pointing=(0.3, 0.2, 0.4))
+    judged_run(settings, random_answers(1, 60), pointing=(0.3, 0.2, 0.4))
     serve(settings)
     assert '<p class="warning">The warmest place' in overview()
     assert "always the same pixel (30 %)" in overview()
 
 
 def test_a_champion_of_synthetic_scans_is_warned_of(settings: Settings, overview) -> None:
-    judged_run(settings, make_answers(1, 60))
+    judged_run(settings, random_answers(1, 60))
     with write_session(settings) as session:
         session.execute(update(Batch).values(drop_name=SYNTHETIC_DROP))
     serve(settings)
@@ -92,9 +92,9 @@ def test_a_champion_of_synthetic_scans_is_warned_of(settings: Settings, overview
 def test_verdicts_that_wait_stand_first_and_only_the_newest_are_shown(
     settings: Settings, overview
 ) -> None:
-    winner(settings, "asked")
+    winning_verdict(settings, "asked")
     for number in range(SHOWN_VERDICTS):
-        winner(settings, f"{number}", approval=None)
+        winning_verdict(settings, f"{number}", approval=None)
     verdicts = part(overview(), '<ol class="rows">', "</ol>")
     runs = re.findall(r">(r-\w+)</a>", verdicts)
     newest = [f"r-{number}" for number in reversed(range(1, SHOWN_VERDICTS))]
@@ -106,7 +106,7 @@ def test_verdicts_that_wait_stand_first_and_only_the_newest_are_shown(
 def test_the_data_of_the_last_run_that_is_no_benchmark_are_shown(
     settings: Settings, overview
 ) -> None:
-    judged_run(settings, make_answers(1, 200))
+    judged_run(settings, random_answers(1, 200))
     with write_session(settings) as session:
         session.add(run_row("r-benchmark", TASK, "s", given_split=True))
     page = overview()
@@ -117,7 +117,7 @@ def test_the_data_of_the_last_run_that_is_no_benchmark_are_shown(
 
 
 def test_a_leak_and_a_failed_run_are_warned_of(settings: Settings, overview) -> None:
-    judged_run(settings, make_answers(1, 60))
+    judged_run(settings, random_answers(1, 60))
     with write_session(settings) as session:
         session.execute(update(Leak).where(Leak.kind == TwinKind.EXACT).values(scans=3))
         session.execute(update(Run).where(Run.id == RUN).values(state="failed", reason="a leak"))
@@ -141,7 +141,7 @@ def test_batches_refusals_and_open_conflicts_are_counted(settings: Settings, ove
 
 
 def test_what_users_wrote_stays_text(settings: Settings, overview) -> None:
-    judged_run(settings, make_answers(1, 60))
+    judged_run(settings, random_answers(1, 60))
     serve(settings, who=SCRIPT, why=SCRIPT)
     add_batch(settings, "b-1", [Dropped(SCRIPT, "glioma")])
     add_batch(settings, "b-2", [Dropped(SCRIPT, "pituitary")])

@@ -1,4 +1,4 @@
-"""Verdicts of challengers that won, without anything that was compared."""
+"""Verdicts of winning challengers, without evaluations."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from tumorml.results.tables import Snapshot, Verdict, VerdictRule
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS
+APPROVAL_REASON = "the policy requires approval of every winner"
 
 
-def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -> str:
-    """The verdict of a challenger that has won against nobody."""
+def winning_verdict(settings: Settings, name: str, *, approval: str | None = "waiting") -> str:
+    """Add the verdict ``v-<name>`` of a first model that won, and return its id."""
     with write_session(settings) as session:
         if session.get(Snapshot, "s") is None:
             session.add(Snapshot(id="s", task=TASK, counts={}, held_out={}, object_key=""))
@@ -30,7 +31,9 @@ def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -
                 outcome="promoted",
                 reason="it reached every floor",
                 approval=approval,
-                approval_reason="the policy requires approval of every winner" if approval else None,
+                approval_reason="the policy requires approval of every winner"
+                if approval
+                else None,
             )
         )
         session.flush()
@@ -39,13 +42,13 @@ def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -
                 verdict_id=f"v-{name}",
                 position=position,
                 rule=rule,
-                slice=slice_,
+                slice=slice_name,
                 result="passed",
                 scans=9,
                 groups=3,
                 explanation=explanation,
             )
-            for position, (rule, slice_, explanation) in enumerate(
+            for position, (rule, slice_name, explanation) in enumerate(
                 [
                     ("recall_floor", "label=glioma", "recall 0.900, the floor is 0.400"),
                     ("slice_recall", "site=north | south\nwing", "no worse"),
@@ -56,8 +59,8 @@ def winner(settings: Settings, name: str, *, approval: str | None = "waiting") -
     return f"v-{name}"
 
 
-def told(settings: Settings, verdict_id: str) -> tuple[str | None, ...]:
-    """Outcome, reason, approval, by whom, and why, as the verdict's row has them."""
+def read_approval(settings: Settings, verdict_id: str) -> tuple[str | None, ...]:
+    """Return outcome, reason, approval, approver and the approver's reason from a verdict."""
     with read_session(settings) as session:
         row = session.get_one(Verdict, verdict_id)
         return row.outcome, row.reason, row.approval, row.approval_by, row.approval_why

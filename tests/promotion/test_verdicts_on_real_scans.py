@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from tests.factories.runs import damage
+from tests.factories.runs import damage_model
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.labels import Task
-from tumorml.promotion.champion import champions
+from tumorml.promotion.champion import champions_by_task
 from tumorml.promotion.judge import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ModelVersion, Snapshot, SnapshotScan, Verdict
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training import train_run as training
@@ -150,7 +150,7 @@ def test_six_challengers_get_the_verdicts_that_they_deserve(
 
     few_pituitaries = with_few("pituitary", one_in=6)
     assert verdict(settings, trained("first", few_pituitaries, weak, 1)) == "promoted"
-    champion = champions(settings)[TASK]
+    champion = champions_by_task(settings)[TASK]
 
     assert verdict(settings, trained("equal", few_pituitaries, weak, 2)) == "kept"
 
@@ -171,9 +171,9 @@ def test_six_challengers_get_the_verdicts_that_they_deserve(
     assert ("leak_check", "all") in failed(settings)
 
     corrupted = trained("corrupted", honest, strong, 3)
-    assert verdict(settings, corrupted, lambda model: damage(settings, model)) == "rejected"
+    assert verdict(settings, corrupted, lambda model: damage_model(settings, model)) == "rejected"
     assert failed(settings) == {("golden_scans", "all")}
-    assert champions(settings)[TASK] == champion
+    assert champions_by_task(settings)[TASK] == champion
 
     assert verdict(settings, trained("better", honest, strong, 1)) == "promoted"
-    assert champions(settings)[TASK] != champion
+    assert champions_by_task(settings)[TASK] != champion

@@ -1,1 +1,1 @@
-"""Who serves: the policy, the rules, the verdict, the champion."""
+"""The promotion gate: contests, rules, verdicts, approval and the change of champion."""

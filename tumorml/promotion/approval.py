@@ -1,4 +1,4 @@
-"""The human step: what a person is asked about a winner, and what the answer does."""
+"""A person's approval of a winning challenger: the question and the answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tumorml.results.tables import Verdict, VerdictRule
 from tumorml.settings import Settings
 
 _QUESTION = """\
-**Why a person is asked:** {asked}.
+**Why approval is required:** {approval_reason}.
 
-**What the rules say:** {reason}
+**Why the challenger won:** {reason}
 
 Challenger `{challenger}`, champion {champion}, run `{run}`:
 
@@ -28,7 +28,7 @@ Challenger `{challenger}`, champion {champion}, run `{run}`:
 
 The run's report: `{report}`
 
-No answer within {hours:g} hours is a no. In SQL:
+No answer within {hours:g} hours counts as no. In SQL:
 
 ```sql
 select * from verdict_rule where verdict_id = '{verdict}' order by position;
@@ -38,16 +38,17 @@ select * from verdict where id = '{verdict}';
 
 
 def waits_for_a_person(settings: Settings, verdict_id: str) -> bool:
-    """Whether somebody has still to answer for this verdict."""
+    """Return True if the verdict waits for a person's approval."""
     with read_session(settings) as session:
         return _verdict(session, verdict_id).approval == "waiting"
 
 
 def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | None:
-    """What to ask a person about a verdict.
+    """Write the question to the person who approves a verdict.
 
     Returns:
-        ``subject``, one line, and ``body``, Markdown. None: the verdict waits for nobody.
+        ``subject``, one line, and ``body``, Markdown. None if the verdict does not wait for
+        approval.
 
     Raises:
         TumorMLError: There is no such verdict, or the policy cannot be read.
@@ -63,7 +64,7 @@ def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | No
             .order_by(VerdictRule.position)
         )
         body = _QUESTION.format(
-            asked=verdict.approval_reason,
+            approval_reason=verdict.approval_reason,
             reason=verdict.reason,
             challenger=verdict.challenger_id,
             champion=f"`{verdict.champion_id}`" if verdict.champion_id else "none yet",
@@ -82,32 +83,34 @@ def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | No
 def record_approval(
     settings: Settings, verdict_id: str, *, approved: bool, who: str | None, why: str
 ) -> str:
-    """Write down the answer to a verdict that waits, in one transaction; a no makes it ``kept``.
+    """Record the answer to a waiting verdict in one transaction; a rejection makes it ``kept``.
 
-    The first answer stands: the same one again changes nothing, and neither does a silence.
+    The first answer stands. Repeating it changes nothing, and neither does a timeout after it.
 
     Args:
-        settings: Where.
+        settings: Settings with the results store.
         verdict_id: The verdict.
-        approved: Whether the challenger may serve.
-        who: Who answers. None: nobody did in time, which is a no.
-        why: The reason, kept for ever; may be empty.
+        approved: True if the challenger may become champion.
+        who: The person who answers. None after a timeout, which counts as a rejection.
+        why: The reason, kept forever; may be empty.
 
     Returns:
         The verdict's outcome.
 
     Raises:
-        TumorMLError: There is no such verdict, it asks nobody, or it was answered otherwise.
+        TumorMLError: There is no such verdict, it does not require approval, or it has the opposite
+            answer already.
+        ValueError: A timeout is given as an approval.
     """
     if approved and who is None:
-        raise ValueError("a silence approves nothing")
+        raise ValueError("an approval needs the person who approves")
     answer = "approved" if approved else "rejected"
     with write_session(settings) as session:
         lock_champion(session, Task(_verdict(session, verdict_id).task))
         verdict = session.get_one(Verdict, verdict_id, populate_existing=True)
         if verdict.approval is None:
             raise TumorMLError(
-                f"The verdict {verdict_id} waits for nobody: it is {verdict.outcome}, "
+                f"The verdict {verdict_id} does not require approval: it is {verdict.outcome}, "
                 f"{verdict.reason}"
             )
         if verdict.approval == answer or (verdict.approval != "waiting" and who is None):
@@ -115,14 +118,14 @@ def record_approval(
         if verdict.approval != "waiting":
             by = f" by {verdict.approval_by}" if verdict.approval_by else ""
             raise TumorMLError(
-                f"The verdict {verdict_id} is {verdict.approval}{by} already, and that stands. "
-                "Who serves is changed with `tumorml champion`."
+                f"The verdict {verdict_id} is already {verdict.approval}{by}, and the first answer "
+                "stands. Change the champion with `tumorml champion`."
             )
         why = why.strip()
         if not approved:
             why = why or ("no reason given" if who else "nobody approved it in time")
             verdict.outcome = "kept"
-            verdict.reason = f"won, but {who} turned it down: {why}" if who else f"won, but {why}"
+            verdict.reason = f"won, but {who} rejected it: {why}" if who else f"won, but {why}"
         verdict.approval = answer
         verdict.approval_by = who
         verdict.approval_why = why or None
@@ -131,24 +134,24 @@ def record_approval(
 
 
 def find_verdict(settings: Settings, verdict_or_run: str) -> tuple[str, str]:
-    """The id of a verdict and of its run, by the id of either.
+    """Return the ids of a verdict and of its run, given either of them.
 
     Raises:
         TumorMLError: Neither a verdict nor a judged run has this id.
     """
     with read_session(settings) as session:
-        found = session.execute(
+        ids = session.execute(
             select(Verdict.id, Verdict.run_id).where(
                 or_(Verdict.id == verdict_or_run, Verdict.run_id == verdict_or_run)
             )
         ).first()
-        if found is None:
+        if ids is None:
             waiting = session.scalars(select(Verdict.id).where(Verdict.approval == "waiting")).all()
             raise TumorMLError(
-                f"There is no verdict, and no judged run, {verdict_or_run!r}; "
-                f"{', '.join(waiting) or 'no verdict'} waits for a person."
+                f"There is no verdict and no judged run {verdict_or_run!r}. Verdicts that wait for "
+                f"approval: {', '.join(waiting) or 'none'}."
             )
-        return found.id, found.run_id
+        return ids.id, ids.run_id
 
 
 def _verdict(session: Session, verdict_id: str) -> Verdict:
@@ -159,12 +162,12 @@ def _verdict(session: Session, verdict_id: str) -> Verdict:
 
 
 def _table(rules: Iterable[VerdictRule]) -> str:
-    """The rules as a Markdown table."""
+    """Format the rules as a Markdown table."""
     rows = [(rule.rule, rule.slice, rule.result, rule.explanation) for rule in rules]
     lines = [("rule", "slice", "result", "explanation"), ("---",) * 4, *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    """A slice is named after what a manifest says: nothing in it may end the cell or the row."""
+    """Escape a cell's text; a slice name comes from a manifest and may contain bars or newlines."""
     return " ".join(text.replace("|", "\\|").split())

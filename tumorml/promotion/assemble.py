@@ -8,7 +8,7 @@ from tumorml.datasets.leaks import leaks_of, learnt_before
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.evaluation.contenders import Contenders
 from tumorml.evaluation.predictions import read_answers
-from tumorml.evaluation.slices import slices_of
+from tumorml.evaluation.slices import find_slices
 from tumorml.labels import LABELS, Task
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest, GoldenCheck
@@ -34,7 +34,7 @@ def assemble_contest(
         }
         given_split = session.get_one(ModelVersion, contenders.challenger).given_split
         scans = answers[contenders.challenger].scan_ids
-        slices = slices_of(session, scans, policy.slices.by)
+        slices = find_slices(session, scans, policy.slices.by)
         learnt_scans = learnt_before(session, run_id)
     for model, model_answers in answers.items():
         if list(model_answers.scan_ids) != list(scans):

@@ -1,4 +1,4 @@
-"""The champion: who serves, who served, and how that changes - always in one transaction."""
+"""Changes of champion; each is one transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tumorml.results.tables import Champion, ModelVersion, Verdict
 from tumorml.settings import Settings
 
 CHANNEL = "tumorml_champion"
-"""What servers LISTEN on; the payload is JSON with ``task``, ``model_version`` and ``change``."""
+"""Postgres NOTIFY channel; the payload is JSON with ``task``, ``model_version`` and ``change``."""
 
 
 def change_champion(
@@ -32,67 +32,54 @@ def change_champion(
     model_version_id: str | None = None,
     request: str | None = None,
 ) -> str:
-    """Roll back to an earlier model version, pin or force one, unpin or authorise the champion.
+    """Change the champion by hand.
 
     Args:
-        settings: Where.
-        task: Whose champion.
-        change: ``rollback``, ``pin``, ``unpin``, or ``force``: a model version that has not won
-            serves until a challenger beats it; or ``authorise``: the one that serves becomes the
-            anchor, which no later challenger may fall behind.
-        why: The reason, kept for ever.
-        who: Who asks.
-        model_version_id: The one to serve. None: for a rollback the champion before this one that
-            nobody rolled back from since, for a pin the one that serves.
-        request: What asks, for instance an Airflow run; the same request is carried out once.
+        settings: Settings with the results store and the object store.
+        task: The task whose champion is changed.
+        change: One of ``CHANGES``. ``rollback`` returns to an earlier champion. ``pin`` keeps
+            later winners out until ``unpin``. ``force`` makes a model version that has not won
+            champion, until a challenger beats it. ``authorise`` makes the current champion the
+            anchor, which later challengers may not fall behind.
+        why: The reason, kept forever.
+        who: The person who changes it.
+        model_version_id: The new champion. By default, a rollback returns to the previous champion
+            that nobody rolled back from, and a pin keeps the current one.
+        request: Id of the request, for instance of an Airflow run; a request is carried out once.
 
     Returns:
-        The id of the model version that serves afterwards.
+        The id of the champion after the change.
 
     Raises:
-        TumorMLError: No reason is given, or the change is not possible.
+        TumorMLError: The reason is empty, or the change is not possible.
     """
     if not why.strip():
         raise TumorMLError("A change of champion needs a reason.")
     if change not in CHANGES:
-        raise TumorMLError(f"{change!r} is no change of champion; one of {', '.join(CHANGES)} is.")
+        raise TumorMLError(
+            f"{change!r} is not a change of champion; choose one of {', '.join(CHANGES)}."
+        )
     with write_session(settings) as session:
         lock_champion(session, task)
         if request is not None:
-            known = session.scalar(
+            earlier_target = session.scalar(
                 select(Champion.model_version_id).where(Champion.request == request)
             )
-            if known is not None:
-                return known
-        serving = champion_of(session, task)
-        if serving is None:
+            if earlier_target is not None:
+                return earlier_target
+        current = champion_of(session, task)
+        if current is None:
             raise TumorMLError(
-                f"The task {task} has no champion yet: there is nothing to {change}."
+                f"The task {task} has no champion yet, so there is nothing to {change}."
             )
-        if change in ("rollback", "force") and serving.pinned:
-            raise TumorMLError(f"The champion of {task} is pinned ({serving.why}): unpin it first.")
-        if change == "force" and model_version_id is None:
-            raise TumorMLError("Say which model version is to be forced.")
-        if model_version_id is None:
-            target = (
-                _previous(session, serving) if change == "rollback" else serving.model_version_id
-            )
-        else:
-            target = model_version_id
-        if change in ("unpin", "authorise") and target != serving.model_version_id:
-            raise TumorMLError(f"Only the model version that serves can be changed by {change}.")
-        if change == "unpin" and not serving.pinned:
-            raise TumorMLError(f"The champion of {task} is not pinned.")
+        target = _target_of(session, current, change, model_version_id)
+        _check_change(current, change, target)
         _check_servable(session, task, target)
         with tempfile.TemporaryDirectory() as folder:
             fetch_model(settings, target, Path(folder))
         if change == "rollback":
             _check_has_served(session, task, target)
-        if change in ("rollback", "force") and target == serving.model_version_id:
-            raise TumorMLError(f"{target} is the champion of {task} already.")
-        if change == "pin" and target == serving.model_version_id and serving.pinned:
-            raise TumorMLError(f"{target} is pinned already: {serving.why}")
-        crown(
+        replace_champion(
             session,
             task,
             target,
@@ -100,23 +87,23 @@ def change_champion(
             who=who,
             why=why,
             request=request,
-            pinned=change == "pin" or (change == "authorise" and serving.pinned),
+            pinned=change == "pin" or (change == "authorise" and current.pinned),
         )
         return target
 
 
-def champions(settings: Settings) -> dict[Task, str]:
-    """The model version that serves, of each task that has one."""
+def champions_by_task(settings: Settings) -> dict[Task, str]:
+    """Return the id of the current champion of each task that has one."""
     with read_session(settings) as session:
         return {Task(row.task): row.model_version_id for row in current_champions(session)}
 
 
 def lock_champion(session: Session, task: Task) -> None:
-    """Let nobody else change this task's champion until the transaction ends."""
+    """Keep others from changing this task's champion until the transaction ends."""
     transaction_lock(session, f"champion of {task}")
 
 
-def crown(
+def replace_champion(
     session: Session,
     task: Task,
     model_version_id: str,
@@ -128,10 +115,13 @@ def crown(
     request: str | None = None,
     pinned: bool = False,
 ) -> None:
-    """Close the open row and open a new one; the caller holds the lock."""
-    serving = champion_of(session, task)
-    if serving is not None:
-        serving.until = func.now()
+    """Close the task's open ``champion`` row, add a new one, and notify the servers.
+
+    The caller holds the lock of ``lock_champion``.
+    """
+    current = champion_of(session, task)
+    if current is not None:
+        current.until = func.now()
         session.flush()
     session.add(
         Champion(
@@ -146,32 +136,67 @@ def crown(
         )
     )
     session.flush()
-    # Sent when the transaction commits: whoever serves listens.
-    said = json.dumps({"task": str(task), "model_version": model_version_id, "change": change})
-    session.execute(select(func.pg_notify(CHANNEL, said)))
+    # Postgres delivers the notification when the transaction commits.
+    payload = {"task": str(task), "model_version": model_version_id, "change": change}
+    session.execute(select(func.pg_notify(CHANNEL, json.dumps(payload))))
 
 
-def _previous(session: Session, serving: Champion) -> str:
+def _target_of(
+    session: Session, current: Champion, change: str, model_version_id: str | None
+) -> str:
+    """Return the id of the champion after the change."""
+    if change in ("rollback", "force") and current.pinned:
+        raise TumorMLError(
+            f"The champion of {current.task} is pinned ({current.why}); unpin it first."
+        )
+    if model_version_id is not None:
+        return model_version_id
+    if change == "force":
+        raise TumorMLError("Name which model version is to be forced.")
+    return (
+        _previous_champion(session, current) if change == "rollback" else current.model_version_id
+    )
+
+
+def _check_change(current: Champion, change: str, target: str) -> None:
+    """Raise an error if the change does not fit the current champion."""
+    is_current = target == current.model_version_id
+    if change in ("unpin", "authorise") and not is_current:
+        raise TumorMLError(
+            f"{change} applies to the current champion {current.model_version_id} only, not to "
+            f"{target}."
+        )
+    if change == "unpin" and not current.pinned:
+        raise TumorMLError(f"The champion of {current.task} is not pinned.")
+    if change in ("rollback", "force") and is_current:
+        raise TumorMLError(f"{target} already is the champion of {current.task}.")
+    if change == "pin" and is_current and current.pinned:
+        raise TumorMLError(f"{target} already is pinned: {current.why}")
+
+
+def _previous_champion(session: Session, current: Champion) -> str:
+    """Return the champion before the current one, skipping those that were rolled back from."""
     history = session.execute(
         select(Champion.model_version_id, Champion.change)
-        .where(Champion.task == serving.task)
+        .where(Champion.task == current.task)
         .order_by(Champion.id)
     )
-    line: list[str] = []  # who succeeded whom, without those that were rolled back from
+    successions: list[str] = []
     for model_version_id, change in history:
-        if change == "rollback" and model_version_id in line:
-            del line[line.index(model_version_id) + 1 :]
-        elif line[-1:] != [model_version_id]:
-            line.append(model_version_id)
-    if len(line) < 2:
+        if change == "rollback" and model_version_id in successions:
+            del successions[successions.index(model_version_id) + 1 :]
+        elif successions[-1:] != [model_version_id]:
+            successions.append(model_version_id)
+    if len(successions) < 2:
         raise TumorMLError(
-            f"No champion of {serving.task} stands before {serving.model_version_id}: nothing to "
-            "go back to. Name a model version to serve instead."
+            f"The task {current.task} has no earlier champion than {current.model_version_id} to "
+            "roll back to. Name a model version instead."
         )
-    return line[-2]
+    return successions[-2]
 
 
 def _check_has_served(session: Session, task: Task, model_version_id: str) -> None:
+    """Raise an error if a model version never was champion."""
     served = select(Champion.id).where(
         Champion.task == str(task), Champion.model_version_id == model_version_id
     )
@@ -179,17 +204,18 @@ def _check_has_served(session: Session, task: Task, model_version_id: str) -> No
         verdict = session.execute(
             select(Verdict.outcome, Verdict.reason).where(Verdict.challenger_id == model_version_id)
         ).first()
-        said = f" (verdict {verdict.outcome}: {verdict.reason})" if verdict else ""
+        verdict_text = f" (verdict {verdict.outcome}: {verdict.reason})" if verdict else ""
         raise TumorMLError(
-            f"{model_version_id} was never champion of {task}{said}: there is nothing to go back "
-            "to. Pin it if it is to serve all the same."
+            f"{model_version_id} was never champion of {task}{verdict_text}, so it is not possible "
+            "to roll back to it. Pin it to make it champion."
         )
 
 
 def _check_servable(session: Session, task: Task, model_version_id: str) -> None:
+    """Raise an error if a model version is unknown, of another task, or a benchmark."""
     version = session.get(ModelVersion, model_version_id)
     if version is None or version.task != str(task):
-        known = session.scalars(
+        newest = session.scalars(
             select(ModelVersion.id)
             .where(ModelVersion.task == str(task), ModelVersion.given_split.is_(False))
             .order_by(ModelVersion.created_at.desc())
@@ -197,9 +223,10 @@ def _check_servable(session: Session, task: Task, model_version_id: str) -> None
         ).all()
         raise TumorMLError(
             f"There is no model version {model_version_id!r} of the task {task}; the newest are "
-            f"{', '.join(known)}."
+            f"{', '.join(newest)}."
         )
     if version.given_split:
         raise TumorMLError(
-            f"{model_version_id} was trained on a given split, as a benchmark; it can never serve."
+            f"{model_version_id} is a benchmark: it was trained on a given split and can never "
+            "serve."
         )

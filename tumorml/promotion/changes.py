@@ -1,3 +1,3 @@
-"""The changes of champion that a person may ask for."""
+"""Names of the changes of champion by hand."""
 
 CHANGES = ("rollback", "pin", "unpin", "force", "authorise")

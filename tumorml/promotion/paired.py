@@ -1,11 +1,10 @@
-"""How sure a change from champion to challenger is: paired, and by groups.
+"""Paired changes from champion to challenger, with bounds from a bootstrap over groups.
 
-Everything comes from a bootstrap over groups that draws the same groups for both models. The bounds
-of a share, such as a recall, are percentiles of its resampled changes: a challenger that wins one
-large group is not held to be unsure of its losses. Those of other metrics lie so many standard
-errors from the change: a gain is asked at chances of error that percentiles of some thousand
-resamples cannot resolve. Both reach as far as Student's t does with one degree of freedom less than
-there are groups.
+The bootstrap draws the same groups for both models. Bounds of a share, such as a recall, are
+percentiles of its resampled changes, so that one large group that is won does not add doubt about
+losses. Bounds of other metrics lie a number of standard errors from the change, because gains are
+tested at chances of error that percentiles of some thousand resamples cannot resolve. Both kinds
+are widened to Student's t distribution with one degree of freedom fewer than there are groups.
 """
 
 from __future__ import annotations
@@ -15,108 +14,121 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm as normal
-from scipy.stats import t as student
 
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.bootstrap import draw_weights
 from tumorml.evaluation.measures import measure, resampled
 
 BOOTSTRAP_SEED = 1
-"""A fixed one: the same rows are judged alike whoever judges them again."""
+"""Fixed, so that judging the same answers again gives the same numbers."""
 _BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnShare:
-    """Resampled changes of a share, each with one imaginary group among those that were drawn from.
+class ResampledShare:
+    """Resampled changes of a share; the groups include one imaginary group of mean size.
 
     Attributes:
-        with_a_loss: float64 [resamples], the imaginary group being lost.
-        with_a_win: The same, but won.
-        nothing_changed: The same with a loss, had no answer changed.
+        with_lost_group: float64 [resamples], changes if the imaginary group is lost.
+        with_won_group: float64 [resamples], changes if the imaginary group is won.
+        unchanged_with_lost_group: float64 [resamples], changes if the imaginary group is lost and
+            no real answer changed.
     """
 
-    with_a_loss: NDArray[np.float64]
-    with_a_win: NDArray[np.float64]
-    nothing_changed: NDArray[np.float64]
+    with_lost_group: NDArray[np.float64]
+    with_won_group: NDArray[np.float64]
+    unchanged_with_lost_group: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A paired change and how sure it is; shares, not points.
+    """A paired change of a metric and its uncertainty; shares, not percentage points.
 
     Attributes:
         new: The challenger's value.
         old: The champion's value.
-        standard_error: Of their difference.
-        groups: On which it rests.
-        drawn: Of a share, what its bounds are percentiles of.
+        standard_error: Standard error of the difference.
+        groups: Number of groups that the change rests on.
+        resampled_share: For a share, the resampled changes that its bounds are percentiles of.
     """
 
     new: float
     old: float
     standard_error: float
     groups: int
-    drawn: DrawnShare | None = None
+    resampled_share: ResampledShare | None = None
 
     @property
     def difference(self) -> float:
-        """New minus old."""
+        """The challenger's value minus the champion's."""
         return self.new - self.old
 
     def low(self, confidence: float) -> float:
-        """One-sided lower bound of the difference."""
-        if self.drawn is None or self.groups < 2:
-            return self.difference - self._reach(confidence) * self.standard_error
-        return self._percentile(self.drawn.with_a_loss, self.difference, 1 - confidence)
+        """Return the one-sided lower bound of the difference."""
+        if self.resampled_share is None or self.groups < 2:
+            return self.difference - self._student_quantile(confidence) * self.standard_error
+        return self._percentile(
+            self.resampled_share.with_lost_group, self.difference, 1 - confidence
+        )
 
     def high(self, confidence: float) -> float:
-        """One-sided upper bound of the difference."""
-        if self.drawn is None or self.groups < 2:
-            return self.difference + self._reach(confidence) * self.standard_error
-        return self._percentile(self.drawn.with_a_win, self.difference, confidence)
+        """Return the one-sided upper bound of the difference."""
+        if self.resampled_share is None or self.groups < 2:
+            return self.difference + self._student_quantile(confidence) * self.standard_error
+        return self._percentile(self.resampled_share.with_won_group, self.difference, confidence)
 
     def cannot_rule_out(self, loss: float, confidence: float) -> bool:
-        """Whether so few groups could not rule out this loss of a share had no answer changed."""
-        if self.drawn is None or self.groups < 2:
+        """Return True if there are too few groups to rule out this loss of a share.
+
+        That is the case if the lower bound would lie below ``-loss`` even without a changed answer.
+        """
+        if self.resampled_share is None or self.groups < 2:
             return True
-        return self._percentile(self.drawn.nothing_changed, 0.0, 1 - confidence) < -loss
+        return (
+            self._percentile(self.resampled_share.unchanged_with_lost_group, 0.0, 1 - confidence)
+            < -loss
+        )
 
-    def _percentile(self, drawn: NDArray[np.float64], difference: float, share: float) -> float:
-        """A percentile, as much further from the difference as Student's t is from the normal."""
+    def _percentile(self, changes: NDArray[np.float64], difference: float, share: float) -> float:
+        """Return a percentile, widened by the ratio of Student's t to the normal distribution."""
+        from scipy.stats import norm
+
         confidence = max(share, 1 - share)
-        stretch = self._reach(confidence) / float(normal.ppf(confidence))
-        return difference + stretch * (float(np.quantile(drawn, share)) - difference)
+        widening = self._student_quantile(confidence) / float(norm.ppf(confidence))
+        return difference + widening * (float(np.quantile(changes, share)) - difference)
 
-    def _reach(self, confidence: float) -> float:
-        return float(student.ppf(confidence, max(1, self.groups - 1)))
+    def _student_quantile(self, confidence: float) -> float:
+        # Imported here because scipy.stats is slow to import, and reports need only the rules'
+        # names and kinds.
+        from scipy.stats import t
+
+        return float(t.ppf(confidence, max(1, self.groups - 1)))
 
 
 def changes_of(
     new: Answers, old: Answers, groups: Sequence[str], names: Sequence[str], *, resamples: int
 ) -> dict[str, Change]:
-    """The change of each metric from one model to another on the same scans.
+    """Return the change of each metric from one model to another on the same n scans.
 
     Args:
         new: The challenger's answers.
-        old: The answers of whom it is compared with.
-        groups: The scans' group ids.
-        names: Of metrics of the whole.
-        resamples: Of the bootstrap.
+        old: The answers of the champion or the anchor.
+        groups: n group ids.
+        names: Names of metrics in ``OF_ALL``.
+        resamples: Number of bootstrap resamples.
     """
     if not names:
         return {}
-    value, value_before = measure(new, names), measure(old, names)
-    drawn, drawn_before = resampled(
+    new_values, old_values = measure(new, names), measure(old, names)
+    new_resamples, old_resamples = resampled(
         (new, old), groups, names, resamples=resamples, seed=BOOTSTRAP_SEED
     )
     count = len(set(groups))
     return {
         name: Change(
-            float(value[name]),
-            float(value_before[name]),
-            _spread(drawn[name] - drawn_before[name], count),
+            float(new_values[name]),
+            float(old_values[name]),
+            _standard_error(new_resamples[name] - old_resamples[name], count),
             count,
         )
         for name in names
@@ -130,18 +142,19 @@ def change_of_share(
     *,
     resamples: int,
 ) -> Change:
-    """The change of a share of right answers, such as a recall.
+    """Return the change of a share of right answers, such as a recall.
 
-    An imaginary group of mean size stands among those that are drawn from, lost for the lower bound
-    and won for the upper, so that agreement on a few groups does not look like certainty: the bound
-    on the losses of n groups that lost nothing is about 3 / n, as it is exactly (Hanley and
-    Lippman-Hand, 1983, doi:10.1001/jama.1983.03330370053031).
+    One imaginary group of mean size is added to the groups that are drawn from: a lost one for the
+    lower bound, a won one for the upper bound. Otherwise, agreement on a few groups would look like
+    certainty. With it, the bound on the loss of n groups that lost nothing is about 3 / n, which
+    agrees with the exact bound (Hanley and Lippman-Hand, 1983,
+    doi:10.1001/jama.1983.03330370053031).
 
     Args:
-        new: [n], whether the challenger is right.
-        old: [n], whether the champion is right.
+        new: bool [n], scans that the challenger answered right.
+        old: bool [n], scans that the champion answered right.
         groups: n group ids.
-        resamples: Of the bootstrap.
+        resamples: Number of bootstrap resamples.
     """
     names, member = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     sizes = np.bincount(member, minlength=len(names))
@@ -149,24 +162,26 @@ def change_of_share(
     mean = float(sizes.mean())
     scans = np.append(sizes, mean)
     sums = np.stack([np.append(gained, -mean), np.append(gained, mean), scans], axis=1)
-    alone = len(names)
+    count = imaginary_group = len(names)
     drawn = np.concatenate(
         [
-            np.column_stack([weights @ sums, weights[:, alone] * -mean])
+            np.column_stack([weights @ sums, weights[:, imaginary_group] * -mean])
             for weights in draw_weights(len(scans), resamples, BOOTSTRAP_SEED, block=_BLOCK)
         ]
     )
-    with_a_loss, with_a_win, nothing_changed = (drawn[:, [0, 1, 3]] / drawn[:, [2]]).T
+    with_lost_group, with_won_group, unchanged_with_lost_group = (
+        drawn[:, [0, 1, 3]] / drawn[:, [2]]
+    ).T
     return Change(
         float(new.mean()),
         float(old.mean()),
-        _spread((with_a_loss + with_a_win) / 2, alone),
-        alone,
-        DrawnShare(with_a_loss, with_a_win, nothing_changed),
+        _standard_error((with_lost_group + with_won_group) / 2, count),
+        count,
+        ResampledShare(with_lost_group, with_won_group, unchanged_with_lost_group),
     )
 
 
-def _spread(differences: NDArray[np.float64], groups: int) -> float:
-    """The standard deviation of resampled differences; of a single group nothing is known."""
+def _standard_error(differences: NDArray[np.float64], groups: int) -> float:
+    """Return the standard deviation of resampled differences; infinite for a single group."""
     drawn = differences[np.isfinite(differences)]
     return float(np.std(drawn, ddof=1)) if groups > 1 and len(drawn) > 1 else float("inf")

@@ -1,4 +1,4 @@
-"""The step ``promote``: do what a verdict says, in one transaction."""
+"""The step ``promote``: carry out a verdict in one transaction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
-from tumorml.promotion.champion import crown, lock_champion
+from tumorml.promotion.champion import lock_champion, replace_champion
 from tumorml.results.champions import champion_of
 from tumorml.results.session import write_session
 from tumorml.results.tables import Champion, Verdict
@@ -14,10 +14,15 @@ from tumorml.settings import Settings
 
 
 def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
-    """Do what a verdict says, in one transaction: the challenger becomes champion, or nothing does.
+    """Carry out a verdict in one transaction: make a winning challenger champion.
 
-    Where the champion is no longer the one that was challenged, or is pinned, the verdict becomes
-    ``kept`` and says why. Doing it twice changes nothing more.
+    If the champion is pinned, or is no longer the one that was challenged, the verdict's outcome
+    becomes ``kept`` and its reason is updated. The step is idempotent.
+
+    Args:
+        settings: Settings with the results store.
+        verdict_id: The verdict.
+        who: The person or DAG that promotes, kept in the champion's row.
 
     Returns:
         The verdict's outcome.
@@ -31,34 +36,35 @@ def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
             raise TumorMLError(f"There is no verdict {verdict_id!r}.")
         lock_champion(session, Task(task))
         verdict = session.get_one(Verdict, verdict_id)
-        done = session.scalar(select(Champion.id).where(Champion.verdict_id == verdict_id))
-        if verdict.outcome != "promoted" or done is not None:
+        promotion = session.scalar(select(Champion.id).where(Champion.verdict_id == verdict_id))
+        if verdict.outcome != "promoted" or promotion is not None:
             return verdict.outcome
         if verdict.approval == "waiting":
             raise TumorMLError(
-                f"The verdict {verdict_id} waits for a person ({verdict.approval_reason}): answer "
-                f"in the Airflow UI, or with `tumorml approve {verdict_id}`."
+                f"The verdict {verdict_id} waits for a person's approval "
+                f"({verdict.approval_reason}). Answer in the Airflow UI, or with "
+                f"`tumorml approve {verdict_id}`."
             )
         champion = champion_of(session, Task(task))
-        serving = champion.model_version_id if champion is not None else None
+        current_id = champion.model_version_id if champion is not None else None
         if champion is not None and champion.pinned:
             verdict.outcome = "kept"
             verdict.reason = f"won, but the champion is pinned: {champion.why}"
         elif champion is not None and champion.since > verdict.created_at:
             verdict.outcome = "kept"
             verdict.reason = (
-                f"won against {verdict.champion_id or 'nobody'}, but {serving} became champion "
+                f"won against {verdict.champion_id or 'nobody'}, but {current_id} became champion "
                 f"meanwhile, by {champion.change}"
             )
-        elif serving != verdict.champion_id:
+        elif current_id != verdict.champion_id:
             verdict.outcome = "kept"
             verdict.reason = (
-                f"won against {verdict.champion_id or 'nobody'}, but {serving} became champion "
+                f"won against {verdict.champion_id or 'nobody'}, but {current_id} became champion "
                 "meanwhile"
             )
         else:
             approved = f"; approved by {verdict.approval_by}" if verdict.approval else ""
-            crown(
+            replace_champion(
                 session,
                 Task(task),
                 verdict.challenger_id,
