@@ -1,4 +1,4 @@
-"""Tasks, their label spaces, and the folder-name spellings that the public sets use."""
+"""Tasks, their labels, and the spellings of labels in public data sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Task(StrEnum):
-    """What a model decides."""
+    """A classification task: one set of labels."""
 
     BINARY = "binary"
     FOUR_CLASS = "four_class"
@@ -19,7 +19,7 @@ LABELS: dict[Task, tuple[str, ...]] = {
     Task.BINARY: ("no_tumor", "tumor"),
     Task.FOUR_CLASS: ("glioma", "meningioma", "no_tumor", "pituitary"),
 }
-"""The labels of each task; a label's index here is its class index everywhere."""
+"""Labels of each task. The position of a label is its class index in all arrays and models."""
 
 _SPELLINGS = {
     "glioma": "glioma",
@@ -41,18 +41,18 @@ _SPELLINGS = {
 
 
 def parse_label(spelling: str) -> str | None:
-    """The label that a folder or manifest spells, or None when it spells none.
+    """Return the label for a folder name or manifest value, or None for an unknown spelling.
 
-    Case, spaces, hyphens and underscores do not count, and ``tumour`` is ``tumor``.
+    Case, white space, hyphens and underscores are ignored; ``tumour`` equals ``tumor``.
     """
     folded = re.sub(r"[\s_\-]+", "", spelling.casefold()).replace("tumour", "tumor")
     return _SPELLINGS.get(folded)
 
 
 def label_for_task(label: str, task: Task) -> str | None:
-    """The reading of a label in a task's space, or None where it has none.
+    """Map a label to a task's labels, or return None if the task has no label for it.
 
-    A four-class label is also a binary label; ``tumor`` says nothing about the four classes.
+    Each four-class label maps to a binary one. ``tumor`` maps to no four-class label.
     """
     if label in LABELS[task]:
         return label
@@ -62,9 +62,9 @@ def label_for_task(label: str, task: Task) -> str | None:
 
 
 def contradict(first: str | None, second: str | None) -> bool:
-    """Whether two labels cannot both be right: ``tumor`` and ``glioma`` can."""
+    """Return whether two labels exclude each other; ``tumor`` and ``glioma`` do not."""
     if first is None or second is None or first == second:
         return False
-    readings = [[label_for_task(label, task) for task in Task] for label in (first, second)]
-    both = [(one, other) for one, other in zip(*readings, strict=True) if one and other]
-    return not both or any(one != other for one, other in both)
+    mapped = [[label_for_task(label, task) for task in Task] for label in (first, second)]
+    common = [(one, other) for one, other in zip(*mapped, strict=True) if one and other]
+    return not common or any(one != other for one, other in common)

@@ -1,4 +1,4 @@
-"""How much memory this process has used."""
+"""Memory use of this process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 
 
 def peak_memory_bytes() -> int:
-    """The most that this process has held in memory so far, in bytes."""
+    """Return the peak resident memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
