@@ -32,8 +32,8 @@ from rich.table import Table
 from tumorml.explain.heatmaps import explain
 from tumorml.labels import LABELS, Task
 from tumorml.models.predictor import Predictor
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.networks.build_network import build_network
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS
@@ -75,7 +75,7 @@ def seconds_of(run: Callable[[np.ndarray], object], images: np.ndarray) -> float
 
 def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None:
     """Add a row for each way."""
-    recipe = load_recipe(name).varied(weights="none", batch_normalization="adapt")
+    recipe = load_recipe(name).with_fields(weights="none", batch_normalization="adapt")
     model = build_network(recipe, len(LABELS[TASK]), seed=1)
     predictor = Predictor(model, TASK, test_time_flip=recipe.test_time_flip)
     size = recipe.input_size

@@ -18,12 +18,12 @@ from sqlalchemy import select
 
 from tumorml.datasets.pixel_cache import cached_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
-from tumorml.evaluation.localisation import locate
+from tumorml.evaluation.localization import locate
 from tumorml.explain.feature_maps import feature_maps
 from tumorml.explain.heatmaps import Method, explain
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
-from tumorml.recipes.networks import EVIDENCE
+from tumorml.recipes.networks.layer_names import EVIDENCE
 from tumorml.results.server import results_store
 from tumorml.results.session import read_session
 from tumorml.results.tables import ModelVersion, Run

@@ -23,7 +23,9 @@ from tumorml.datasets.snapshots import take_snapshot
 from tumorml.labels import Task
 from tumorml.promotion.judge import judge_run
 from tumorml.promotion.promote import promote
-from tumorml.recipes.recipe import Phase, Recipe, load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.recipe import Recipe
+from tumorml.recipes.sections import Phase
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import read_session
@@ -90,7 +92,7 @@ def main() -> None:
     more = Phase(
         name="more", epochs=options.epochs, learning_rate=options.learning_rate, schedule="cosine"
     )
-    warm = scratch.varied(warm_start=True, warm_phases=(more,))
+    warm = scratch.with_fields(warm_start=True, warm_phases=(more,))
     with results_store(settings) as started:
         if started:
             migrate(settings)

@@ -27,7 +27,8 @@ from sqlalchemy import text
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.explain.explain_run import explain_run
 from tumorml.labels import Task
-from tumorml.recipes.recipe import Recipe, load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.recipe import Recipe
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import read_session
@@ -138,7 +139,7 @@ def main() -> None:
                     if recipe.evidence:
                         train(settings, recipe, seed, "map")
                     if share == max(options.masked):
-                        train(settings, recipe.varied(evidence=None), seed, "none")
+                        train(settings, recipe.with_fields(evidence=None), seed, "none")
                 for cells in rows_of(settings):
                     table.add_row(tested, f"{share:g}", *cells)
     Console(width=200).print(table)

@@ -23,13 +23,13 @@ from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.labels import Task
-from tumorml.recipes.pretrained import find_weights
-from tumorml.recipes.recipe import load_recipe, recipe_names
+from tumorml.recipes.find_weights import find_weights
+from tumorml.recipes.load_recipe import load_recipe, recipe_names
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import read_session
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 from tumorml.training.plan_run import plan_run
@@ -70,7 +70,7 @@ def trainable(settings: Settings, name: str) -> str:
             raise
         path = settings.home / f"{recipe.name}.toml"
         # There are no statistics to keep, either.
-        random = recipe.varied(weights="none", batch_normalization="adapt")
+        random = recipe.with_fields(weights="none", batch_normalization="adapt")
         path.write_text(random.text, encoding="utf-8")
         return str(path)
     return name

@@ -18,8 +18,8 @@ from rich.table import Table
 from tumorml.labels import LABELS, Task
 from tumorml.models.predictor import Predictor
 from tumorml.models.served import KerasServed, LiteServed, Served, write_lite
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.networks.build_network import build_network
 from tumorml.settings import Settings
 
 TASK = Task.FOUR_CLASS
@@ -41,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     table = Table("recipe", "scans at once", "TensorFlow ms", "LiteRT ms", "times", "difference")
     for name in options.recipes:
-        recipe = load_recipe(name).varied(weights="none", batch_normalization="adapt")
+        recipe = load_recipe(name).with_fields(weights="none", batch_normalization="adapt")
         model = build_network(recipe, len(LABELS[TASK]), seed=1)
         predictor = Predictor(model, TASK, test_time_flip=recipe.test_time_flip)
         with tempfile.TemporaryDirectory() as folder:

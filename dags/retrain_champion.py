@@ -11,7 +11,7 @@ from tumorml.airflow_plugin.approvals import RecordedApproval, response_timeout
 from tumorml.airflow_plugin.links import ReportLink
 from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
 from tumorml.labels import Task
-from tumorml.recipes.recipe import recipe_names
+from tumorml.recipes.load_recipe import recipe_names
 from tumorml.settings import get_settings
 
 settings = get_settings()
@@ -92,7 +92,7 @@ def retrain_champion() -> None:
         @task(map_index_template="{{ run_label | default(task.op_args[0]) }}")
         def plan_run(task_name: str, snapshot_id: str, **context: Any) -> str:
             """The run to do; skips, and says why, where there is nothing new."""
-            from tumorml.airflow_plugin.skips import run_or_skip
+            from tumorml.airflow_plugin.planned_run import planned_run_or_skip
             from tumorml.training.plan_run import plan_run
 
             params = context["params"]
@@ -106,7 +106,7 @@ def retrain_champion() -> None:
                 seed=params["seed"],
                 force=params["force"],
             )
-            return run_or_skip(plan)
+            return planned_run_or_skip(plan)
 
         @task(queue="gpu", pool="gpu", map_index_template="{{ task.op_args[0] }}")
         def train(retraining: str) -> str:
@@ -159,9 +159,9 @@ def retrain_champion() -> None:
         def promote(verdict_id: str | None, **context: Any) -> str:
             """Let the challenger serve, where the verdict says so."""
             from tumorml.airflow_plugin.approvals import promote_or_skip
-            from tumorml.airflow_plugin.people import triggered_by
+            from tumorml.airflow_plugin.triggering_user import triggering_user
 
-            return promote_or_skip(get_settings(), verdict_id, who=triggered_by(context))
+            return promote_or_skip(get_settings(), verdict_id, who=triggering_user(context))
 
         @task(map_index_template="{{ task.op_args[0] }}")
         def report(retraining: str) -> str:

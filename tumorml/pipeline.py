@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.grouping.assign_groups import assign_groups
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.explain.explain_run import explain_run
@@ -20,8 +20,8 @@ from tumorml.policy import load_policy
 from tumorml.promotion.approval import find_verdict, record_approval, waits_for_a_person
 from tumorml.promotion.judge import judge_run
 from tumorml.promotion.promote import promote
-from tumorml.recipes.pretrained import find_weights
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.find_weights import find_weights
+from tumorml.recipes.load_recipe import load_recipe
 from tumorml.reports.run.write_run_report import write_run_report
 from tumorml.scans.inbox.claim import claim_drops
 from tumorml.scans.ingest.finish_batch import ingest_batch

@@ -20,9 +20,9 @@ from tumorml.demo.drop import write_demo_drop
 from tumorml.evaluation.reproduce import reproduce_run
 from tumorml.labels import LABELS, Task
 from tumorml.objects import object_store
-from tumorml.recipes.recipe import load_recipe, recipe_names
+from tumorml.recipes.load_recipe import load_recipe, recipe_names
 from tumorml.results.session import read_session
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -247,7 +247,7 @@ def test_every_recipe_trains_for_both_tasks(
     name: str, task: Task, first_champion: Airflow, tmp_path: Path
 ) -> None:
     recipe = load_recipe(name)
-    recipe = recipe.with_epochs(len(recipe.phases)).varied(
+    recipe = recipe.with_epochs(len(recipe.phases)).with_fields(
         input_size=64, weights="none", batch_normalization="adapt"
     )
     (tmp_path / "small.toml").write_text(recipe.text)

@@ -1,4 +1,4 @@
-"""The step that draws heatmaps: so many, and of the answers that a report shows."""
+"""The step ``explain``: overlays of the answers that a report shows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.factories.blobs import blobs, tiny_recipe
 from tests.factories.rows import model_row, run_row
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
-from tumorml.explain.chosen import surest_errors
 from tumorml.explain.explain_run import explain_run
+from tumorml.explain.shown_answers import most_confident_errors
 from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import save_model
 from tumorml.models.model_versions import put_model
@@ -29,7 +29,7 @@ COUNT = 60
 
 
 def evaluated_run(settings: Settings, folder: Path, wrong: np.ndarray) -> tuple[str, str]:
-    """A run that was evaluated on blobs, by a network that knows nothing; its model."""
+    """Add an evaluated run of an untrained network on blobs; returns run and model version."""
     recipe = tiny_recipe(input_size=64)
     save_model(build_network(recipe, 2, seed=1), folder, task=Task.BINARY, recipe=recipe)
     stored = put_model(settings, folder)
@@ -43,8 +43,8 @@ def evaluated_run(settings: Settings, folder: Path, wrong: np.ndarray) -> tuple[
         session.add(Snapshot(id="s", task="binary", counts={}, held_out={}, object_key=""))
         session.flush()
         numbers = {"mean": 1, "deviation": 1, "entropy": 1, "foreground_share": 1}
-        of_all = {"width": 64, "height": 64, "object_key": "", "batch_id": "b", **numbers}
-        session.execute(insert(Scan), [{"id": scan, **of_all} for scan in scans])
+        columns = {"width": 64, "height": 64, "object_key": "", "batch_id": "b", **numbers}
+        session.execute(insert(Scan), [{"id": scan, **columns} for scan in scans])
         session.execute(
             insert(SnapshotScan),
             [
@@ -66,9 +66,9 @@ def evaluated_run(settings: Settings, folder: Path, wrong: np.ndarray) -> tuple[
         )  # fmt: skip
         session.flush()
         predicted = np.where(wrong, 1 - truth, truth)
-        sure = np.linspace(0.5, 0.99, COUNT)
+        confidence = np.linspace(0.5, 0.99, COUNT)
         probabilities = np.where(
-            np.arange(2) == predicted[:, None], sure[:, None], 1 - sure[:, None]
+            np.arange(2) == predicted[:, None], confidence[:, None], 1 - confidence[:, None]
         )
         write_predictions(
             session,
@@ -79,16 +79,14 @@ def evaluated_run(settings: Settings, folder: Path, wrong: np.ndarray) -> tuple[
     return "r", stored.id
 
 
-def test_of_many_wrong_answers_those_are_drawn_that_a_report_shows(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_only_answers_shown_in_the_report_get_overlays(settings: Settings, tmp_path: Path) -> None:
     settings = settings.model_copy(update={"heatmaps_of_errors": 7, "heatmaps_per_label": 2})
     run_id, model = evaluated_run(settings, tmp_path, wrong=np.arange(COUNT) % 5 > 0)
     for _ in range(2):
         assert explain_run(settings, run_id) == 7 + 2 * 2
     with read_session(settings) as session:
         run = session.get_one(Run, run_id)
-        errors = session.execute(surest_errors(run, model, COUNT)).all()
+        errors = session.execute(most_confident_errors(run, model, COUNT)).all()
         drawn = session.scalars(select(Prediction).where(Prediction.heatmap_key.is_not(None))).all()
         kinds = dict(
             session.execute(select(Artifact.kind, func.count()).group_by(Artifact.kind)).all()
@@ -104,7 +102,7 @@ def test_of_many_wrong_answers_those_are_drawn_that_a_report_shows(
         assert object_store(settings).read(row.heatmap_key).startswith(b"\x89PNG")
 
 
-def test_a_run_without_answers_has_no_heatmaps(settings: Settings, tmp_path: Path) -> None:
+def test_run_without_answers_has_no_overlays(settings: Settings, tmp_path: Path) -> None:
     run_id, _ = evaluated_run(settings, tmp_path, wrong=np.zeros(COUNT, bool))
     with write_session(settings) as session:
         for row in session.scalars(select(Prediction)):

@@ -1,4 +1,4 @@
-"""A heatmap shows where a network looked, for the class that is asked about."""
+"""Heatmaps: evidence maps, LayerCAM and Grad-CAM."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import gc
 import math
 import weakref
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras  # noqa: TID253
 import numpy as np
 import pytest
-import tensorflow as tf  # noqa: TID253
 
 from tests.factories.blobs import blobs, tiny_recipe
 from tests.factories.brightness_network import brightness_meter
-from tumorml.explain.heatmaps import Method, _fine_features, explain, heatmaps
+from tumorml.explain.heatmaps import Method, _fine_feature_map, explain, heatmaps
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.pretrained import find_weights
-from tumorml.recipes.recipe import load_recipe, recipe_names
+from tumorml.recipes.find_weights import find_weights
+from tumorml.recipes.load_recipe import load_recipe, recipe_names
+from tumorml.recipes.networks.build_network import build_network
 from tumorml.training.fitting.fit import fit
+
+if TYPE_CHECKING:
+    import keras
 
 
 @pytest.fixture(scope="module")
 def blob_finder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A predictor that has learned to find blobs."""
     recipe = tiny_recipe(input_size=64, label_smoothing=0.0).with_epochs(8)
     folder: Path = tmp_path_factory.mktemp("blob-finder")
     model = fit(
@@ -39,10 +42,9 @@ def blob_finder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     return Predictor(model, Task.BINARY)
 
 
-def test_a_network_that_only_measures_brightness_is_shown_to_look_at_the_blob() -> None:
-    """Its features are local means, so there is one right answer: this proves the alignment."""
+def test_map_of_a_brightness_meter_is_hottest_on_the_blob() -> None:
+    """Its features are local means, so a shift between map and scan would be seen."""
     predictor = brightness_meter()
-
     data, inside = blobs(40, 64, seed=4)
     images, inside = data.images[data.labels == 1], inside[data.labels == 1]
     maps = heatmaps(predictor, images, np.ones(len(images)))
@@ -51,10 +53,10 @@ def test_a_network_that_only_measures_brightness_is_shown_to_look_at_the_blob() 
     assert heatmaps(predictor, images, np.zeros(len(images))).max() == 0.0
 
 
-def test_the_heatmap_of_a_trained_network_is_warmer_on_the_blob_than_elsewhere(
+def test_map_of_a_trained_network_is_warmer_on_the_blob(
     blob_finder: Predictor,
 ) -> None:
-    """Not more than that: such a network is right on every blob and looks at the blob's rim."""
+    """Warmer on average only: such a network is right on every blob and uses the blob's rim."""
     data, inside = blobs(40, 64, seed=4)
     images, inside = data.images[data.labels == 1], inside[data.labels == 1]
     assert np.mean(blob_finder.predict(images)[:, 1] > 0.5) > 0.9
@@ -64,7 +66,7 @@ def test_the_heatmap_of_a_trained_network_is_warmer_on_the_blob_than_elsewhere(
     assert np.mean(on_blob) > 1.3 * np.mean(off_blob)
 
 
-def test_the_two_classes_of_a_binary_model_have_different_heatmaps(
+def test_classes_of_a_binary_model_have_different_maps(
     blob_finder: Predictor,
 ) -> None:
     images = blobs(8, 64, seed=5)[0].images
@@ -73,7 +75,7 @@ def test_the_two_classes_of_a_binary_model_have_different_heatmaps(
     assert np.abs(tumor - no_tumor).mean() > 0.05
 
 
-def test_the_order_and_size_of_batches_do_not_matter(blob_finder: Predictor) -> None:
+def test_batch_size_does_not_change_maps(blob_finder: Predictor) -> None:
     images = blobs(6, 64, seed=6)[0].images
     classes = np.array([0, 1, 1, 0, 1, 0])
     np.testing.assert_allclose(
@@ -84,9 +86,11 @@ def test_the_order_and_size_of_batches_do_not_matter(blob_finder: Predictor) -> 
     assert heatmaps(blob_finder, images[:0], classes[:0]).shape == (0, 64, 64)
 
 
-def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> None:
-    """For a linear head behind average pooling, Grad-CAM is CAM (Selvaraju et al., section 3.1)."""
-    recipe = load_recipe("efficientnet-lite0").varied(input_size=64, evidence=None)
+def test_grad_cam_of_a_linear_head_equals_the_class_activation_map() -> None:
+    """Selvaraju et al. 2017, section 3.1: a linear head after average pooling."""
+    import keras
+
+    recipe = load_recipe("efficientnet-lite0").with_fields(input_size=64, evidence=None)
     model = build_network(recipe, 4, seed=1, weights=find_weights(recipe))
     predictor = Predictor(model, Task.FOUR_CLASS)
     images = blobs(4, 64, seed=7)[0].images
@@ -106,7 +110,7 @@ def test_heatmaps_of_the_default_network_equal_the_class_activation_map() -> Non
     np.testing.assert_allclose(maps, resized / highest, atol=1e-4)
 
 
-def test_a_predictor_that_looks_at_the_mirror_image_too_has_a_map_of_both() -> None:
+def test_map_with_test_time_flip_is_the_mean_of_both_orientations() -> None:
     model = build_network(tiny_recipe(), 2, seed=1)
     images, classes = blobs(4, 32, seed=7)[0].images, np.array([0, 1, 0, 1])
     predictor = Predictor(model, Task.BINARY, test_time_flip=True)
@@ -117,7 +121,9 @@ def test_a_predictor_that_looks_at_the_mirror_image_too_has_a_map_of_both() -> N
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_what_is_explained_is_what_is_answered(blob_finder: Predictor, flip: bool) -> None:
+def test_explained_predictions_equal_those_of_the_predictor(
+    blob_finder: Predictor, flip: bool
+) -> None:
     predictor = Predictor(blob_finder.model, Task.BINARY, test_time_flip=flip)
     images = blobs(6, 64, seed=6)[0].images
     explained = explain(predictor, images)
@@ -127,10 +133,13 @@ def test_what_is_explained_is_what_is_answered(blob_finder: Predictor, flip: boo
     np.testing.assert_allclose(explained.maps, again, atol=1e-6)
 
 
-def through_the_whole_network(
+def maps_through_the_whole_network(
     model: keras.Model, layer: str, method: Method, images: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    """The maps by one tape for each scan, over the network with the layer as a second output."""
+    """Compute maps with one gradient tape for each scan, through the whole network."""
+    import keras
+    import tensorflow as tf
+
     whole = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.outputs[0]])
     expected = []
     for image, label in zip(images, classes, strict=True):
@@ -154,11 +163,11 @@ def through_the_whole_network(
 
 @pytest.mark.parametrize("method", ["layer-cam", "grad-cam"])
 @pytest.mark.parametrize("layer", ["features", "conv_2"])
-def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
+def test_maps_equal_gradients_through_the_whole_network(
     blob_finder: Predictor, layer: str, method: Method
 ) -> None:
     images, classes = blobs(6, 64, seed=6)[0].images, np.array([0, 1, 1, 0, 1, 0])
-    expected = through_the_whole_network(blob_finder.model, layer, method, images, classes)
+    expected = maps_through_the_whole_network(blob_finder.model, layer, method, images, classes)
     maps = explain(blob_finder, images, classes, method=method, layer=layer).maps
     np.testing.assert_allclose(maps, expected, atol=1e-4)
 
@@ -166,21 +175,23 @@ def test_the_maps_are_those_of_a_gradient_through_the_whole_network(
 @pytest.fixture(scope="module")
 def evidence_network() -> keras.Model:
     """The default network with its evidence map, at 64 px, from ImageNet weights."""
-    recipe = load_recipe("efficientnet-lite0").varied(input_size=64)
+    recipe = load_recipe("efficientnet-lite0").with_fields(input_size=64)
     assert recipe.evidence is not None
     return build_network(recipe, 4, seed=1, weights=find_weights(recipe))
 
 
 @pytest.mark.parametrize("method", ["layer-cam", "grad-cam"])
 @pytest.mark.parametrize("layer", ["features", None, "evidence_relu_8"])
-def test_a_path_around_the_layer_counts_in_the_maps_of_a_network_with_an_evidence_map(
+def test_path_around_the_layer_counts_in_the_map(
     evidence_network: keras.Model, layer: str | None, method: Method
 ) -> None:
+    import keras
+
     images, classes = blobs(4, 64, seed=7)[0].images, np.array([0, 1, 2, 3])
     before = evidence_network.get_layer("features").output
     trunk = keras.Model(evidence_network.inputs[0], before).layers
     fine = layer or [one.name for one in trunk if one.output.shape[1] == 8][-1]
-    expected = through_the_whole_network(evidence_network, fine, method, images, classes)
+    expected = maps_through_the_whole_network(evidence_network, fine, method, images, classes)
     explained = explain(
         Predictor(evidence_network, Task.FOUR_CLASS), images, classes, method=method, layer=layer
     )
@@ -188,15 +199,17 @@ def test_a_path_around_the_layer_counts_in_the_maps_of_a_network_with_an_evidenc
     assert explained.maps.max() == 1.0
 
 
-def test_a_network_that_makes_nothing_of_its_evidence_has_the_class_activation_map(
+def test_network_that_ignores_its_evidence_has_the_class_activation_map(
     evidence_network: keras.Model,
 ) -> None:
-    """What is linear in the mean of the features is known without any gradient."""
+    """A head that is linear in the mean of the features needs no gradient."""
+    import keras
+
     model = keras.models.clone_model(evidence_network)
     model.set_weights(evidence_network.get_weights())
     kernel, bias = model.get_layer("logits").get_weights()
     channels = len(kernel) // 2
-    kernel[channels:] = 0.0  # of the mean where the evidence lies
+    kernel[channels:] = 0.0  # weights of the mean over the evidence
     model.get_layer("logits").set_weights([kernel, bias])
     images, classes = blobs(4, 64, seed=7)[0].images, np.array([0, 1, 2, 3])
 
@@ -214,7 +227,7 @@ def test_a_network_that_makes_nothing_of_its_evidence_has_the_class_activation_m
     assert np.abs(maps_of(evidence_network) - expected).max() > 0.01
 
 
-def test_a_map_is_of_the_last_layer_at_an_eighth_of_the_side_unless_another_is_named(
+def test_default_layer_is_the_last_at_an_eighth_of_the_side(
     blob_finder: Predictor,
 ) -> None:
     images, classes = blobs(4, 64, seed=6)[0].images, np.array([0, 1, 1, 0])
@@ -226,9 +239,9 @@ def test_a_map_is_of_the_last_layer_at_an_eighth_of_the_side_unless_another_is_n
 
 @pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("size", ["half", "odd", "least"])
-def test_every_packaged_network_has_a_map_at_an_eighth_of_any_side(name: str, size: str) -> None:
+def test_packaged_networks_have_a_map_at_an_eighth_of_the_side(name: str, size: str) -> None:
     recipe = load_recipe(name)
-    recipe = recipe.varied(
+    recipe = recipe.with_fields(
         weights="none",
         batch_normalization="adapt",
         evidence=None,
@@ -236,7 +249,7 @@ def test_every_packaged_network_has_a_map_at_an_eighth_of_any_side(name: str, si
     )
     predictor = Predictor(build_network(recipe, 4, seed=1), Task.FOUR_CLASS)
     images = blobs(2, recipe.input_size, seed=7)[0].images
-    output, _ = _fine_features(predictor.model)
+    output, _ = _fine_feature_map(predictor.model)
     eighth = recipe.input_size / 8
     assert output.shape[1] in (math.floor(eighth), math.ceil(eighth))
     maps = heatmaps(predictor, images, np.array([0, 3]))
@@ -245,9 +258,11 @@ def test_every_packaged_network_has_a_map_at_an_eighth_of_any_side(name: str, si
 
 
 @pytest.mark.parametrize(("strides", "side"), [((16,), 4), ((4, 4), 16), ((2, 2), 16), ((64,), 1)])
-def test_a_network_without_a_map_at_an_eighth_is_explained_at_the_nearest(
+def test_network_without_a_map_at_an_eighth_uses_the_closest(
     strides: tuple[int, ...], side: int
 ) -> None:
+    import keras
+
     inputs = keras.Input((64, 64, 1))
     x = inputs
     for stride in strides:
@@ -255,13 +270,13 @@ def test_a_network_without_a_map_at_an_eighth_is_explained_at_the_nearest(
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     outputs = keras.layers.Dense(1, name="logits")(x)
     predictor = Predictor(keras.Model(inputs, outputs), Task.BINARY)
-    output, _ = _fine_features(predictor.model)
+    output, _ = _fine_feature_map(predictor.model)
     assert output.shape[1] == side
     images = blobs(4, 64, seed=7)[0].images
     assert heatmaps(predictor, images, np.array([0, 1, 0, 1])).shape == images.shape
 
 
-def test_explaining_holds_no_predictor() -> None:
+def test_explained_predictor_can_be_garbage_collected() -> None:
     predictor = Predictor(build_network(tiny_recipe(), 2, seed=1), Task.BINARY)
     heatmaps(predictor, blobs(2, 32, seed=7)[0].images, np.array([0, 1]))
     alive = weakref.ref(predictor)
@@ -271,6 +286,6 @@ def test_explaining_holds_no_predictor() -> None:
 
 
 @pytest.mark.parametrize("classes", [[0], [0, 2], [0, -1]])
-def test_classes_that_do_not_fit_are_refused(blob_finder: Predictor, classes: list[int]) -> None:
+def test_wrong_classes_are_refused(blob_finder: Predictor, classes: list[int]) -> None:
     with pytest.raises(ValueError, match="class"):
         heatmaps(blob_finder, blobs(2, 64, seed=8)[0].images, np.array(classes))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tumorml.recipes.recipe import Recipe, load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.recipe import Recipe
 from tumorml.training.fitting.labelled_images import LabelledImages
 
 

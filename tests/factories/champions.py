@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from sqlalchemy import func
 
 from tests.factories.rows import model_row, run_row
@@ -105,7 +105,8 @@ def shared_model(temporary: pytest.TempPathFactory, seed: int) -> BuiltModel:
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
     folder = root / f"model-{seed}"
-    with FileLock(root / f"model-{seed}.lock"):
+    with (root / f"model-{seed}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             unfinished = root / f"model-{seed}.unfinished"
             unfinished.mkdir()

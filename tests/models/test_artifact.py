@@ -14,8 +14,8 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.models.artifact import load_predictor, read_description, save_model
 from tumorml.models.predictor import Predictor
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import load_recipe, recipe_from_text
+from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
+from tumorml.recipes.networks.build_network import build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 32, 32)).astype(np.uint8)
 
@@ -58,7 +58,7 @@ def test_a_description_of_before_a_key_was_known_is_read(tmp_path: Path) -> None
 
 
 def test_a_mirror_image_gets_the_same_answer_where_both_are_asked(tmp_path: Path) -> None:
-    recipe = tiny_recipe().varied(test_time_flip=True)
+    recipe = tiny_recipe().with_fields(test_time_flip=True)
     save_model(network(Task.FOUR_CLASS), tmp_path, task=Task.FOUR_CLASS, recipe=recipe)
     loaded = load_predictor(tmp_path)
     np.testing.assert_allclose(loaded.logits(IMAGES), loaded.logits(IMAGES[:, :, ::-1]), atol=1e-5)

@@ -13,8 +13,8 @@ from tumorml.labels import LABELS, Task
 from tumorml.models.calibration import Calibration
 from tumorml.models.predictor import Predictor
 from tumorml.models.served import KerasServed, LiteServed, Served, write_lite
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.networks.build_network import build_network
 
 RECIPES = {
     "simple-cnn": 32,
@@ -26,7 +26,7 @@ RECIPES = {
 
 
 def predictor_of(name: str, task: Task) -> Predictor:
-    recipe = load_recipe(name).varied(
+    recipe = load_recipe(name).with_fields(
         input_size=RECIPES[name], weights="none", batch_normalization="adapt"
     )
     return Predictor(

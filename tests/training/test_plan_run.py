@@ -14,7 +14,8 @@ from tests.factories.rows import Dropped, add_batch, model_row, run_row, verdict
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
-from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
+from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
+from tumorml.recipes.recipe import Recipe
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Champion, Run, SnapshotScan
 from tumorml.settings import Settings
@@ -93,7 +94,7 @@ def test_a_champion_whose_recipe_has_keys_of_another_time_is_not_gone_on_from(
     store: Settings, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "warm.toml"
-    recipe.write_text(load_recipe("baseline-cnn").varied(warm_start=True).text)
+    recipe.write_text(load_recipe("baseline-cnn").with_fields(warm_start=True).text)
     snapshot = take_snapshot(store, TASK)
     with write_session(store) as session:
         session.add(run_row("then", TASK, snapshot, recipe_text="class_weights = true"))

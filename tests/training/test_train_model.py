@@ -14,10 +14,11 @@ from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot, take_snapsh
 from tumorml.demo.drop import write_demo_drop
 from tumorml.labels import LABELS, Task
 from tumorml.objects import object_store
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import Recipe, load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.networks.build_network import build_network
+from tumorml.recipes.recipe import Recipe
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 from tumorml.training import train_model as module
@@ -25,7 +26,7 @@ from tumorml.training.fitting import fit as fit_module
 from tumorml.training.fitting.labelled_images import LabelledImages
 
 TASK = Task.FOUR_CLASS
-RECIPE = load_recipe("baseline-cnn").varied(input_size=32)
+RECIPE = load_recipe("baseline-cnn").with_fields(input_size=32)
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from tumorml.demo.drop import write_demo_drop
 from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.explain.explain_run import explain_run
 from tumorml.labels import LABELS, Task
-from tumorml.recipes.recipe import load_recipe, recipe_names
+from tumorml.recipes.load_recipe import load_recipe, recipe_names
 from tumorml.results.session import read_session
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training.plan_run import plan_run
@@ -41,7 +41,7 @@ def test_every_recipe_runs_for_both_tasks(task: Task, settings: Settings, tmp_pa
     take_in_demo(settings, tmp_path / "drop")
     for name in recipe_names():
         recipe = load_recipe(name)
-        small = recipe.with_epochs(len(recipe.phases)).varied(
+        small = recipe.with_epochs(len(recipe.phases)).with_fields(
             input_size=64, weights="none", batch_normalization="adapt"
         )
         path = tmp_path / f"{name}.toml"

@@ -12,10 +12,11 @@ from tumorml.datasets.snapshots import take_snapshot
 from tumorml.demo.drop import write_demo_drop
 from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import Task
-from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
+from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
+from tumorml.recipes.recipe import Recipe
 from tumorml.results.session import write_session
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training import tune

@@ -1,9 +1,10 @@
-"""Which places spoke for an answer: the evidence map, or LayerCAM where a network has none.
+"""Heatmaps of predictions: the evidence map of a network, or LayerCAM where it has none.
 
-LayerCAM is that of Jiang et al. 2021, doi:10.1109/TIP.2021.3089943; Grad-CAM, that of Selvaraju et
-al. 2017, arXiv:1610.02391. Which of them, and of which layer, was measured: docs/explanation/heatmaps.md.
+LayerCAM: Jiang et al. 2021, doi:10.1109/TIP.2021.3089943. Grad-CAM: Selvaraju et al. 2017,
+arXiv:1610.02391. docs/explanation/heatmaps.md has the measurements behind the choice of method and
+layer.
 
-A heatmap is a claim of the network about itself, at the resolution of one of its feature maps; it
+A heatmap is a claim of the network about itself, at the resolution of one of its feature maps. It
 does not outline a lesion.
 """
 
@@ -18,7 +19,7 @@ import cv2
 import numpy as np
 
 from tumorml.models.calibration import of_classes
-from tumorml.recipes.networks import EVIDENCE
+from tumorml.recipes.networks.layer_names import EVIDENCE
 
 if TYPE_CHECKING:
     import keras
@@ -27,21 +28,21 @@ if TYPE_CHECKING:
     from tumorml.models.predictor import Predictor
 
 
-EVIDENCE_MEANING = "evidence map: warm where the network, taught by masks, sees a tumour"
-"""What a warm place of an evidence map is."""
+EVIDENCE_MEANING = "evidence map: warm where the network, trained on masks, sees a tumor"
+"""The meaning of warm places of an evidence map."""
 
 Method = Literal["layer-cam", "grad-cam"]
-"""Either weighs the maps of a layer by their gradients: each place of them, or each as a whole."""
+"""Both weight the feature maps of a layer by gradients, LayerCAM per pixel, Grad-CAM per map."""
 
 
-class Explained(NamedTuple):
-    """The answers for n scans, and the places that spoke for them.
+class ExplainedScans(NamedTuple):
+    """Predictions for n scans and their heatmaps.
 
     Attributes:
-        probabilities: float32 `[n, classes]`, as `Predictor.predict` gives them.
-        classes: int64 `[n]`: the class that each map is of.
-        maps: float32 `[n, S, S]` in 0..1; without an evidence map the strongest place of each is 1,
-            and one without any evidence for its class is 0 everywhere.
+        probabilities: float32 `[n, classes]`, equal to those of `Predictor.predict`.
+        classes: int64 `[n]`, the class that each map explains.
+        maps: float32 `[n, S, S]` in 0..1. Evidence maps are not scaled. A LayerCAM or Grad-CAM map
+            has a maximum of 1, or is 0 everywhere if there is no evidence for its class.
     """
 
     probabilities: np.ndarray
@@ -50,10 +51,15 @@ class Explained(NamedTuple):
 
 
 class _Explainer(NamedTuple):
-    """Scans to what is seen in them and raw logits; what is seen and classes to maps."""
+    """Compiled functions of a predictor.
 
-    look: Callable[[np.ndarray], tuple[Any, tf.Tensor]]
-    point: Callable[[Any, np.ndarray], tf.Tensor]
+    Attributes:
+        forward: From images to activations and raw logits.
+        maps: From activations and class indices to heatmaps.
+    """
+
+    forward: Callable[[np.ndarray], tuple[Any, tf.Tensor]]
+    maps: Callable[[Any, np.ndarray], tf.Tensor]
 
 
 _compiled: WeakKeyDictionary[Predictor, dict[tuple[Method | None, str | None], _Explainer]] = (
@@ -69,67 +75,73 @@ def explain(
     method: Method | None = None,
     layer: str | None = None,
     batch_size: int = 16,
-) -> Explained:
-    """Answer for scans, and say which places spoke for the answer.
+) -> ExplainedScans:
+    """Predict scans and compute a heatmap for each prediction.
 
-    With an evidence map the network runs once, as it does without a map. Otherwise what lies behind
-    `layer` runs once more, forward and backward; where a path goes around that layer, as the
-    decoder of an evidence map does, the whole network does. Where the predictor answers for a scan
-    and its mirror image, the map is of both. Where the network has a layer `evidence`, its map it
-    is, whatever the class: what lies there was classified, beside the whole scan.
+    If the network has a layer `evidence`, its map is the heatmap, whatever the class, because the
+    network classifies the evidence besides the whole scan. The network then runs once. Otherwise
+    the layers after `layer` run once more, forward and backward; the whole network does if a path
+    bypasses that layer, as the decoder of an evidence map does. If the predictor averages over a
+    scan and its mirror image, so does the map.
 
     Args:
-        predictor: its model has an evidence map, or a feature map which every path to the logits
-            leads through, at an eighth of the input's side as every packaged network has, or at the
-            nearest to that.
+        predictor: A predictor whose model has an evidence map, or a feature map that every path to
+            the logits passes through. By default, the one at an eighth of the input's side is used,
+            or the one closest to that.
         images: uint8 `[n, S, S]` at the predictor's input size; n may be 0.
-        class_index: integers `[n]`: the class to explain, for each scan; None: what it is called.
-            In a binary model class 0 is explained by the negated logit.
-        method: None: the evidence map or, where there is none, LayerCAM.
-        layer: whose maps `method` weighs; None: that one. An earlier one has a finer map, of less
-            that was understood.
-        batch_size: scans at a time.
+        class_index: Integers `[n]`, the class to explain for each scan; by default the predicted
+            one. In a binary model, class 0 is explained by the negated logit.
+        method: By default the evidence map, or LayerCAM if there is none.
+        layer: Layer whose feature maps `method` weights. An earlier layer gives a finer map of less
+            specific features.
+        batch_size: Scans at a time.
 
     Raises:
-        ValueError: there are more or fewer classes than scans, or a class that does not exist, or
-            the network has no such layer.
+        ValueError: The number of classes is not the number of scans, a class does not exist, or the
+            network has no such layer.
     """
     if class_index is not None:
         class_index = np.asarray(class_index, dtype=np.int64)
         if class_index.shape != (len(images),):
-            raise ValueError(f"{len(images)} scans need as many classes, not {class_index.shape}")
+            raise ValueError(
+                f"{len(images)} scans need as many classes, not an array {class_index.shape}"
+            )
         if np.any((class_index < 0) | (class_index >= len(predictor.labels))):
-            raise ValueError(f"a class is outside 0..{len(predictor.labels) - 1}")
+            raise ValueError(f"class indices must be in 0..{len(predictor.labels) - 1}")
     explainers = _compiled.setdefault(predictor, {})
     if (method, layer) not in explainers:
         explainers[method, layer] = _compile(predictor, method, layer)
-    look, point = explainers[method, layer]
+    explainer = explainers[method, layer]
     parts = []
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
-        seen, raw = look(images[batch])
-        probabilities = predictor.calibrated(of_classes(raw.numpy()))
+        activations, logits = explainer.forward(images[batch])
+        probabilities = predictor.calibrated(of_classes(logits.numpy()))
         classes = predictor.decide(probabilities) if class_index is None else class_index[batch]
-        parts.append((probabilities, classes, point(seen, classes.astype(np.int32)).numpy()))
+        maps = explainer.maps(activations, classes.astype(np.int32)).numpy()
+        parts.append((probabilities, classes, maps))
     if not parts:
         side, count = predictor.input_size, len(predictor.labels)
-        nothing = np.zeros((0, side, side), np.float32)
-        return Explained(np.zeros((0, count), np.float32), np.zeros(0, np.int64), nothing)
-    return Explained(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        return ExplainedScans(
+            np.zeros((0, count), np.float32),
+            np.zeros(0, np.int64),
+            np.zeros((0, side, side), np.float32),
+        )
+    return ExplainedScans(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def heatmaps(predictor: Predictor, images: np.ndarray, class_index: np.ndarray) -> np.ndarray:
-    """The maps of `explain`, for these classes."""
+    """Return the heatmaps of scans for given classes; see `explain`."""
     return explain(predictor, images, class_index).maps
 
 
 def heatmap_of(evidence: np.ndarray, side: int) -> np.ndarray:
-    """An evidence map, float32 `[E, E]`, as `explain` gives it: float32 `[side, side]`."""
+    """Resize an evidence map, float32 `[E, E]`, to a heatmap, float32 `[side, side]`."""
     return np.asarray(cv2.resize(evidence, (side, side)), np.float32)
 
 
-def meaning(predictor: Predictor, label: str) -> str:
-    """What a warm place of a predictor's heatmap for a label is, in a line."""
+def heatmap_meaning(predictor: Predictor, label: str) -> str:
+    """Return one line about the meaning of warm places in a predictor's heatmap for a label."""
     if _has_evidence(predictor.model):
         return EVIDENCE_MEANING
     return f"LayerCAM for {label}: 1 = strongest evidence in this scan"
@@ -142,73 +154,75 @@ def _has_evidence(model: keras.Model) -> bool:
 def _compile(predictor: Predictor, method: Method | None, layer: str | None) -> _Explainer:
     import tensorflow as tf
 
-    # The cache would hold the predictor for ever if what it holds referred to it.
+    # The functions must not refer to the predictor; otherwise the cache would keep it alive.
     model, side, flip = predictor.model, predictor.input_size, predictor.test_time_flip
     has_evidence = method is None and _has_evidence(model)
     if has_evidence:
-        see, places = _evidence_of(model)
+        forward_once, maps_once = _evidence_functions(model)
     else:
-        see, places = _cam_of(model, method or "layer-cam", layer)
+        forward_once, maps_once = _cam_functions(model, method or "layer-cam", layer)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[tf.TensorSpec([None, side, side], tf.uint8)]
     )
-    def look(images: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    def forward(images: tf.Tensor) -> tuple[Any, tf.Tensor]:
         scans = tf.cast(images, tf.float32)[..., None]
-        seen, logits = see(scans)
+        activations, logits = forward_once(scans)
         if not flip:
-            return [seen], logits
-        mirrored, also = see(tf.reverse(scans, [2]))
-        return [seen, mirrored], (logits + also) / 2.0
+            return [activations], logits
+        mirrored_activations, mirrored_logits = forward_once(tf.reverse(scans, [2]))
+        return [activations, mirrored_activations], (logits + mirrored_logits) / 2.0
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def point(seen: list[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
-        maps = places(seen[0], classes)
+    def maps_of(activations: list[tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
+        maps = maps_once(activations[0], classes)
         if flip:
-            maps = (maps + tf.reverse(places(seen[1], classes), [2])) / 2.0
+            maps = (maps + tf.reverse(maps_once(activations[1], classes), [2])) / 2.0
         maps = tf.image.resize(tf.nn.relu(maps), [side, side], method="bilinear")[..., 0]
         if has_evidence:
             return maps
         return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=[1, 2], keepdims=True))
 
-    return _Explainer(look, point)
+    return _Explainer(forward, maps_of)
 
 
-_See = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
-_Places = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
+_Forward = Callable[["tf.Tensor"], tuple["tf.Tensor", "tf.Tensor"]]
+_Maps = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 
-def _evidence_of(model: keras.Model) -> tuple[_See, _Places]:
+def _evidence_functions(model: keras.Model) -> tuple[_Forward, _Maps]:
     import keras
 
     both = keras.Model(model.inputs[0], [model.get_layer(EVIDENCE).output, model.outputs[0]])
     return lambda scans: tuple(both(scans, training=False)), lambda evidence, _: evidence
 
 
-def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See, _Places]:
+def _cam_functions(model: keras.Model, method: Method, layer: str | None) -> tuple[_Forward, _Maps]:
     import keras
     import tensorflow as tf
 
     if layer is not None:
         output = model.get_layer(layer).output
-    elif _has_evidence(model):  # its decoder goes around what is as fine
-        output, _ = _fine_features(keras.Model(model.inputs[0], model.get_layer("features").output))
+    elif _has_evidence(model):  # its decoder bypasses the feature maps at an eighth
+        output, _ = _fine_feature_map(
+            keras.Model(model.inputs[0], model.get_layer("features").output)
+        )
     else:
-        output, _ = _fine_features(model)
+        output, _ = _fine_feature_map(model)
     whole = keras.Model(model.inputs[0], [output, model.outputs[0]])
-    head = _behind(model, output)
+    head = _layers_after(model, output)
 
-    def see(scans: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward(scans: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features, logits = whole(scans, training=False)
         return (scans if head is None else features), logits
 
-    def places(seen: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+    def maps(activations: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            tape.watch(seen)
+            tape.watch(activations)
             if head is None:
-                features, logits = whole(seen, training=False)
+                features, logits = whole(activations, training=False)
             else:
-                features, logits = seen, head(seen, training=False)
+                features, logits = activations, head(activations, training=False)
             if logits.shape[-1] == 1:
                 score = logits[:, 0] * tf.where(classes == 1, 1.0, -1.0)
             else:
@@ -220,11 +234,11 @@ def _cam_of(model: keras.Model, method: Method, layer: str | None) -> tuple[_See
             weights = tf.reduce_mean(weights, axis=[1, 2], keepdims=True)
         return tf.reduce_sum(weights * tf.cast(features, tf.float32), axis=-1, keepdims=True)
 
-    return see, places
+    return forward, maps
 
 
-def _behind(model: keras.Model, output: keras.KerasTensor) -> keras.Model | None:
-    """The network behind a feature map; None where a path goes around it."""
+def _layers_after(model: keras.Model, output: keras.KerasTensor) -> keras.Model | None:
+    """Return the model from a feature map to the logits; None if a path bypasses the map."""
     import keras
 
     try:
@@ -233,26 +247,28 @@ def _behind(model: keras.Model, output: keras.KerasTensor) -> keras.Model | None
         return None
 
 
-def _fine_features(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:
-    """The last feature map at an eighth of the input's side that all paths lead through.
+def _fine_feature_map(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:
+    """Return the feature map that LayerCAM uses by default, and the model from it to the logits.
 
-    And the network behind it. Where there is none at an eighth, it is the nearest by the ratio of
-    the sides, of two as near the finer one, and at the input's own side only where there is no
-    other. A stride rounds the side of its map up or down.
+    It is the last feature map at an eighth of the input's side that all paths pass through. If
+    there is none at an eighth, the map with the closest ratio of sides is used (of two equally
+    close ones the finer one), and a map at the input's own side only if there is no other. A stride
+    rounds the side of its map up or down.
     """
     import keras
 
     side = model.inputs[0].shape[1]
     maps = [layer.output for layer in reversed(model.layers) if len(layer.output.shape) == 4]
 
-    def away(output: keras.KerasTensor) -> tuple[bool, float, int]:
-        own = output.shape[1]
-        at_an_eighth = own in (side // 8, -(-side // 8))
-        return own == side, 0.0 if at_an_eighth else abs(math.log(8 * own / side)), -own
+    def distance(output: keras.KerasTensor) -> tuple[bool, float, int]:
+        map_side = output.shape[1]
+        at_an_eighth = map_side in (side // 8, -(-side // 8))
+        log_ratio = 0.0 if at_an_eighth else abs(math.log(8 * map_side / side))
+        return map_side == side, log_ratio, -map_side
 
-    for output in sorted(maps, key=away):
+    for output in sorted(maps, key=distance):
         try:
             return output, keras.Model(output, model.outputs[0])
-        except ValueError:  # a path goes around it
+        except ValueError:  # a path bypasses it
             continue
-    raise ValueError(f"network {model.name} has no feature map")
+    raise ValueError(f"network {model.name} has no feature map that all paths pass through")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tumorml.models.calibration import Calibrated, Calibration, of_classes
-from tumorml.recipes.networks import EVIDENCE
+from tumorml.recipes.networks.layer_names import EVIDENCE
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,1 +1,1 @@
-"""Named ways to build and train a network: one TOML file each, and the networks they name."""
+"""Recipes: TOML files that define how a network is built and trained, and the networks."""

@@ -14,7 +14,8 @@ from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
 from tumorml.recipes.find_weights import find_weights
-from tumorml.recipes.recipe import Recipe, load_recipe, recipe_from_text
+from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
+from tumorml.recipes.recipe import Recipe
 from tumorml.results.bulk import copy_rows
 from tumorml.results.champions import champion_of
 from tumorml.results.session import read_session, write_session
@@ -69,7 +70,7 @@ def plan_run(
     if epochs is not None:
         chosen = chosen.with_epochs(epochs)
     seed = settings.seed if seed is None else seed
-    either = [chosen.digest, chosen.varied(evidence=None).digest]
+    either = [chosen.digest, chosen.with_fields(evidence=None).digest]
     chosen = _as_built(settings, chosen, snapshot_id)
     identity = "\n".join((trigger, str(task), snapshot_id, chosen.digest, str(seed)))
     run_id = "r-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -126,7 +127,7 @@ def plan_run(
             if chosen.warm_start and not snapshot.given_split
             else None
         )
-        epochs = (chosen.warmed() if warm_start else chosen).epochs
+        epochs = (chosen.with_warm_phases() if warm_start else chosen).epochs
         row = {
             "id": run_id,
             "task": str(task),
@@ -171,7 +172,7 @@ def _as_built(settings: Settings, recipe: Recipe, snapshot_id: str) -> Recipe:
     if masked:
         return recipe
     logger.info("%s: no training scan has a mask, so there is no evidence map", recipe.name)
-    return recipe.varied(evidence=None)
+    return recipe.with_fields(evidence=None)
 
 
 def _weights_to_go_on_from(session: Session, champion: str | None, recipe: Recipe) -> str | None:
@@ -186,8 +187,8 @@ def _weights_to_go_on_from(session: Session, champion: str | None, recipe: Recip
     except TumorMLError as error:  # of a time when recipes had other keys
         logger.warning("%s starts anew: %s", recipe.name, error)
         return None
-    if (its.shape, model.labels, model.preprocessing) != (
-        recipe.shape,
+    if (its.architecture, model.labels, model.preprocessing) != (
+        recipe.architecture,
         list(LABELS[Task(model.task)]),
         PREPROCESSING,
     ):
@@ -205,7 +206,7 @@ def _weights_to_go_on_from(session: Session, champion: str | None, recipe: Recip
 def recipe_of(run: Run) -> Recipe:
     """What a run trains: its recipe, as it goes on from other weights where it does."""
     recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
-    return recipe.warmed() if run.warm_start_id else recipe
+    return recipe.with_warm_phases() if run.warm_start_id else recipe
 
 
 def check_weights(settings: Settings, run: Run) -> None:

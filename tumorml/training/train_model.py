@@ -17,7 +17,7 @@ from tumorml.models.calibration import calibrate
 from tumorml.models.files import MODEL_FILE
 from tumorml.models.model_versions import fetch_model
 from tumorml.models.predictor import Predictor
-from tumorml.recipes.pretrained import find_weights
+from tumorml.recipes.find_weights import find_weights
 from tumorml.recipes.recipe import Recipe
 from tumorml.settings import Settings
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.grouping.assign_groups import assign_groups
 from tumorml.datasets.leaks import write_leak_report
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
 from tumorml.errors import LockLostError, TumorMLError

@@ -23,7 +23,7 @@ from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapsh
 from tumorml.errors import BrokenTrainingError, TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
-from tumorml.recipes.pretrained import find_weights
+from tumorml.recipes.find_weights import find_weights
 from tumorml.recipes.recipe import Recipe
 from tumorml.results.session import session_lock, writer_url
 from tumorml.settings import Settings
@@ -136,7 +136,7 @@ def tune_recipe(
             "the recipe's numbers, or ask for more trials."
         )
     best = varied(recipe, optuna.trial.FixedTrial(study.best_params))
-    best = best.varied(name=f"{recipe.name}-tuned")
+    best = best.with_fields(name=f"{recipe.name}-tuned")
     found = (
         f"# Found by {_ended(study)} trials of {tried.epochs} epochs from {recipe.name},\n"
         f"# {task}, snapshot {snapshot_id}: log-loss {study.best_value:.4f} on validation.\n"
@@ -201,7 +201,7 @@ def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
     if recipe.optimizer.name == "adamw":
         decay = trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True)
         changes["optimizer"] = recipe.optimizer.model_copy(update={"weight_decay": decay})
-    return recipe.varied(**changes)
+    return recipe.with_fields(**changes)
 
 
 def _own_numbers(recipe: Recipe) -> dict[str, float | int]:

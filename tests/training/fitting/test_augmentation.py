@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.recipes.recipe import Augmentation
+from tumorml.recipes.sections import Augmentation
 from tumorml.training.fitting.augmentation import draw_variations, vary
 
 

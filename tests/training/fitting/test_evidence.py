@@ -14,8 +14,9 @@ from tumorml.errors import TumorMLError
 from tumorml.explain.heatmaps import heatmaps
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
-from tumorml.recipes.pretrained import find_weights
-from tumorml.recipes.recipe import Augmentation, Evidence, Phase, load_recipe, recipe_from_text
+from tumorml.recipes.find_weights import find_weights
+from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
+from tumorml.recipes.sections import Augmentation, Evidence, Phase
 from tumorml.training.checkpoints.checkpoint import EpochRecord
 from tumorml.training.fitting.compile_phase import evidence_loss, with_evidence_as_output
 from tumorml.training.fitting.fit import fit
@@ -107,7 +108,7 @@ def test_the_loss_is_least_where_the_map_is_the_mask() -> None:
     ],
 )
 def test_an_evidence_map_without_a_place_is_refused(name: str, size: int, reason: str) -> None:
-    recipe = load_recipe(name).varied(input_size=size, evidence=Evidence())
+    recipe = load_recipe(name).with_fields(input_size=size, evidence=Evidence())
     with pytest.raises(TumorMLError, match=reason):
         recipe_from_text(recipe.text)
 
@@ -115,7 +116,7 @@ def test_an_evidence_map_without_a_place_is_refused(name: str, size: int, reason
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, list[EpochRecord]]:
     default = load_recipe("efficientnet-lite0")
-    recipe = default.varied(
+    recipe = default.with_fields(
         input_size=64,
         evidence=Evidence(units=16),
         phases=(Phase(name="all", epochs=16, learning_rate=1e-3, warmup_epochs=1.0),),

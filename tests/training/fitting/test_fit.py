@@ -17,8 +17,9 @@ import tensorflow as tf  # noqa: TID253
 from tests.factories.blobs import blobs, tiny_recipe
 from tumorml.errors import TooLittleMemoryError, TumorMLError
 from tumorml.labels import Task
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import Augmentation, Optimizer, Recipe, Regularization
+from tumorml.recipes.networks.build_network import build_network
+from tumorml.recipes.recipe import Recipe
+from tumorml.recipes.sections import Augmentation, Optimizer, Regularization
 from tumorml.training.checkpoints.checkpoint import (
     EpochRecord,
     finished_epochs,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.recipes.networks import build_network
-from tumorml.recipes.recipe import load_recipe, recipe_names
+from tumorml.recipes.load_recipe import load_recipe, recipe_names
+from tumorml.recipes.networks.build_network import build_network
 from tumorml.training.fitting.compile_phase import compile_phase
 from tumorml.training.fitting.fused_batch_normalization import (
     FusedBatchNormalization,

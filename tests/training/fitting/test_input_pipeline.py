@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.factories.blobs import blobs
-from tumorml.recipes.recipe import Augmentation, load_recipe
+from tumorml.recipes.load_recipe import load_recipe
+from tumorml.recipes.sections import Augmentation
 from tumorml.training.fitting.input_pipeline import (
     balanced_order,
     balanced_weights,

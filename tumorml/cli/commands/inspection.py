@@ -64,8 +64,8 @@ def sql(
 @app.command(rich_help_panel=Panel.INSPECTION)
 def recipes() -> None:
     """List the packaged recipes."""
-    from tumorml.recipes.pretrained import find_weights
-    from tumorml.recipes.recipe import load_recipe, recipe_names
+    from tumorml.recipes.find_weights import find_weights
+    from tumorml.recipes.load_recipe import load_recipe, recipe_names
 
     table = Table("recipe", "input", "epochs", "weights", "description")
     for name in recipe_names():

@@ -35,8 +35,8 @@ def tune(
 ) -> None:
     """Search for better hyperparameters on validation scans; an interrupted search continues."""
     from tumorml.datasets.snapshots import take_snapshot
-    from tumorml.recipes.pretrained import find_weights
-    from tumorml.recipes.recipe import load_recipe
+    from tumorml.recipes.find_weights import find_weights
+    from tumorml.recipes.load_recipe import load_recipe
     from tumorml.training.tune import tune_recipe
 
     start = load_recipe(recipe)

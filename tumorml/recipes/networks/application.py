@@ -1,4 +1,4 @@
-"""Networks that Keras builds (`keras.applications`), with the input and the head of all others."""
+"""Classifiers on a network of `keras.applications`."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ import keras  # noqa: TID253
 
 from tumorml.errors import TumorMLError
 from tumorml.recipes.networks.copy_layers import copy_layers
-from tumorml.recipes.networks.head import classifier
-from tumorml.recipes.networks.pooling import pooled
+from tumorml.recipes.networks.head import add_head
+from tumorml.recipes.networks.layer_names import FEATURES
+from tumorml.recipes.networks.pool_features import pool_features
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
 
 
-def classifier_on(
+def build_classifier(
     application: Callable[..., keras.Model],
-    to_range: keras.layers.Layer,
+    to_input_range: keras.layers.Layer,
     recipe: Recipe,
     class_count: int,
     *,
     name: str,
 ) -> keras.Model:
-    """A classifier of scans on one of Keras's networks.
+    """Build a classifier of scans on a Keras network with random weights.
 
     Args:
-        application: such as `keras.applications.ResNet50V2`.
-        to_range: brings RGB in 0..255 into the range that the network's weights know.
-        recipe: its `input_size` and head count.
-        class_count: at least two.
-        name: of the model.
+        application: Function of `keras.applications`, such as `keras.applications.ResNet50V2`.
+        to_input_range: Layer that maps RGB in 0..255 to the range that the network's ImageNet
+            weights were trained on.
+        recipe: Its `input_size`, `evidence` and head are used.
+        class_count: At least two.
+        name: Name of the model.
     """
     inputs = keras.Input((recipe.input_size, recipe.input_size, 1), name="scan")
     rgb = keras.layers.Concatenate(name="grey_to_rgb")([inputs, inputs, inputs])
-    backbone = application(include_top=False, weights=None, input_tensor=to_range(rgb))
-    x = keras.layers.Identity(name="features")(backbone.output)
-    x = pooled(inputs, x, recipe)
-    return keras.Model(inputs, classifier(x, recipe, class_count), name=name)
+    backbone = application(include_top=False, weights=None, input_tensor=to_input_range(rgb))
+    features = keras.layers.Identity(name=FEATURES)(backbone.output)
+    pooled = pool_features(inputs, features, recipe)
+    return keras.Model(inputs, add_head(pooled, recipe, class_count), name=name)
 
 
-def load_published_weights(
+def load_application_weights(
     model: keras.Model, application: Callable[..., keras.Model], path: Path
 ) -> None:
-    """Put a file of Keras's published weights, without the top, into a classifier.
+    """Load a file of Keras's published weights (without the top) into a classifier.
 
     Raises:
-        TumorMLError: the file cannot be read, or holds another network's weights.
+        TumorMLError: The file cannot be read, or has the weights of another network.
     """
     published = application(include_top=False, weights=None)
     try:

@@ -1,4 +1,4 @@
-"""Small networks from random weights: convolution and pooling, flattened for the head."""
+"""Small convolutional networks, trained from random weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ from typing import TYPE_CHECKING
 
 import keras  # noqa: TID253
 
-from tumorml.recipes.networks.head import classifier, regularizer
+from tumorml.recipes.networks.head import add_head, kernel_regularizer
+from tumorml.recipes.networks.layer_names import FEATURES, POOL
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
 
-# Keras's 0.99 follows a new set of scans through hundreds of steps; early epochs would be judged on
-# statistics that belong to random weights.
+# With Keras's default of 0.99 the statistics need hundreds of steps to follow a new set of scans;
+# until then, epochs would be validated with statistics of random weights.
 _BATCH_NORM_MOMENTUM = 0.9
 
 
-def small_cnn(
+def build_baseline_cnn(recipe: Recipe, class_count: int) -> keras.Model:
+    """Three convolutions of 16, 32 and 64 filters: the baseline for all other networks."""
+    return _build_cnn(recipe, class_count, (16, 32, 64), name="baseline_cnn")
+
+
+def build_batchnorm_cnn(recipe: Recipe, class_count: int) -> keras.Model:
+    """Three convolutions of 8, 16 and 32 filters with batch normalization."""
+    return _build_cnn(
+        recipe, class_count, (8, 16, 32), name="batchnorm_cnn", batch_normalization=True
+    )
+
+
+def build_simple_cnn(recipe: Recipe, class_count: int) -> keras.Model:
+    """Three convolutions of 16, 32 and 32 filters: few enough to view every feature map."""
+    return _build_cnn(recipe, class_count, (16, 32, 32), name="simple_cnn")
+
+
+def _build_cnn(
     recipe: Recipe,
     class_count: int,
     filters: Sequence[int],
@@ -25,37 +43,37 @@ def small_cnn(
     name: str,
     batch_normalization: bool = False,
 ) -> keras.Model:
-    """3x3 convolutions with ReLU, each followed by 2x2 pooling.
+    """Build a network of 3x3 convolutions with ReLU, each followed by 2x2 pooling.
 
-    The first convolution has stride 2: at full resolution a few maps of edges would take half of a
-    step's time.
+    The first convolution has stride 2: at full resolution its few edge maps would take half the
+    time of a step.
 
     Args:
-        recipe: its `input_size`, `regularization` and head count.
-        class_count: at least two.
-        filters: of each convolution.
-        name: of the model.
-        batch_normalization: whether each convolution is normalised before its ReLU.
+        recipe: Its `input_size`, `regularization` and head are used.
+        class_count: At least two.
+        filters: Filters of each convolution.
+        name: Name of the model.
+        batch_normalization: Whether to normalize each convolution before its ReLU.
     """
     inputs = keras.Input((recipe.input_size, recipe.input_size, 1), name="scan")
     x = keras.layers.Rescaling(1.0 / 255.0, name="to_unit_range")(inputs)
-    for number, maps in enumerate(filters, start=1):
-        last = number == len(filters)
+    for number, filter_count in enumerate(filters, start=1):
+        is_last = number == len(filters)
         x = keras.layers.Conv2D(
-            maps,
+            filter_count,
             3,
             strides=2 if number == 1 else 1,
             padding="same",
             use_bias=not batch_normalization,
             kernel_initializer="he_uniform",
-            kernel_regularizer=regularizer(recipe),
+            kernel_regularizer=kernel_regularizer(recipe),
             name=f"conv_{number}",
         )(x)
         if batch_normalization:
             x = keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM, name=f"bn_{number}")(
                 x
             )
-        x = keras.layers.ReLU(name="features" if last else f"relu_{number}")(x)
-        x = keras.layers.MaxPooling2D(2, name="pool" if last else f"pool_{number}")(x)
+        x = keras.layers.ReLU(name=FEATURES if is_last else f"relu_{number}")(x)
+        x = keras.layers.MaxPooling2D(2, name=POOL if is_last else f"pool_{number}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    return keras.Model(inputs, classifier(x, recipe, class_count), name=name)
+    return keras.Model(inputs, add_head(x, recipe, class_count), name=name)

@@ -1,4 +1,4 @@
-"""Weights from one network into another, layer by layer."""
+"""Copying of weights from one network to another, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tumorml.recipes.networks.head import head_layers
 
 
 def load_saved_network(model: keras.Model, path: Path) -> None:
-    """Copy all layers up to `pool` from a model saved as .keras.
+    """Copy the backbone's weights from a model saved as .keras.
 
     Raises:
-        TumorMLError: the file cannot be loaded, or a layer is missing there or has other shapes.
+        TumorMLError: The file cannot be loaded, or a layer is missing there or has other shapes.
     """
     copy_layers(load_keras(path), model, str(path))
 
 
 def load_keras(path: Path) -> keras.Model:
-    """A model saved as .keras.
+    """Load a model saved as .keras.
 
     Raises:
-        TumorMLError: the file cannot be loaded.
+        TumorMLError: The file cannot be loaded.
     """
     try:
         return keras.models.load_model(path, compile=False)
@@ -35,20 +35,28 @@ def load_keras(path: Path) -> keras.Model:
 
 
 def copy_layers(source: keras.Model, model: keras.Model, source_name: str) -> None:
-    """Copy all layers up to `pool` from a network that names them alike.
+    """Copy the weights of the backbone from a network with the same layer names.
+
+    Args:
+        source: The network to copy from.
+        model: The network to change.
+        source_name: Name of the source in error messages.
 
     Raises:
-        TumorMLError: a layer is missing there, or has other shapes.
+        TumorMLError: A layer is missing in the source, or has other shapes there.
     """
     arrays = {layer.name: layer.get_weights() for layer in source.layers}
     for layer in backbone_layers(model):
         if layer.name not in arrays:
             raise TumorMLError(f"Weights file {source_name} has no layer {layer.name}.")
-        set_layer(layer, arrays[layer.name], source_name)
+        set_layer_weights(layer, arrays[layer.name], source_name)
 
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers up to `pool` that have weights, but for the neutral ones of `Normalization`."""
+    """Return the layers before the head that have weights.
+
+    Keras's `Normalization` layers are left out: their weights stay neutral.
+    """
     head = {layer.name for layer in head_layers(model)}
     return [
         layer
@@ -59,16 +67,23 @@ def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     ]
 
 
-def set_layer(layer: keras.layers.Layer, arrays: list[np.ndarray], source_name: str) -> None:
-    """Give a layer its weights.
+def set_layer_weights(
+    layer: keras.layers.Layer, arrays: list[np.ndarray], source_name: str
+) -> None:
+    """Set the weights of a layer.
+
+    Args:
+        layer: The layer to change.
+        arrays: One array for each of its weights, in order.
+        source_name: Name of the arrays' source in error messages.
 
     Raises:
-        TumorMLError: they have other shapes.
+        TumorMLError: The arrays have other shapes than the layer's weights.
     """
-    wanted = [tuple(weight.shape) for weight in layer.weights]
+    expected = [tuple(weight.shape) for weight in layer.weights]
     found = [array.shape for array in arrays]
-    if wanted != found:
+    if expected != found:
         raise TumorMLError(
-            f"Layer {layer.name} has shapes {wanted}, but {source_name} has {found}."
+            f"Layer {layer.name} has shapes {expected}, but {source_name} has {found}."
         )
     layer.set_weights(arrays)

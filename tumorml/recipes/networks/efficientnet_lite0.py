@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 (Tan and Le 2019, arXiv:1905.11946; the Lite variant of its authors, 2020).
+"""EfficientNet-Lite0 (Tan and Le 2019, arXiv:1905.11946; the authors' Lite variant, 2020).
 
-EfficientNet-B0 without squeeze-and-excitation, with ReLU6, and with a fixed stem and head.
+It is EfficientNet-B0 without squeeze-and-excitation, with ReLU6, and with a fixed stem and head.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import keras  # noqa: TID253
 import numpy as np
 
 from tumorml.errors import TumorMLError
-from tumorml.recipes.networks.copy_layers import backbone_layers, set_layer
-from tumorml.recipes.networks.head import classifier, logits_layer
-from tumorml.recipes.networks.pooling import pooled
-from tumorml.recipes.torch_state import read_torch_state
+from tumorml.recipes.networks.copy_layers import backbone_layers, set_layer_weights
+from tumorml.recipes.networks.head import add_head, add_logits
+from tumorml.recipes.networks.layer_names import FEATURES, LOGITS, POOL
+from tumorml.recipes.networks.pool_features import pool_features
+from tumorml.recipes.read_torch_state import read_torch_state
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
@@ -33,42 +34,49 @@ _STAGES = (
 _STEM_FILTERS = 32
 _HEAD_FILTERS = 1280
 
-# ImageNet's statistics must be able to follow a new domain within the few dozen steps that a small
-# set of scans gives; Keras's 0.99 would need hundreds.
+# The batch statistics must adapt from ImageNet to scans within the few dozen steps of a small
+# training set; with Keras's default of 0.99 they would need hundreds.
 _BATCH_NORM_MOMENTUM = 0.9
 
 
 def build(recipe: Recipe, class_count: int) -> keras.Model:
-    """The network, its last feature map pooled for the head."""
+    """Build EfficientNet-Lite0 with the head of the recipe."""
     inputs = keras.Input((recipe.input_size, recipe.input_size, 1), name="scan")
     rgb = keras.layers.Concatenate(name="grey_to_rgb")([inputs, inputs, inputs])
-    outputs = classifier(pooled(inputs, _backbone(rgb), recipe), recipe, class_count)
+    outputs = add_head(pool_features(inputs, _backbone(rgb), recipe), recipe, class_count)
     return keras.Model(inputs, outputs, name="efficientnet_lite0")
 
 
 def build_imagenet_classifier(path: Path, input_size: int = 224) -> keras.Model:
-    """The published network whole: float32 `[n, S, S, 3]` RGB in 0..255 to 1,000 logits.
+    """Build the published network with its ImageNet head.
+
+    Args:
+        path: The published file of weights.
+        input_size: Side S of the input, in pixels.
+
+    Returns:
+        A model from float32 `[n, S, S, 3]` (RGB in 0..255) to float32 logits `[n, 1000]`.
 
     Raises:
-        TumorMLError: the file holds other weights.
+        TumorMLError: The file cannot be read, or has the weights of another network.
     """
     inputs = keras.Input((input_size, input_size, 3), name="photograph")
-    features = keras.layers.GlobalAveragePooling2D(name="pool")(_backbone(inputs))
-    outputs = logits_layer(features, 1000)
+    features = keras.layers.GlobalAveragePooling2D(name=POOL)(_backbone(inputs))
+    outputs = add_logits(features, 1000)
     model = keras.Model(inputs, outputs, name="efficientnet_lite0_imagenet")
     state = load_published(model, path)
-    model.get_layer("logits").set_weights([state["_fc.weight"].T, state["_fc.bias"]])
+    model.get_layer(LOGITS).set_weights([state["_fc.weight"].T, state["_fc.bias"]])
     return model
 
 
 def load_published(model: keras.Model, path: Path) -> dict[str, np.ndarray]:
-    """Put the published PyTorch weights into the layers up to `pool`.
+    """Load the published PyTorch weights into the backbone.
 
     Returns:
-        All arrays of the file.
+        All arrays of the file, by their PyTorch names.
 
     Raises:
-        TumorMLError: the file holds other weights.
+        TumorMLError: The file cannot be read, or has the weights of another network.
     """
     state = read_torch_state(path)
     for layer in backbone_layers(model):
@@ -76,13 +84,18 @@ def load_published(model: keras.Model, path: Path) -> dict[str, np.ndarray]:
             arrays = _torch_arrays(layer.name, state)
         except KeyError as error:
             raise TumorMLError(
-                f"Weights file {path} holds no {error} for layer {layer.name}."
+                f"Weights file {path} has no array {error} for layer {layer.name}."
             ) from None
-        set_layer(layer, arrays, str(path))
+        set_layer_weights(layer, arrays, str(path))
     return state
 
 
 def _torch_arrays(layer: str, state: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Return the arrays of a Keras layer, in Keras's layout.
+
+    Raises:
+        KeyError: The state has no such array.
+    """
     place, _, part = layer.partition("_")
     names = {
         "stem_conv": "_conv_stem",
@@ -105,7 +118,8 @@ def _torch_arrays(layer: str, state: dict[str, np.ndarray]) -> list[np.ndarray]:
     if part.endswith("bn"):
         parts = ("weight", "bias", "running_mean", "running_var")
         return [state[f"{name}.{array}"] for array in parts]
-    # PyTorch keeps out, in, height, width; Keras height, width, in, out (depthwise: channel, 1).
+    # PyTorch's axes are out, in, height, width; Keras's are height, width, in, out, and for a
+    # depthwise convolution height, width, channel, 1.
     axes = (2, 3, 0, 1) if part == "depthwise_conv" else (2, 3, 1, 0)
     return [state[f"{name}.weight"].transpose(axes)]
 
@@ -113,7 +127,7 @@ def _torch_arrays(layer: str, state: dict[str, np.ndarray]) -> list[np.ndarray]:
 def _backbone(rgb: keras.KerasTensor) -> keras.KerasTensor:
     x = keras.layers.Rescaling(1.0 / 128.0, offset=-127.0 / 128.0, name="normalise")(rgb)
     x = _convolution(x, _STEM_FILTERS, 3, strides=2, name="stem_conv")
-    x = _normalised(x, "stem_bn")
+    x = _batch_normalized(x, "stem_bn")
     x = keras.layers.ReLU(6.0, name="stem_relu6")(x)
     index = 0
     for kernel, blocks, first_stride, expansion, filters in _STAGES:
@@ -122,8 +136,8 @@ def _backbone(rgb: keras.KerasTensor) -> keras.KerasTensor:
             x = _block(x, index, kernel, stride, expansion, filters)
             index += 1
     x = _convolution(x, _HEAD_FILTERS, 1, name="head_conv")
-    x = _normalised(x, "head_bn")
-    return keras.layers.ReLU(6.0, name="features")(x)
+    x = _batch_normalized(x, "head_bn")
+    return keras.layers.ReLU(6.0, name=FEATURES)(x)
 
 
 def _block(
@@ -134,13 +148,13 @@ def _block(
     expansion: int,
     filters: int,
 ) -> keras.KerasTensor:
-    """One inverted residual block: expand, filter each channel on its own, project."""
+    """Add an inverted residual block: expansion, depthwise convolution, projection."""
     name = f"block{index:02d}"
     x = inputs
     if expansion != 1:
         expanded = inputs.shape[-1] * expansion
         x = _convolution(x, expanded, 1, name=f"{name}_expand_conv")
-        x = _normalised(x, f"{name}_expand_bn")
+        x = _batch_normalized(x, f"{name}_expand_bn")
         x = keras.layers.ReLU(6.0, name=f"{name}_expand_relu6")(x)
     x = keras.layers.DepthwiseConv2D(
         kernel,
@@ -150,10 +164,10 @@ def _block(
         depthwise_initializer="he_normal",
         name=f"{name}_depthwise_conv",
     )(x)
-    x = _normalised(x, f"{name}_depthwise_bn")
+    x = _batch_normalized(x, f"{name}_depthwise_bn")
     x = keras.layers.ReLU(6.0, name=f"{name}_depthwise_relu6")(x)
     x = _convolution(x, filters, 1, name=f"{name}_project_conv")
-    x = _normalised(x, f"{name}_project_bn")
+    x = _batch_normalized(x, f"{name}_project_bn")
     if stride == 1 and inputs.shape[-1] == filters:
         x = keras.layers.Add(name=f"{name}_add")([x, inputs])
     return x
@@ -173,7 +187,7 @@ def _convolution(
     )(x)
 
 
-def _normalised(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _batch_normalized(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.BatchNormalization(epsilon=1e-3, momentum=_BATCH_NORM_MOMENTUM, name=name)(
         x
     )

@@ -1,4 +1,4 @@
-"""The last layers of every network."""
+"""The head of every network: the layers after the pooling."""
 
 from __future__ import annotations
 
@@ -6,58 +6,65 @@ from typing import TYPE_CHECKING
 
 import keras  # noqa: TID253
 
+from tumorml.recipes.networks.layer_names import LOGITS, POOL
+
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
 
 
-def classifier(x: keras.KerasTensor, recipe: Recipe, class_count: int) -> keras.KerasTensor:
-    """A dense layer and dropout, where the recipe asks for them, and the logits.
+def add_head(x: keras.KerasTensor, recipe: Recipe, class_count: int) -> keras.KerasTensor:
+    """Add the recipe's optional dense layer and dropout, then the logits.
 
     Args:
         x: `[n, features]`.
-        recipe: its `dense_units`, `dropout` and `regularization` count.
-        class_count: at least two.
+        recipe: Its `dense_units`, `dropout` and `regularization` are used.
+        class_count: At least two.
+
+    Returns:
+        float32 logits as `add_logits` returns them.
     """
     if recipe.dense_units is not None:
         x = keras.layers.Dense(
             recipe.dense_units,
             activation="relu",
             kernel_initializer="he_uniform",
-            kernel_regularizer=regularizer(recipe),
+            kernel_regularizer=kernel_regularizer(recipe),
             name="dense",
         )(x)
     if recipe.dropout > 0:
         x = keras.layers.Dropout(recipe.dropout, name="dropout")(x)
-    return logits_layer(x, class_count, regularizer(recipe))
+    return add_logits(x, class_count, kernel_regularizer(recipe))
 
 
-def logits_layer(
+def add_logits(
     x: keras.KerasTensor,
     class_count: int,
-    kernel_regularizer: keras.regularizers.Regularizer | None = None,
+    regularizer: keras.regularizers.Regularizer | None = None,
 ) -> keras.KerasTensor:
-    """Float32 logits `[n, 1]` of the second of two classes, or `[n, class_count]` of more."""
+    """Add float32 logits: `[n, 1]`, the second of two classes, or `[n, class_count]` for more."""
     outputs = 1 if class_count == 2 else class_count
     return keras.layers.Dense(
-        outputs, kernel_regularizer=kernel_regularizer, dtype="float32", name="logits"
+        outputs, kernel_regularizer=regularizer, dtype="float32", name=LOGITS
     )(x)
 
 
-def regularizer(recipe: Recipe) -> keras.regularizers.Regularizer | None:
-    """What the recipe adds to the loss for each new kernel; None where it adds nothing."""
-    of = recipe.regularization
-    return keras.regularizers.L1L2(l1=of.l1, l2=of.l2) if of.l1 or of.l2 else None
+def kernel_regularizer(recipe: Recipe) -> keras.regularizers.Regularizer | None:
+    """Return the recipe's penalty on new kernels; None if it has none."""
+    penalty = recipe.regularization
+    return (
+        keras.regularizers.L1L2(l1=penalty.l1, l2=penalty.l2) if penalty.l1 or penalty.l2 else None
+    )
 
 
 def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """What a phase with `trainable = "head"` trains, in order.
+    """Return the layers that a phase with `trainable = "head"` trains, in order.
 
-    The layers behind `pool`, and those of the evidence map.
+    They are the layers after `pool` and those of the evidence map.
     """
     names = [layer.name for layer in model.layers]
-    behind = names.index("pool")
+    pool_index = names.index(POOL)
     return [
         layer
         for index, layer in enumerate(model.layers)
-        if index > behind or layer.name.startswith("evidence")
+        if index > pool_index or layer.name.startswith("evidence")
     ]

@@ -1,4 +1,4 @@
-"""ResNet50V2 (He et al. 2016, arXiv:1603.05027), as Keras builds it."""
+"""ResNet50V2 (He et al. 2016, arXiv:1603.05027), built by Keras."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import keras  # noqa: TID253
 
-from tumorml.recipes.networks.application import classifier_on, load_published_weights
+from tumorml.recipes.networks.application import build_classifier, load_application_weights
 
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
 
 
 def build(recipe: Recipe, class_count: int) -> keras.Model:
-    """The residual network, averaged over the picture for the head."""
+    """Build ResNet50V2 with the head of the recipe."""
     # Its ImageNet weights were trained on pixels in -1..1.
-    to_range = keras.layers.Rescaling(1.0 / 127.5, offset=-1.0, name="to_symmetric_range")
+    to_input_range = keras.layers.Rescaling(1.0 / 127.5, offset=-1.0, name="to_symmetric_range")
     application = keras.applications.ResNet50V2
-    return classifier_on(application, to_range, recipe, class_count, name="resnet50v2")
+    return build_classifier(application, to_input_range, recipe, class_count, name="resnet50v2")
 
 
 def load_published(model: keras.Model, path: Path) -> None:
-    """Put Keras's published weights without the top into the network.
+    """Load Keras's published weights (without the top) into the network.
 
     Raises:
-        TumorMLError: the file holds other weights.
+        TumorMLError: The file cannot be read, or has the weights of another network.
     """
-    load_published_weights(model, keras.applications.ResNet50V2, path)
+    load_application_weights(model, keras.applications.ResNet50V2, path)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.recipes.recipe import Augmentation
+from tumorml.recipes.sections import Augmentation
 
 # Batches are varied side by side already.
 cv2.setNumThreads(1)

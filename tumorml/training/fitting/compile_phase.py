@@ -8,8 +8,9 @@ import keras  # noqa: TID253
 import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.networks.head import head_layers
-from tumorml.recipes.pretrained import PUBLISHED
-from tumorml.recipes.recipe import Optimizer, Phase, Recipe
+from tumorml.recipes.recipe import Recipe
+from tumorml.recipes.registry import NETWORKS
+from tumorml.recipes.sections import Optimizer, Phase
 from tumorml.training.fitting.fused_adam import FusedAdam, FusedAdamW
 from tumorml.training.fitting.learning_rates import EpochRates
 
@@ -84,7 +85,7 @@ def _called_rightly(target: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
 
 def _steps_at_once(recipe: Recipe) -> int:
     """One of a large network, so that Ctrl-C is heard; Keras's loop breaks on several devices."""
-    return STEPS_AT_ONCE if recipe.network not in PUBLISHED and _alone() else 1
+    return STEPS_AT_ONCE if NETWORKS[recipe.network].published_weights is None and _alone() else 1
 
 
 def _alone() -> bool:

@@ -19,9 +19,11 @@ import tensorflow as tf  # noqa: TID253
 from tumorml.errors import BrokenTrainingError, TooLittleMemoryError, TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.memory import peak_memory_bytes
-from tumorml.recipes.networks import EVIDENCE_STRIDE, build_network
+from tumorml.recipes.networks.build_network import build_network
 from tumorml.recipes.networks.copy_layers import load_keras
-from tumorml.recipes.recipe import Phase, Recipe
+from tumorml.recipes.networks.layer_names import EVIDENCE_STRIDE
+from tumorml.recipes.recipe import Recipe
+from tumorml.recipes.sections import Phase
 from tumorml.training.checkpoints.checkpoint import (
     Checkpoint,
     EpochRecord,

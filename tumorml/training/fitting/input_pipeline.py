@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf  # noqa: TID253
 
 from tumorml.datasets.pixels import Masks
-from tumorml.recipes.recipe import Augmentation, ClassBalance
+from tumorml.recipes.sections import Augmentation, ClassBalance
 from tumorml.training.fitting.augmentation import blend, draw_variations, vary
 from tumorml.training.fitting.labelled_images import LabelledImages
 

@@ -9,7 +9,7 @@ import keras  # noqa: TID253
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.recipes.recipe import Phase
+from tumorml.recipes.sections import Phase
 
 
 def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) -> np.ndarray:

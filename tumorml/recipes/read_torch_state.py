@@ -2,7 +2,7 @@
 
 The legacy file format is five pickles (magic number, protocol, system, state dict, storage keys),
 then each storage as an int64 count and its little-endian values. A pickle can run any code, so this
-reader knows four names and refuses all others.
+reader allows four names and refuses all others.
 """
 
 from __future__ import annotations
@@ -50,28 +50,31 @@ _ALLOWED_GLOBALS: dict[str, Any] = {
 
 
 class _StateUnpickler(pickle.Unpickler):
-    """An unpickler for which only a tensor state dict's own names exist."""
+    """An unpickler that allows only the names in a state dict of tensors."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED_GLOBALS[f"{module}.{name}"]
         except KeyError:
             raise TumorMLError(
-                f"the file asks for {module}.{name}, which no state dict needs; it was not loaded"
+                f"the file imports {module}.{name}, which no state dict needs; it was not loaded"
             ) from None
 
     def persistent_load(self, identifier: Any) -> _Storage:
         _, dtype, key, _, size, *_ = identifier
         if not isinstance(dtype, np.dtype):
-            raise ValueError(f"storage {key} has no known type")
+            raise ValueError(f"storage {key} has an unknown type")
         return _Storage(str(key), dtype, int(size))
 
 
 def read_torch_state(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of a state dict in PyTorch's legacy file format, by name, in PyTorch's layout.
+    """Read a state dict in PyTorch's legacy file format.
+
+    Returns:
+        The arrays by name, in PyTorch's layout.
 
     Raises:
-        TumorMLError: the file is missing, is in another format, is cut short, or holds anything
+        TumorMLError: The file is missing, truncated or in another format, or contains anything
             but tensors.
     """
     path = Path(path)
@@ -94,12 +97,12 @@ def _read_legacy(file: BinaryIO) -> dict[str, np.ndarray]:
         return _StateUnpickler(file).load()
 
     if load() != _LEGACY_MAGIC_NUMBER or load() != _LEGACY_PROTOCOL:
-        raise ValueError("its magic number or protocol is another")
+        raise ValueError("wrong magic number or protocol version")
     if load().get("little_endian") is not True:
-        raise ValueError("it was written on a big-endian machine")
+        raise ValueError("the file is not little-endian")
     state: dict[str, _Tensor] = load()
     if not all(isinstance(tensor, _Tensor) for tensor in state.values()):
-        raise ValueError("it holds something that is not a tensor")
+        raise ValueError("the state dict contains something that is not a tensor")
     storages = {tensor.storage.key: tensor.storage for tensor in state.values()}
     values = {key: _read_storage(file, storages[key]) for key in load()}
     return {name: _as_array(tensor, values[tensor.storage.key]) for name, tensor in state.items()}
@@ -115,7 +118,7 @@ def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
 def _as_array(tensor: _Tensor, values: np.ndarray) -> np.ndarray:
     steps = [(size - 1) * step for size, step in zip(tensor.shape, tensor.strides, strict=True)]
     inside = min([tensor.offset, *tensor.shape, *tensor.strides, 0]) >= 0
-    # As many values as a storage has, and no more: one of them, repeated, could fill any memory.
+    # With strides of 0, one value could be repeated until memory is full.
     inside = inside and math.prod(tensor.shape) <= values.size
     if not inside or tensor.offset + sum(steps) >= values.size:
         raise ValueError("a tensor reaches beyond its storage")
