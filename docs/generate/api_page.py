@@ -20,7 +20,10 @@ def api_page() -> str:
             parts += [f"### `{method.upper()} {path}`", prose(operation.get("description"))]
             parts += [_parameters(operation), _responses(operation)]
     parts.append("## Schemas")
-    for name, schema in document["components"]["schemas"].items():
+    schemas = document["components"]["schemas"]
+    for schema in list(schemas.values()):
+        schemas |= schema.get("$defs", {})
+    for name, schema in schemas.items():
         parts += [f"### {name}", prose(schema.get("description")), _properties(schema)]
     return page(
         "API paths and schemas",
