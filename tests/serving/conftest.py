@@ -1,4 +1,4 @@
-"""A server with a champion, and two champions as it holds them."""
+"""Two models that the whole test run shares, champions made of them, and a client of the API."""
 
 from __future__ import annotations
 
@@ -8,38 +8,58 @@ from datetime import UTC, datetime
 import pytest
 from starlette.testclient import TestClient
 
-from tests.factories.champions import Made, crown, make_model
-from tumorml.serving.api.app import create_app
-from tumorml.serving.live_champions import Live, load_live
+from tests.factories.champions import BuiltModel, make_champion, shared_model
+from tests.factories.postgres import TEMPLATE, new_database
+from tests.factories.running_api import api_client
+from tumorml.results.local_postgres import READER, WRITER, database_url
+from tumorml.serving.live_champions import LiveChampion, load_live_champion
 from tumorml.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return make_model(tmp_path_factory.mktemp("served"), seed=1)
+def model(tmp_path_factory: pytest.TempPathFactory) -> BuiltModel:
+    return shared_model(tmp_path_factory, seed=1)
 
 
 @pytest.fixture(scope="session")
-def made_later(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return make_model(tmp_path_factory.mktemp("served-later"), seed=2)
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> BuiltModel:
+    return shared_model(tmp_path_factory, seed=2)
+
+
+@pytest.fixture(scope="module")
+def module_settings(
+    postgres: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Settings with a home and a results store that all tests of a module share."""
+    with new_database(postgres, TEMPLATE) as name:
+        yield Settings(
+            home=tmp_path_factory.mktemp("home"),
+            database_url=database_url(postgres, name, WRITER),
+            reader_database_url=database_url(postgres, name, READER),
+            settle_seconds=0,
+        )
 
 
 @pytest.fixture
-def champion(settings: Settings, made: Made) -> str:
-    return crown(settings, made)
+def champion(settings: Settings, model: BuiltModel) -> str:
+    """Id of the model version that is made champion from ``model``."""
+    return make_champion(settings, model)
 
 
 @pytest.fixture
-def lives(settings: Settings, made: Made, made_later: Made) -> tuple[Live, Live]:
-    """Of ``made`` and of ``made_later``."""
-    one, later = (
-        load_live(settings, crown(settings, model), datetime.now(UTC))
-        for model in (made, made_later)
+def live_champions(
+    settings: Settings, model: BuiltModel, other_model: BuiltModel
+) -> tuple[LiveChampion, LiveChampion]:
+    """The loaded model versions of ``model`` and of ``other_model``."""
+    first, second = (
+        load_live_champion(settings, make_champion(settings, built), datetime.now(UTC))
+        for built in (model, other_model)
     )
-    return one, later
+    return first, second
 
 
 @pytest.fixture
 def client(settings: Settings, champion: str) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+    """A client of an API that serves ``champion``."""
+    with api_client(settings) as client:
         yield client

@@ -1,17 +1,23 @@
-"""A promotion while callers ask: none is sent away; every answer and row is of its own model."""
+"""A promotion and a rollback under load: no request fails or mixes two models."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
+from typing import Any
 
 import httpx
 import numpy as np
 
-from tests.factories.champions import SIDE, Made, crown, enthrone, pictures
-from tests.factories.running_api import running_api
-from tests.serving.test_api import history
+from tests.factories.champions import (
+    SIDE,
+    BuiltModel,
+    make_champion,
+    noise_scans,
+    set_champion,
+)
+from tests.factories.predictions import prediction_history
+from tests.factories.running_api import running_api, wait_until
 from tumorml.datasets.resize import fit_to_square
 from tumorml.labels import LABELS, Task
 from tumorml.scans.images.decode import encode_png
@@ -20,56 +26,56 @@ from tumorml.settings import Settings
 TASK = Task.FOUR_CLASS
 
 
-def test_a_promotion_and_a_rollback_fail_no_request(
-    settings: Settings, champion: str, made: Made, made_later: Made
+def test_promotion_and_rollback_under_load_fail_no_request(
+    settings: Settings, champion: str, model: BuiltModel, other_model: BuiltModel
 ) -> None:
-    scans = pictures(6, seed=4)
+    scans = noise_scans(6, seed=4)
     squares = np.stack([fit_to_square(pixels, SIDE) for pixels in scans])
-    told: list[tuple[int, int, dict[str, object]]] = []
+    responses: list[tuple[int, int, dict[str, Any]]] = []
     done = threading.Event()
 
-    def ask(address: str, number: int) -> None:
-        file = {"images": ("a.png", encode_png(scans[number]))}
-        with httpx.Client(base_url=address, timeout=30) as client:
+    def post_until_done(url: str, number: int) -> None:
+        files = {"images": ("a.png", encode_png(scans[number]))}
+        with httpx.Client(base_url=url, timeout=30) as client:
             while not done.is_set():
-                response = client.post("/predict", files=file)
-                told.append((number, response.status_code, response.json()))
+                response = client.post("/predict", files=files)
+                responses.append((number, response.status_code, response.json()))
 
-    def wait_for(model: str) -> None:
-        until = time.monotonic() + 5
-        while told[-1][2].get("model_version") != model:
-            assert time.monotonic() < until, f"{model} did not answer within 5 s"
-            time.sleep(0.02)
+    def is_serving(model_version: str) -> bool:
+        return bool(responses) and responses[-1][2].get("model_version") == model_version
 
-    with running_api(settings) as found:
-        address = f"http://127.0.0.1:{found.api_port}"
-        callers = [threading.Thread(target=ask, args=(address, n)) for n in range(len(scans))]
+    with running_api(settings) as served:
+        callers = [
+            threading.Thread(target=post_until_done, args=(served.api_url, n))
+            for n in range(len(scans))
+        ]
         for caller in callers:
             caller.start()
         try:
-            while not told:
-                time.sleep(0.02)
-            wait_for(champion)
-            later = crown(settings, made_later)
-            wait_for(later)
-            enthrone(settings, champion, TASK)
-            wait_for(champion)
+            wait_until(lambda: is_serving(champion))
+            new = make_champion(settings, other_model)
+            wait_until(lambda: is_serving(new), seconds=5)
+            set_champion(settings, champion, TASK)
+            wait_until(lambda: is_serving(champion), seconds=5)
         finally:
             done.set()
             for caller in callers:
                 caller.join()
-    assert {status for _, status, _ in told} == {200}
+    assert {status for _, status, _ in responses} == {200}
     expected = {
-        champion: made.predictor.predict(squares),
-        later: made_later.predictor.predict(squares),
+        champion: model.predictor.predict(squares),
+        new: other_model.predictor.predict(squares),
     }
-    assert np.abs(expected[champion] - expected[later]).max() > 0.01
-    for number, _, answer in told:
-        (one,) = answer["answers"]  # type: ignore[misc]
+    assert np.abs(expected[champion] - expected[new]).max() > 0.01
+    for number, _, content in responses:
+        (answer,) = content["answers"]
         np.testing.assert_allclose(
-            [one["probabilities"][label] for label in LABELS[TASK]],
-            expected[str(answer["model_version"])][number],
+            [answer["probabilities"][label] for label in LABELS[TASK]],
+            expected[content["model_version"]][number],
             atol=1e-4,
         )
-    answered = Counter((one["model_version"], one["answers"][0]["scan"]) for _, _, one in told)  # type: ignore[index]
-    assert Counter((row["model_version"], row["scan"]) for row in history(settings)) == answered
+    sent = Counter(
+        (content["model_version"], content["answers"][0]["scan"]) for _, _, content in responses
+    )
+    recorded = Counter((row["model_version"], row["scan"]) for row in prediction_history(settings))
+    assert recorded == sent

@@ -1,4 +1,4 @@
-"""Questions are answered together and in order, whatever happens to some."""
+"""Items are processed in batches and in order, even if some batches fail."""
 
 from __future__ import annotations
 
@@ -7,71 +7,71 @@ from collections.abc import Sequence
 
 import pytest
 
-from tumorml.serving.request_batcher import EndedError, RequestBatcher
+from tumorml.serving.request_batcher import BatcherStoppedError, RequestBatcher
 
 
-def test_what_waits_is_answered_together_and_each_gets_its_own() -> None:
-    held, sizes = threading.Event(), []
+def test_queued_items_share_a_batch_and_get_their_own_result() -> None:
+    release, sizes = threading.Event(), []
 
-    def double(questions: Sequence[int]) -> list[int]:
-        held.wait(10)
-        sizes.append(len(questions))
-        return [2 * question for question in questions]
+    def double(items: Sequence[int]) -> list[int]:
+        release.wait(10)
+        sizes.append(len(items))
+        return [2 * item for item in items]
 
-    batches: RequestBatcher[int, int] = RequestBatcher("test", double, most=4)
-    batches.start()
-    futures = batches.ask([1])
-    while len(batches):  # the first has been taken out, and is held
+    batcher: RequestBatcher[int, int] = RequestBatcher("test", double, max_batch_size=4)
+    batcher.start()
+    futures = batcher.submit([1])
+    while len(batcher):  # until the thread has taken the first item and waits for the release
         pass
-    futures += batches.ask([2, 3, 4]) + batches.ask([5, 6])
-    held.set()
+    futures += batcher.submit([2, 3, 4]) + batcher.submit([5, 6])
+    release.set()
     assert [future.result(10) for future in futures] == [2, 4, 6, 8, 10, 12]
     assert sizes == [1, 4, 1]
-    batches.stop(10)
+    batcher.stop(10)
 
 
-def test_what_waits_at_the_end_is_answered_and_nothing_after_it() -> None:
-    held = threading.Event()
+def test_stopped_batcher_finishes_its_queue_and_refuses_new_items() -> None:
+    release = threading.Event()
 
-    def hold(questions: Sequence[int]) -> list[int]:
-        held.wait(10)
-        return list(questions)
+    def wait(items: Sequence[int]) -> list[int]:
+        release.wait(10)
+        return list(items)
 
-    batches: RequestBatcher[int, int] = RequestBatcher("test", hold, most=1)
-    batches.start()
-    futures = batches.ask([0, 1, 2])
-    batches.stop(0.01)
-    with pytest.raises(EndedError):
-        batches.ask([3])
-    held.set()
+    batcher: RequestBatcher[int, int] = RequestBatcher("test", wait, max_batch_size=1)
+    batcher.start()
+    futures = batcher.submit([0, 1, 2])
+    batcher.stop(0.01)
+    with pytest.raises(BatcherStoppedError):
+        batcher.submit([3])
+    release.set()
     assert [future.result(10) for future in futures] == [0, 1, 2]
-    batches.stop(10)
-    assert not batches.is_alive
+    batcher.stop(10)
+    assert not batcher.is_alive
 
 
-def test_an_error_is_told_to_those_who_asked_and_the_next_are_answered() -> None:
-    def fail_on_one(questions: Sequence[int]) -> list[int]:
-        if 1 in questions:
+def test_error_is_raised_to_its_batch_and_the_next_is_processed() -> None:
+    def fail_on_one(items: Sequence[int]) -> list[int]:
+        if 1 in items:
             raise ValueError("one")
-        return list(questions)
+        return list(items)
 
-    batches: RequestBatcher[int, int] = RequestBatcher("test", fail_on_one, most=1)
-    batches.start()
-    bad, good = batches.ask([1, 2])
+    batcher: RequestBatcher[int, int] = RequestBatcher("test", fail_on_one, max_batch_size=1)
+    batcher.start()
+    bad, good = batcher.submit([1, 2])
     with pytest.raises(ValueError, match="one"):
         bad.result(10)
     assert good.result(10) == 2
-    batches.stop(10)
+    batcher.stop(10)
 
 
-def test_answers_that_are_too_few_are_an_error_and_the_next_are_answered() -> None:
-    def forget_one(questions: Sequence[int]) -> list[int]:
-        return [question for question in questions if question != 1]
+def test_missing_result_is_an_error_of_its_batch_only() -> None:
+    def forget_one(items: Sequence[int]) -> list[int]:
+        return [item for item in items if item != 1]
 
-    batches: RequestBatcher[int, int] = RequestBatcher("test", forget_one, most=1)
-    batches.start()
-    bad, good = batches.ask([1, 2])
-    with pytest.raises(ValueError, match="0 answers to 1 question"):
+    batcher: RequestBatcher[int, int] = RequestBatcher("test", forget_one, max_batch_size=1)
+    batcher.start()
+    bad, good = batcher.submit([1, 2])
+    with pytest.raises(ValueError, match="0 results for 1 items"):
         bad.result(10)
     assert good.result(10) == 2
-    batches.stop(10)
+    batcher.stop(10)

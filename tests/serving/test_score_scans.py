@@ -1,18 +1,19 @@
-"""Unlabelled scans are read by the champion, once each, as the API would read them."""
+"""The step ``score``: unlabeled scans are predicted once each, as the API predicts them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from tests.factories.champions import Made, pictures, take_in
-from tests.serving.test_api import files, history
+from tests.factories.champions import GOLDEN_SEED, BuiltModel, noise_scans, store_scans
+from tests.factories.predictions import image_fields, prediction_history, select_rows
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task
 from tumorml.objects import object_store
 from tumorml.objects.keys import scan_key
-from tumorml.results.session import read_session, write_session
+from tumorml.results.session import write_session
 from tumorml.results.tables import ScanLabel
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.serving import score_scans as scoring
@@ -20,77 +21,80 @@ from tumorml.serving.score_scans import score_scans
 from tumorml.settings import Settings
 
 
-def test_a_scored_scan_has_the_row_that_the_api_would_write(
-    client: TestClient, settings: Settings
-) -> None:
-    scans = pictures(3, seed=6)
-    take_in(settings, *scans)
+def test_score_row_equals_the_row_of_the_api(client: TestClient, settings: Settings) -> None:
+    scans = noise_scans(3, seed=6)
+    store_scans(settings, *scans)
     assert score_scans(settings, Task.FOUR_CLASS) == 3
-    client.post("/predict?heatmap=link", files=files(*scans)).raise_for_status()
-    rows = history(settings)
+    client.post("/predict?heatmap=link", files=image_fields(*scans)).raise_for_status()
+    rows = {(row["scan"], row["source"]): row for row in prediction_history(settings)}
+    store = object_store(settings)
     for pixels in scans:
-        scored, asked = (
-            next(r for r in rows if (r["scan"], r["source"]) == (scan_id(pixels), source))
-            for source in ("score", "api")
-        )
+        score, api = rows[scan_id(pixels), "score"], rows[scan_id(pixels), "api"]
         for name in ("predicted_label", "possible_labels", "confidence", "unlike"):
-            assert scored[name] == asked[name]
-        assert scored["distance"] == pytest.approx(asked["distance"], abs=1e-5)
-        assert scored["probabilities"] == pytest.approx(asked["probabilities"], abs=1e-5)
-        assert scored["caller"] is None
-        store = object_store(settings)
-        assert store.read(scored["heatmap_key"]) == store.read(asked["heatmap_key"])
+            assert score[name] == api[name]
+        assert score["distance"] == pytest.approx(api["distance"], abs=1e-5)
+        assert score["probabilities"] == pytest.approx(api["probabilities"], abs=1e-5)
+        assert score["caller"] is None
+        assert store.read(score["heatmap_key"]) == store.read(api["heatmap_key"])
 
 
-def test_a_labelled_scan_is_not_scored(champion: str, settings: Settings) -> None:
-    labelled, unlabelled = take_in(settings, *pictures(2, seed=13))
+@pytest.mark.usefixtures("champion")
+def test_labeled_scan_is_not_scored(settings: Settings) -> None:
+    labeled, unlabeled = store_scans(settings, *noise_scans(2, seed=13))
     with write_session(settings) as session:
-        session.add(ScanLabel(scan_id=labelled, label="glioma", batch_id="b"))
+        session.add(ScanLabel(scan_id=labeled, label="glioma", batch_id="b"))
     assert score_scans(settings, Task.FOUR_CLASS) == 1
-    assert [row["scan"] for row in history(settings)] == [unlabelled]
+    assert [row["scan"] for row in prediction_history(settings)] == [unlabeled]
 
 
-def test_scoring_that_was_stopped_goes_on_behind_the_last_chunk(
-    champion: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("champion")
+def test_interrupted_scoring_resumes_after_the_last_chunk(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in(settings, *pictures(5, seed=7))
+    store_scans(settings, *noise_scans(5, seed=7))
     monkeypatch.setattr(scoring, "CHUNK", 2)
-    whole = scoring.record_answers
-    chunks = []
+    record_predictions = scoring.record_predictions
+    recorded_chunks = 0
 
-    def stop_at_the_second(*args: object, **options: object) -> None:
-        if len(chunks) == 1:
+    def fail_at_the_second_chunk(*args: Any, **options: Any) -> None:
+        nonlocal recorded_chunks
+        if recorded_chunks == 1:
             raise KeyboardInterrupt
-        chunks.append(1)
-        whole(*args, **options)
+        recorded_chunks += 1
+        record_predictions(*args, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(scoring, "record_answers", stop_at_the_second)
+        patch.setattr(scoring, "record_predictions", fail_at_the_second_chunk)
         score_scans(settings, Task.FOUR_CLASS)
-    assert len(history(settings)) == 2
+    assert len(prediction_history(settings)) == 2
     assert score_scans(settings, Task.FOUR_CLASS) == 3
     assert score_scans(settings, Task.FOUR_CLASS) == 0
-    with read_session(settings) as session:
-        twice = "select 1 from prediction group by scan_id having count(*) > 1"
-        assert not session.execute(text(twice)).all()
+    twice = "select scan_id from prediction group by scan_id having count(*) > 1"
+    assert select_rows(settings, twice) == []
 
 
-def test_a_champion_that_fails_its_golden_scans_scores_nothing(
-    champion: str, settings: Settings, made: Made
+@pytest.mark.usefixtures("champion")
+def test_champion_that_fails_its_golden_scans_scores_nothing(
+    settings: Settings, model: BuiltModel
 ) -> None:
-    take_in(settings, *pictures(1, seed=8))
-    golden = next(iter(made.description.golden))
-    object_store(settings).write(scan_key(golden), encode_png(pictures(1, seed=10)[0]))
-    with pytest.raises(TumorMLError, match="answers otherwise"):
+    store_scans(settings, *noise_scans(1, seed=8))
+    (golden,) = model.description.golden
+    other_pixels = noise_scans(1, seed=GOLDEN_SEED + 1)[0]
+    object_store(settings).write(scan_key(golden), encode_png(other_pixels))
+    with pytest.raises(TumorMLError, match=rf"golden scans: a probability of the scan {golden}"):
         score_scans(settings, Task.FOUR_CLASS)
-    assert history(settings) == []
+    assert prediction_history(settings) == []
 
 
-def test_a_scan_that_cannot_be_read_is_told_when_the_others_are_scored(
-    champion: str, settings: Settings
-) -> None:
-    lost, *_ = take_in(settings, *pictures(4, seed=12))
+@pytest.mark.usefixtures("champion")
+def test_unreadable_scan_is_reported_after_the_others_are_scored(settings: Settings) -> None:
+    lost, *_ = store_scans(settings, *noise_scans(4, seed=12))
     object_store(settings).remove(scan_key(lost))
     with pytest.raises(TumorMLError, match=rf"3 scans were scored; 1 could not be read. {lost}"):
         score_scans(settings, Task.FOUR_CLASS)
-    assert len(history(settings)) == 3
+    assert len(prediction_history(settings)) == 3
+
+
+def test_task_without_a_champion_cannot_be_scored(settings: Settings) -> None:
+    with pytest.raises(TumorMLError, match="The task binary has no champion yet"):
+        score_scans(settings, Task.BINARY)

@@ -18,10 +18,10 @@ import pytest
 from sqlalchemy import select, text
 from streamlit.testing.v1 import AppTest
 
-from tests.factories.champions import Made, crown, pictures, take_in
+from tests.factories.champions import BuiltModel, make_champion, noise_scans, store_scans
 from tests.factories.rows import Dropped, add_batch, scan_of, verdict_row
 from tests.factories.running_api import running_api
-from tumorml.datasets.labelling import settle_label
+from tumorml.datasets.labeling import settle_label
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
 from tumorml.objects.keys import scan_key
@@ -82,7 +82,7 @@ def api(settings: Settings, champion: str) -> Iterator[Settings]:
 
 
 def image(name: str, seed: int) -> tuple[str, bytes, str]:
-    return name, encode_png(pictures(1, seed)[0]), "image/png"
+    return name, encode_png(noise_scans(1, seed)[0]), "image/png"
 
 
 def evaluate(settings: Settings, model: str, answers: list[tuple[str, str, float]]) -> list[str]:
@@ -99,7 +99,7 @@ def evaluate(settings: Settings, model: str, answers: list[tuple[str, str, float
                 )
             )  # fmt: skip
         for n, (true_label, label, probability) in enumerate(answers):
-            pixels = pictures(1, seed=50 + n)[0]
+            pixels = noise_scans(1, seed=50 + n)[0]
             scans.append(scan_id(pixels))
             object_store(settings).write(scan_key(scans[-1]), encode_png(pixels))
             session.add(
@@ -139,11 +139,11 @@ def test_an_uploaded_scan_is_read_and_its_map_lies_under_a_slider(
 
 
 def test_an_answer_of_a_champion_of_before_still_says_what_its_heatmap_is_worth(
-    api: Settings, champion: str, made_later: Made
+    api: Settings, champion: str, made_later: BuiltModel
 ) -> None:
     page = opened("read", api)
     page.file_uploader(key="images").set_value([image("a.png", 1)]).run()
-    crown(api, made_later)
+    make_champion(api, made_later)
     page.slider(key="opacity").set_value(0).run()
     assert champion in words(page)
     page.run()
@@ -174,7 +174,7 @@ def test_more_files_than_the_api_takes_are_asked_about_in_parts_and_decoded_once
 
 
 def test_similar_scans_stand_with_the_label_that_was_settled_since(settings: Settings) -> None:
-    same, settled, contested, gone = take_in(settings, *pictures(4, seed=11))
+    same, settled, contested, gone = store_scans(settings, *noise_scans(4, seed=11))
     with write_session(settings) as session:
         for scan, labels in (
             (same, ["glioma", "tumor"]),
@@ -185,7 +185,7 @@ def test_similar_scans_stand_with_the_label_that_was_settled_since(settings: Set
                 session.add(ScanLabel(scan_id=scan, label=label, batch_id="b"))
     settle_label(settings, settled, "no_tumor", reason="seen", who="me")
     similar = [{"scan": scan, "label": "glioma"} for scan in (same, settled, contested, gone)]
-    read = Read("four_class", "m", {"similar": similar}, pictures(1)[0])
+    read = Read("four_class", "m", {"similar": similar}, noise_scans(1)[0])
     assert labels_today(settings, read) == {
         same: "glioma",
         settled: "no tumor (learnt as glioma)",
@@ -204,7 +204,7 @@ def test_a_scan_unlike_the_training_data_is_warned_of(api: Settings) -> None:
 
 
 def test_a_picture_that_the_model_learnt_from_is_warned_of(api: Settings) -> None:
-    (name,) = take_in(api, pictures(1, seed=3)[0])
+    (name,) = store_scans(api, noise_scans(1, seed=3)[0])
     with write_session(api) as session:
         session.add(
             SnapshotScan(snapshot_id="s", scan_id=name, split="train", label="glioma", group_id="g")
@@ -228,7 +228,7 @@ def test_several_scans_are_read_and_what_cannot_be_is_named(api: Settings) -> No
     assert list(page.dataframe[0].value["file"]) == ["a.png", "b.png"]
     page.selectbox[0].select_index(1).run()
     scans = {row["scan"] for row in rows(api, "select scan from prediction_history")}
-    assert scans == {scan_id(pictures(1, seed)[0]) for seed in (1, 2)}
+    assert scans == {scan_id(noise_scans(1, seed)[0]) for seed in (1, 2)}
 
 
 def test_a_test_scan_is_read_and_compared_with_its_label(api: Settings, champion: str) -> None:
@@ -262,9 +262,9 @@ def test_a_store_that_is_down_is_told_in_a_sentence(settings: Settings) -> None:
 
 
 def test_the_champion_page_shows_numbers_history_and_files(
-    settings: Settings, champion: str, made_later: Made
+    settings: Settings, champion: str, made_later: BuiltModel
 ) -> None:
-    later = crown(settings, made_later)
+    later = make_champion(settings, made_later)
     evaluate(settings, later, [("glioma", "glioma", 0.9)])
     key = f"runs/r-{later}/model-card.md"
     object_store(settings).write(key, b"# Model card")
@@ -362,7 +362,7 @@ def test_a_click_does_not_ask_the_store_again(
 
 def test_a_stored_heatmap_stands_beside_what_it_is_worth(settings: Settings, champion: str) -> None:
     evaluate(settings, champion, [("glioma", "pituitary", 0.97)])
-    object_store(settings).write("h.png", encode_png(pictures(1)[0]))
+    object_store(settings).write("h.png", encode_png(noise_scans(1)[0]))
     with write_session(settings) as session:
         session.scalars(select(Prediction)).one().heatmap_key = "h.png"
     page = opened("review", settings)
@@ -376,9 +376,9 @@ def test_a_stored_heatmap_stands_beside_what_it_is_worth(settings: Settings, cha
 
 
 def test_verdicts_of_one_minute_are_told_apart_and_one_that_waits_is_not_called_promoted(
-    settings: Settings, champion: str, made_later: Made
+    settings: Settings, champion: str, made_later: BuiltModel
 ) -> None:
-    later = crown(settings, made_later)
+    later = make_champion(settings, made_later)
     moment = datetime(2026, 5, 3, tzinfo=UTC)
     with write_session(settings) as session:
         for name, model, approval in (("v-1", champion, None), ("v-2", later, "waiting")):
@@ -485,9 +485,9 @@ def test_a_conflict_is_settled_with_a_reason(settings: Settings) -> None:
 
 
 def test_disagreements_of_champion_and_challenger_are_shown(
-    settings: Settings, champion: str, made_later: Made
+    settings: Settings, champion: str, made_later: BuiltModel
 ) -> None:
-    later = crown(settings, made_later)
+    later = make_champion(settings, made_later)
     (scan,) = evaluate(settings, later, [("glioma", "glioma", 0.98)])
     with write_session(settings) as session:
         run = f"r-{later}"

@@ -1,1 +1,1 @@
-"""The champion at work."""
+"""Predictions by the champions: HTTP API, web UI and scoring of stored scans."""

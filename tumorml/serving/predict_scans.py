@@ -1,4 +1,4 @@
-"""From the pixels of a scan that somebody asks about to an answer, and to why."""
+"""Prediction of scans by the live champions, and heatmaps that explain predictions."""
 
 from __future__ import annotations
 
@@ -15,55 +15,56 @@ from numpy.typing import NDArray
 
 from tumorml.datasets.resize import fit_to_square, from_square
 from tumorml.errors import TumorMLError
-from tumorml.explain.heatmaps import EVIDENCE_MEANING, heatmap_of, heatmaps, meaning
+from tumorml.explain.heatmaps import EVIDENCE_MEANING, heatmap_meaning, heatmap_of, heatmaps
 from tumorml.explain.overlay import overlay_png
 from tumorml.labels import NO_TUMOR
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
 from tumorml.models.served import KerasServed
-from tumorml.serving.live_champions import Live
+from tumorml.serving.live_champions import LiveChampion
 from tumorml.serving.request_batcher import RequestBatcher
 from tumorml.settings import Settings
 
-SIMILAR = 6
-"""So many most similar training scans are named."""
+SIMILAR_SCANS = 6
+"""Number of most similar training scans that a prediction lists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One scan, and who is asked.
+class ScanInput:
+    """A scan to predict, and the model version that predicts it.
 
     Attributes:
-        live: Who answers.
-        scan_id: Of the canonical pixels.
-        image: uint8 [S, S], at the input size of ``live``.
+        champion: The model version.
+        scan_id: SHA-256 of the canonical pixels.
+        image: uint8 [S, S], resized to the input size of ``champion``.
     """
 
-    live: Live
+    champion: LiveChampion
     scan_id: str
     image: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What was answered about one scan.
+class ScanPrediction:
+    """The prediction for one scan.
 
     Attributes:
-        live: Who answered.
-        scan_id: Of the scan.
-        answered_at: When, in UTC.
-        label: The predicted one.
-        probabilities: Calibrated, by label.
-        possible_labels: Those that may be right at ``confidence``; None, as ``unlike``, without a
-            reference of validation scans enough.
-        confidence: About how often the true label is among them, on scans like those of validation.
-        distance: To what was learnt, 0 to 2; None without a reference.
-        unlike: Whether that is far.
-        similar: Training scans that are most like it: id, label, cosine.
-        evidence: float32 [E, E] in 0..1, where the network has an evidence map.
+        champion: The model version that predicted.
+        scan_id: SHA-256 of the canonical pixels.
+        answered_at: Time of the prediction, in UTC.
+        label: The predicted label.
+        probabilities: Calibrated probability of each label.
+        possible_labels: Conformal prediction set at ``confidence``. None, like ``unlike``, if the
+            reference holds too few validation scans.
+        confidence: The share of scans, drawn as the validation scans were, whose true label is in
+            ``possible_labels``.
+        distance: Cosine distance to the training scans, 0 to 2; None without a reference.
+        unlike: True if ``distance`` is larger than for 99 % of the validation scans.
+        similar: The most similar training scans: id, label, cosine similarity.
+        evidence: float32 [E, E] in 0..1, if the network has an evidence map.
     """
 
-    live: Live
+    champion: LiveChampion
     scan_id: str
     answered_at: datetime
     label: str
@@ -77,149 +78,163 @@ class Answer:
 
     @property
     def probability(self) -> float:
-        """Of the predicted label."""
+        """Calibrated probability of the predicted label."""
         return self.probabilities[self.label]
 
     @property
     def stated_confidence(self) -> float | None:
-        """``confidence``, where anything is said at it."""
+        """``confidence`` if there are ``possible_labels``, else None."""
         return None if self.possible_labels is None else self.confidence
 
     @property
     def tumor_probability(self) -> float:
-        """Of any tumour."""
+        """Probability of a tumor of any kind."""
         return 1.0 - self.probabilities[NO_TUMOR]
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Which places spoke for an answer.
+    """The heatmap of a prediction.
 
     Attributes:
-        map: float32 [h, w] in 0..1, over the scan.
-        meaning: What a warm place is.
-        overlay: The scan under the map, as a PNG.
+        heatmap: float32 [h, w] in 0..1, at the size of the scan.
+        meaning: The meaning of high values, as a phrase.
+        overlay: PNG of the scan beside the scan under its heatmap.
     """
 
-    map: NDArray[np.float32]
+    heatmap: NDArray[np.float32]
     meaning: str
     overlay: bytes
 
 
-def batches(settings: Settings) -> RequestBatcher[Question, Answer]:
-    """What answers questions, by `answer`."""
+def prediction_batcher(settings: Settings) -> RequestBatcher[ScanInput, ScanPrediction]:
+    """Return a batcher that runs `predict_scans` on the scans of concurrent requests."""
     return RequestBatcher(
-        "answers",
-        lambda questions: answer(questions, settings.api_confidence),
-        most=settings.api_batch,
+        "predictions",
+        lambda scans: predict_scans(scans, settings.api_confidence),
+        max_batch_size=settings.api_batch,
     )
 
 
-def answer(questions: Sequence[Question], confidence: float) -> list[Answer]:
-    """Answer questions, whoever is asked, in their order."""
+def predict_scans(scans: Sequence[ScanInput], confidence: float) -> list[ScanPrediction]:
+    """Predict scans, each by its own champion.
+
+    Args:
+        scans: In any order of champions.
+        confidence: Level of the conformal prediction sets, in 0..1.
+
+    Returns:
+        The predictions, in the order of ``scans``.
+    """
     by_model: dict[str, list[int]] = defaultdict(list)
-    for index, question in enumerate(questions):
-        by_model[question.live.model_version_id].append(index)
-    answers: dict[int, Answer] = {}
+    for index, scan in enumerate(scans):
+        by_model[scan.champion.model_version_id].append(index)
+    predictions: dict[int, ScanPrediction] = {}
     for indices in by_model.values():
-        asked = [questions[index] for index in indices]
-        answers |= dict(zip(indices, _answer(asked, asked[0].live, confidence), strict=True))
-    return [answers[index] for index in range(len(questions))]
+        group = [scans[index] for index in indices]
+        found = _predict_by_one_champion(group, group[0].champion, confidence)
+        predictions |= dict(zip(indices, found, strict=True))
+    return [predictions[index] for index in range(len(scans))]
 
 
-def _answer(questions: Sequence[Question], live: Live, confidence: float) -> list[Answer]:
-    served, reference = live.served, live.reference
-    seen = served.look(np.stack([question.image for question in questions]))
-    probabilities = served.calibrated(seen.logits)
-    decided = served.decide(probabilities)
+def _predict_by_one_champion(
+    scans: Sequence[ScanInput], champion: LiveChampion, confidence: float
+) -> list[ScanPrediction]:
+    served, reference = champion.served, champion.reference
+    outputs = served.look(np.stack([scan.image for scan in scans]))
+    probabilities = served.calibrated(outputs.logits)
+    predicted = served.decide(probabilities)
     now = datetime.now(UTC)
-    count = len(questions)
+    count = len(scans)
     possible: list[list[str] | None] = [None] * count
     distances: list[float | None] = [None] * count
     unlike: list[bool | None] = [None] * count
-    similar: list[list[tuple[str, str, float]]] = [[] for _ in questions]
+    similar: list[list[tuple[str, str, float]]] = [[] for _ in scans]
     if reference is not None:
-        far, similar = reference.compare(seen.features, SIMILAR)
-        distances = far.tolist()
+        distance_array, similar = reference.compare(outputs.features, SIMILAR_SCANS)
+        distances = distance_array.tolist()
     if reference is not None and reference.is_enough:
-        chosen = reference.labels_at(probabilities, confidence)
-        chosen[np.arange(count), decided] = True
+        is_possible = reference.labels_at(probabilities, confidence)
+        is_possible[np.arange(count), predicted] = True
         possible = [
-            [name for name, yes in zip(served.labels, row, strict=True) if yes] for row in chosen
+            [label for label, included in zip(served.labels, row, strict=True) if included]
+            for row in is_possible
         ]
-        unlike = reference.unlike(far).tolist()
+        unlike = reference.unlike(distance_array).tolist()
     return [
-        Answer(
-            live,
-            question.scan_id,
+        ScanPrediction(
+            champion,
+            scan.scan_id,
             now,
-            served.labels[decided[index]],
+            served.labels[predicted[index]],
             dict(zip(served.labels, probabilities[index].tolist(), strict=True)),
             possible[index],
             confidence,
             distances[index],
             unlike[index],
             similar[index],
-            None if seen.evidence is None else seen.evidence[index],
+            None if outputs.evidence is None else outputs.evidence[index],
         )
-        for index, question in enumerate(questions)
+        for index, scan in enumerate(scans)
     ]
 
 
-def explained(settings: Settings, answer: Answer, pixels: NDArray[np.uint8]) -> Explanation:
-    """Which places of a scan spoke for its answer.
+def explain_prediction(
+    settings: Settings, prediction: ScanPrediction, pixels: NDArray[np.uint8]
+) -> Explanation:
+    """Return the heatmap of a prediction: the network's evidence map if it has one, else LayerCAM.
 
     Args:
-        settings: Where the model version lies.
-        answer: About the scan.
+        settings: Locate the object store, from which LayerCAM loads the Keras network.
+        prediction: The prediction to explain.
         pixels: uint8 [h, w], the canonical scan.
     """
-    side = answer.live.served.input_size
-    if answer.evidence is not None:
-        heatmap, warm = heatmap_of(answer.evidence, side), EVIDENCE_MEANING
+    side = prediction.champion.served.input_size
+    if prediction.evidence is not None:
+        square, warm_meaning = heatmap_of(prediction.evidence, side), EVIDENCE_MEANING
     else:
-        predictor = _predictor(settings, answer.live)
+        predictor = _keras_predictor(settings, prediction.champion)
         image = fit_to_square(pixels, side)
-        classes = np.array([predictor.labels.index(answer.label)])
-        heatmap = heatmaps(predictor, image[None], classes)[0]
-        warm = meaning(predictor, answer.label)
-    over = from_square(heatmap, *pixels.shape)
+        classes = np.array([predictor.labels.index(prediction.label)])
+        square = heatmaps(predictor, image[None], classes)[0]
+        warm_meaning = heatmap_meaning(predictor, prediction.label)
+    heatmap = from_square(square, *pixels.shape)
     overlay = overlay_png(
         pixels,
-        over,
+        heatmap,
         label=None,
-        prediction=answer.label,
-        probability=answer.probability,
-        meaning=warm,
+        prediction=prediction.label,
+        probability=prediction.probability,
+        meaning=warm_meaning,
     )
-    return Explanation(over, warm, overlay)
+    return Explanation(heatmap, warm_meaning, overlay)
 
 
-def require_explainable(live: Live) -> None:
-    """See to it that `explained` can show why.
+def require_explainable(champion: LiveChampion) -> None:
+    """Check that `explain_prediction` can run in this process.
 
     Raises:
         TumorMLError: The network has no evidence map, and TensorFlow, which LayerCAM needs, is not
-            installed here.
+            installed.
     """
-    if not live.served.has_evidence and find_spec("tensorflow") is None:
+    if not champion.served.has_evidence and find_spec("tensorflow") is None:
         raise TumorMLError(
-            f"The network of {live.model_version_id} has no evidence map; its heatmaps need "
-            "TensorFlow, which is not installed here: pip install tumorml[training]."
+            f"The network of {champion.model_version_id} has no evidence map; its heatmaps need "
+            "TensorFlow, which is not installed: pip install tumorml[training]."
         )
 
 
-def _predictor(settings: Settings, live: Live) -> Predictor:
-    if isinstance(live.served, KerasServed):
-        return live.served.predictor
-    with _loading:  # or many would load the same network at once
-        return _loaded(settings, live.model_version_id)
+def _keras_predictor(settings: Settings, champion: LiveChampion) -> Predictor:
+    if isinstance(champion.served, KerasServed):
+        return champion.served.predictor
+    with _loading:  # otherwise concurrent requests would each load the network
+        return _load_predictor(settings, champion.model_version_id)
 
 
 _loading = Lock()
 
 
 @lru_cache(maxsize=2)
-def _loaded(settings: Settings, model_version_id: str) -> Predictor:
-    """Kept: loading a network takes seconds."""
+def _load_predictor(settings: Settings, model_version_id: str) -> Predictor:
+    """Load a network, which takes seconds, once."""
     return fetch_predictor(settings, model_version_id)

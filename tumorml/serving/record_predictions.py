@@ -1,4 +1,4 @@
-"""Answers as rows."""
+"""Database rows of the predictions of servers, and the overlays they refer to."""
 
 from __future__ import annotations
 
@@ -17,82 +17,95 @@ from tumorml.objects import ObjectStore
 from tumorml.results.artifacts import artifact_row, record_artifacts
 from tumorml.results.session import write_session
 from tumorml.results.tables import ModelVersion, Run, SnapshotScan
-from tumorml.serving.predict_scans import Answer
+from tumorml.serving.predict_scans import ScanPrediction
 from tumorml.serving.request_batcher import RequestBatcher
 from tumorml.settings import Settings
 
-MOST = 512
-"""Answers of one transaction."""
+MAX_BATCH_SIZE = 512
+"""Most predictions that are written in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """An answer that is to be written down.
+class PredictionRecord:
+    """A prediction to be written to the results store.
 
     Attributes:
-        answer: What was answered.
-        caller: Who asked; none where the service itself did.
-        overlay: The row ``artifact`` of its heatmap, where that is in the object store.
+        prediction: The prediction.
+        caller: Name of the API key that requested it; None for scores.
+        overlay: Row ``artifact`` of the heatmap, if one was stored.
     """
 
-    answer: Answer
+    prediction: ScanPrediction
     caller: str | None = None
     overlay: Mapping[str, object] | None = None
 
 
 def store_overlay(
-    store: ObjectStore, key: str, answer: Answer, data: bytes, *, scan_id: str | None = None
+    store: ObjectStore,
+    key: str,
+    prediction: ScanPrediction,
+    data: bytes,
+    *,
+    scan_id: str | None = None,
 ) -> dict[str, object]:
-    """Put the overlay of an answer into the object store; its row ``artifact`` is returned.
+    """Write the overlay of a prediction to the object store; return its row ``artifact``.
 
     Args:
-        store: Of the service.
-        key: Where it goes.
-        answer: What the overlay explains.
+        store: The object store.
+        key: Key of the new object.
+        prediction: The prediction that the overlay explains.
         data: The PNG.
-        scan_id: Of the row ``scan``, where there is one.
+        scan_id: Id of the row ``scan``, if the scan is stored.
     """
     store.write(key, data)
-    return artifact_row("heatmap", key, data, scan_id, answer.live.model_version_id, None)
+    return artifact_row("heatmap", key, data, scan_id, prediction.champion.model_version_id, None)
 
 
-def records(settings: Settings) -> RequestBatcher[Record, str | None]:
-    """What writes down the answers of the API: those that wait together, in one transaction.
+def recording_batcher(settings: Settings) -> RequestBatcher[PredictionRecord, str | None]:
+    """Return a batcher that writes the API's predictions, a batch in one transaction.
 
-    Of each it says which split of the model's own snapshot the scan was in, if in any.
+    The result for each prediction is the split of the scan in the snapshot that its model version
+    was trained on, or None if the scan is not in that snapshot.
     """
 
-    def write(waiting: Sequence[Record]) -> list[str | None]:
+    def write(records: Sequence[PredictionRecord]) -> list[str | None]:
         with write_session(settings) as session:
-            record_answers(session, waiting, source="api")
-            return _splits(session, waiting)
+            record_predictions(session, records, source="api")
+            return _training_splits(session, records)
 
-    return RequestBatcher("records", write, most=MOST)
+    return RequestBatcher("prediction records", write, max_batch_size=MAX_BATCH_SIZE)
 
 
-def record_answers(session: Session, records: Sequence[Record], *, source: str) -> None:
-    """Write a row ``prediction`` for each answer, and the artifacts they refer to."""
-    # The same picture twice has one overlay. In order, so that two servers wait for each other
-    # in one direction alone.
+def record_predictions(
+    session: Session, records: Sequence[PredictionRecord], *, source: str
+) -> None:
+    """Write a row ``prediction`` for each record, and the rows ``artifact`` they refer to.
+
+    Args:
+        session: The transaction.
+        records: Of any champions and times.
+        source: Value of the column ``source``: ``api`` or ``score``.
+    """
+    # The same image sent twice shares one overlay. Sorted keys keep two servers from a deadlock.
     overlays = {str(one.overlay["object_key"]): one.overlay for one in records if one.overlay}
     record_artifacts(session, [overlays[key] for key in sorted(overlays)])
-    together: dict[tuple[str, datetime], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, datetime], list[PredictionRecord]] = defaultdict(list)
     for record in records:
-        answer = record.answer
-        together[answer.live.model_version_id, answer.answered_at].append(record)
-    for (model_version_id, answered_at), group in together.items():
-        answers = [record.answer for record in group]
-        live = answers[0].live
-        labels = live.served.labels
+        prediction = record.prediction
+        groups[prediction.champion.model_version_id, prediction.answered_at].append(record)
+    for (model_version_id, answered_at), group in groups.items():
+        predictions = [record.prediction for record in group]
+        champion = predictions[0].champion
+        labels = champion.served.labels
         write_predictions(
             session,
             Answers(
-                [one.scan_id for one in answers],
+                [one.scan_id for one in predictions],
                 labels,
-                np.array([[one.probabilities[name] for name in labels] for one in answers]),
-                np.array([labels.index(one.label) for one in answers]),
+                np.array([[one.probabilities[name] for name in labels] for one in predictions]),
+                np.array([labels.index(one.label) for one in predictions]),
             ),
-            task=live.task,
+            task=champion.task,
             model_version_id=model_version_id,
             run_id=None,
             source=source,
@@ -101,29 +114,32 @@ def record_answers(session: Session, records: Sequence[Record], *, source: str) 
                 None if record.overlay is None else str(record.overlay["object_key"])
                 for record in group
             ],
-            further=[
+            further_columns=[
                 {
                     "caller": record.caller,
-                    "possible_labels": record.answer.possible_labels,
-                    "confidence": record.answer.stated_confidence,
-                    "distance": record.answer.distance,
-                    "unlike": record.answer.unlike,
+                    "possible_labels": record.prediction.possible_labels,
+                    "confidence": record.prediction.stated_confidence,
+                    "distance": record.prediction.distance,
+                    "unlike": record.prediction.unlike,
                 }
                 for record in group
             ],
         )
 
 
-def _splits(session: Session, records: Sequence[Record]) -> list[str | None]:
-    wanted = {(one.answer.live.model_version_id, one.answer.scan_id) for one in records}
+def _training_splits(session: Session, records: Sequence[PredictionRecord]) -> list[str | None]:
+    keys = [
+        (record.prediction.champion.model_version_id, record.prediction.scan_id)
+        for record in records
+    ]
     found = session.execute(
         select(ModelVersion.id, SnapshotScan.scan_id, SnapshotScan.split)
         .join(Run, Run.id == ModelVersion.run_id)
         .join(SnapshotScan, SnapshotScan.snapshot_id == Run.snapshot_id)
         .where(
-            ModelVersion.id.in_({model for model, _ in wanted}),
-            SnapshotScan.scan_id.in_({scan for _, scan in wanted}),
+            ModelVersion.id.in_({model for model, _ in keys}),
+            SnapshotScan.scan_id.in_({scan for _, scan in keys}),
         )
     )
     splits = {(model, scan): split for model, scan, split in found}
-    return [splits.get((one.answer.live.model_version_id, one.answer.scan_id)) for one in records]
+    return [splits.get(key) for key in keys]

@@ -1,4 +1,4 @@
-"""Many callers, one network: scans that wait are answered, and written down, a batch at a time."""
+"""Batching of concurrent requests: one thread processes whatever is queued, batch by batch."""
 
 from __future__ import annotations
 
@@ -8,90 +8,97 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class EndedError(Exception):
-    """Nobody answers any more."""
+class BatcherStoppedError(Exception):
+    """The batcher was stopped and accepts no more items."""
 
 
-class RequestBatcher(Generic[Question, Answer]):
-    """Answers questions in batches, one batch at a time, in a thread of its own.
+class RequestBatcher(Generic[Item, Result]):
+    """Processes items in batches, one batch at a time, in its own thread.
 
-    A batch is whatever waits when the one before is done, so that nobody waits for company.
+    A batch holds the items that were queued while the previous batch was processed, so an item
+    never waits for further items to arrive.
 
     Args:
-        answer: From questions to their answers, in the same order. What it raises is raised to
-            everybody in the batch.
-        most: Of one batch.
+        name: Name of the thread.
+        process: Maps items to results, in the same order. An exception is set on the future of
+            every item of the batch.
+        max_batch_size: Most items of one batch.
     """
 
     def __init__(
         self,
         name: str,
-        answer: Callable[[Sequence[Question]], Sequence[Answer]],
+        process: Callable[[Sequence[Item]], Sequence[Result]],
         *,
-        most: int,
+        max_batch_size: int,
     ) -> None:
-        self._answer = answer
-        self._most = most
-        self._waiting: deque[tuple[Question, Future[Answer]]] = deque()
+        self._process = process
+        self._max_batch_size = max_batch_size
+        self._queue: deque[tuple[Item, Future[Result]]] = deque()
         self._changed = threading.Condition()
-        self._ends = False
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Answer what waits, then end; after the timeout, leave it."""
+        """Stop the thread after it has processed the queue; return after the timeout at the latest.
+
+        The thread keeps on processing the queue if the timeout passes first.
+        """
         with self._changed:
-            self._ends = True
+            self._stopping = True
             self._changed.notify()
         self._thread.join(timeout_seconds)
 
     @property
     def is_alive(self) -> bool:
-        """Whether somebody answers."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     def __len__(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
+        """Return the number of queued items."""
+        return len(self._queue)
 
-    def ask(self, questions: Sequence[Question]) -> list[Future[Answer]]:
-        """Let questions wait for their answers.
+    def submit(self, items: Sequence[Item]) -> list[Future[Result]]:
+        """Queue items; return a future for each.
 
         Raises:
-            EndedError: Nobody answers any more.
+            BatcherStoppedError: `stop` was called before.
         """
-        futures: list[Future[Answer]] = [Future() for _ in questions]
+        futures: list[Future[Result]] = [Future() for _ in items]
         with self._changed:
-            if self._ends:
-                raise EndedError
-            self._waiting.extend(zip(questions, futures, strict=True))
+            if self._stopping:
+                raise BatcherStoppedError
+            self._queue.extend(zip(items, futures, strict=True))
             self._changed.notify()
         return futures
 
-    def _work(self) -> None:
-        while batch := self._next():
-            wanted = [pair for pair in batch if pair[1].set_running_or_notify_cancel()]
-            if not wanted:
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            pending = [pair for pair in batch if pair[1].set_running_or_notify_cancel()]
+            if not pending:
                 continue
             try:
-                answers = self._answer([question for question, _ in wanted])
-                if len(answers) != len(wanted):
-                    raise ValueError(f"{len(answers)} answers to {len(wanted)} questions")
-            except Exception as error:  # told to whoever asked
-                for _, future in wanted:
+                results = self._process([item for item, _ in pending])
+                if len(results) != len(pending):
+                    raise ValueError(f"{len(results)} results for {len(pending)} items")
+            except Exception as error:  # raised to the callers by their futures
+                for _, future in pending:
                     future.set_exception(error)
                 continue
-            for (_, future), answer in zip(wanted, answers, strict=True):
-                future.set_result(answer)
+            for (_, future), result in zip(pending, results, strict=True):
+                future.set_result(result)
 
-    def _next(self) -> list[tuple[Question, Future[Answer]]]:
+    def _next_batch(self) -> list[tuple[Item, Future[Result]]]:
+        """Wait for items; return an empty list when the batcher is stopped and the queue empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._ends)
-            return [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            self._changed.wait_for(lambda: self._queue or self._stopping)
+            size = min(self._max_batch_size, len(self._queue))
+            return [self._queue.popleft() for _ in range(size)]

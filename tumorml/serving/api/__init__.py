@@ -1,1 +1,1 @@
-"""The champion over HTTP."""
+"""The HTTP API of the champions."""

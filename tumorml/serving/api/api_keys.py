@@ -1,4 +1,4 @@
-"""Who may ask: API keys, stored as their SHA-256 alone."""
+"""API keys: creation, revocation and lookup. Only the SHA-256 of a key is stored."""
 
 from __future__ import annotations
 
@@ -20,52 +20,55 @@ from tumorml.settings import Settings
 from tumorml.timers import PeriodicThread
 
 ROLES = ("reader", "writer")
-"""A reader sees what was answered; a writer may also ask."""
+"""A reader may call the GET endpoints; a writer may also request predictions."""
 _PREFIX = "tml_"
-_LOOK_SECONDS = 1.0
-_OLD_SECONDS = 15.0
+_REFRESH_SECONDS = 1.0
+_STALE_SECONDS = 15.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and whether that may be more than reading."""
+    """The sender of a request: the name and role of its API key."""
 
     name: str
     role: str
 
     @property
-    def may_ask(self) -> bool:
-        """Whether it may have scans read."""
+    def may_predict(self) -> bool:
+        """True if this caller may request predictions."""
         return self.role == "writer"
 
 
-ANYBODY = Caller("anybody on this machine", "writer")
-"""Who asks where there never was a key, which only loopback allows."""
+ANONYMOUS = Caller("anybody on this machine", "writer")
+"""The caller of an API without keys, which accepts requests from this machine only."""
 
 
 def add_key(settings: Settings, name: str, role: str) -> str:
-    """Make a key; it is told this once and never again.
+    """Create an API key and return it. It cannot be read again later.
 
     Raises:
-        TumorMLError: The name is taken or no name, or the role is none.
+        TumorMLError: The name is taken or invalid, or the role is unknown.
     """
     if role not in ROLES:
-        raise TumorMLError(f"{role!r} is no role; one of {', '.join(ROLES)} is.")
+        raise TumorMLError(f"Unknown role {role!r}; use one of: {', '.join(ROLES)}.")
     if not _NAME.fullmatch(name):
         raise TumorMLError(
-            f"{name!r} is no name of a key: 1 to 64 letters, digits or any of `_.@-` are."
+            f"Invalid key name {name!r}: use 1 to 64 letters, digits or characters of `_.@-`, "
+            "starting with a letter or digit."
         )
     key = _PREFIX + secrets.token_urlsafe(32)
     with write_session(settings) as session:
         if session.get(ApiKey, name) is not None:
-            raise TumorMLError(f"There is a key {name!r} already; revoked ones keep their names.")
+            raise TumorMLError(
+                f"The key {name!r} exists already. The name of a revoked key cannot be reused."
+            )
         session.add(ApiKey(name=name, sha256=_sha256(key), role=role))
     return key
 
 
 def revoke_key(settings: Settings, name: str) -> None:
-    """Let a key be refused from now on.
+    """Revoke an API key. Running servers refuse it within about a second.
 
     Raises:
         TumorMLError: There is no such key, or it is revoked already.
@@ -73,107 +76,109 @@ def revoke_key(settings: Settings, name: str) -> None:
     with write_session(settings) as session:
         key = session.get(ApiKey, name)
         if key is None or key.revoked_at is not None:
-            raise TumorMLError(f"There is no key {name!r} that could be revoked.")
+            raise TumorMLError(f"There is no active key {name!r}.")
         key.revoked_at = datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """Who may ask.
+class ApiKeys:
+    """The active API keys at one moment.
 
     Attributes:
-        callers: By the SHA-256 of their key; revoked ones are not among them.
-        open: Whether nobody needs a key: there never was one, and the address is loopback.
+        callers: Callers by the SHA-256 of their key, without revoked keys.
+        is_open: True if no key is needed: none was ever created, and the bind address is loopback.
     """
 
     callers: dict[str, Caller]
-    open: bool
+    is_open: bool
 
     def caller(self, key: str | None) -> Caller | None:
-        """Who asks with that key; None where it is unknown, or missing though one is needed."""
-        if self.open:
-            return ANYBODY
+        """Return the caller with this key; None if the key is unknown, or needed and missing."""
+        if self.is_open:
+            return ANONYMOUS
         return None if key is None else self.callers.get(_sha256(key))
 
 
-def read_keys(settings: Settings) -> Keys:
-    """The keys of the database and of ``TUMORML_API_KEYS``.
+def read_keys(settings: Settings) -> ApiKeys:
+    """Return the active keys of the results store and of ``TUMORML_API_KEYS``.
 
     Raises:
-        TumorMLError: That setting cannot be read.
+        TumorMLError: ``TUMORML_API_KEYS`` has an invalid entry.
     """
-    known: dict[str, Caller] = {}
+    callers: dict[str, Caller] = {}
     for number, entry in enumerate(filter(None, settings.api_keys.split(",")), 1):
         name, _, rest = entry.strip().partition(":")
         role, _, sha256 = rest.partition(":")
-        is_key = _NAME.fullmatch(name) and re.fullmatch(r"[0-9a-f]{64}", sha256)
-        if role not in ROLES or not is_key:
-            # Told by its place: what stands there may be a key itself.
+        is_valid = _NAME.fullmatch(name) and re.fullmatch(r"[0-9a-f]{64}", sha256)
+        if role not in ROLES or not is_valid:
+            # The message gives the position only: the entry may contain a key.
             raise TumorMLError(
-                f"TUMORML_API_KEYS: entry {number} is not name:role:sha256, with letters, digits "
-                f"or any of `_.@-`, {' or '.join(ROLES)}, and the 64 hex digits of a key's SHA-256."
+                f"TUMORML_API_KEYS: entry {number} is not name:role:sha256, with a name of "
+                f"letters, digits or `_.@-`, a role ({' or '.join(ROLES)}) and the 64 hex digits "
+                "of the key's SHA-256."
             )
-        known[sha256] = Caller(name, role)
+        callers[sha256] = Caller(name, role)
     with read_session(settings) as session:
-        kept = session.scalars(select(ApiKey)).all()
-    known |= {key.sha256: Caller(key.name, key.role) for key in kept if key.revoked_at is None}
-    return Keys(known, open=not (kept or known) and is_loopback(settings.api_host))
+        rows = session.scalars(select(ApiKey)).all()
+    callers |= {row.sha256: Caller(row.name, row.role) for row in rows if row.revoked_at is None}
+    return ApiKeys(callers, is_open=not (rows or callers) and is_loopback(settings.api_host))
 
 
-class KnownKeys:
-    """The keys as they were a moment ago: who asks never waits for the results store."""
+class ApiKeyCache:
+    """The active keys, read every second, so that no request waits for the results store."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._keys = Keys({}, open=False)
-        self._read = float("-inf")
+        self._keys = ApiKeys({}, is_open=False)
+        self._refreshed = float("-inf")
         self._thread = PeriodicThread(
-            "reading the API keys",
-            _LOOK_SECONDS,
-            self._look,
+            "refreshing the API keys",
+            _REFRESH_SECONDS,
+            self._refresh,
             transient=(SQLAlchemyError, OSError, TumorMLError),
         )
 
     def start(self) -> None:
-        """Read them, and again each second from now on.
+        """Read the keys, and start to refresh them every second.
 
         Raises:
-            TumorMLError: ``TUMORML_API_KEYS`` cannot be read.
+            TumorMLError: ``TUMORML_API_KEYS`` has an invalid entry.
         """
-        self._look()
+        self._refresh()
         self._thread.start()
 
     def stop(self) -> None:
-        """Read them no more."""
+        """Stop refreshing."""
         self._thread.stop()
 
-    def now(self) -> Keys | None:
-        """The keys; None where they are so old that a revoked one may be among them."""
-        return self._keys if time.monotonic() - self._read < _OLD_SECONDS else None
+    def current(self) -> ApiKeys | None:
+        """Return the keys; None if the last refresh is so old that some may be revoked by now."""
+        return self._keys if time.monotonic() - self._refreshed < _STALE_SECONDS else None
 
-    def _look(self) -> None:
-        asked = time.monotonic()
+    def _refresh(self) -> None:
+        started = time.monotonic()
         self._keys = read_keys(self._settings)
-        self._read = asked
+        self._refreshed = started
 
 
 def require_safe_address(settings: Settings) -> None:
-    """Refuse to be reached from elsewhere without a key, and to start with keys that are none.
+    """Refuse to serve other machines without an API key.
 
     Raises:
-        TumorMLError: The address is not of this machine alone, and there is no key; or
-            ``TUMORML_API_KEYS`` cannot be read.
+        TumorMLError: The bind address is not loopback and there is no active key, or
+            ``TUMORML_API_KEYS`` has an invalid entry.
     """
     keys = read_keys(settings)
     if not is_loopback(settings.api_host) and not keys.callers:
         raise TumorMLError(
-            f"The API would answer everybody who reaches {settings.api_host}. Make a key first: "
-            "tumorml key add NAME --role writer. Or set TUMORML_API_HOST=127.0.0.1."
+            f"The API would accept requests from any machine that reaches {settings.api_host}. "
+            "Create a key first: tumorml key add NAME --role writer. Or set "
+            "TUMORML_API_HOST=127.0.0.1."
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
+    """Return True if an address can only be reached from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The API: predictions, their history, who serves."""
+"""The FastAPI app: predictions, their history, champions, model versions, health and metrics."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from tumorml.labels import Task
-from tumorml.serving.api import history, predict
-from tumorml.serving.api.authentication import caller, known_parameters
-from tumorml.serving.api.metrics import Measured
-from tumorml.serving.api.problems import Problem, ProblemError, described, tell_problems
+from tumorml.serving.api import predict, queries
+from tumorml.serving.api.authentication import authenticate, reject_unknown_parameters
+from tumorml.serving.api.metrics import RequestMetrics
+from tumorml.serving.api.problems import (
+    Problem,
+    ProblemError,
+    install_problem_handlers,
+    problem_responses,
+)
 from tumorml.serving.api.schemas import (
     ChampionCard,
     Health,
@@ -28,22 +34,22 @@ from tumorml.serving.api.schemas import (
     PastPrediction,
     PredictionPage,
 )
-from tumorml.serving.api.state import Server, server_of
-from tumorml.serving.api.uploads import BodyLimit
+from tumorml.serving.api.state import ServerState, server_state
+from tumorml.serving.api.uploads import BodySizeLimit
 from tumorml.settings import Settings
 
-READ_SECONDS = 30.0
-"""For what is only read; beyond it, a store hangs."""
-STORE_SECONDS = 20.0
-"""Most that a caller waits for an object store that does not answer."""
+READ_TIMEOUT_SECONDS = 30.0
+"""Most time of a GET request that reads from the stores."""
+STORE_PATIENCE_SECONDS = 20.0
+"""Most time that a request waits for an object store that does not respond."""
 T = TypeVar("T")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The app; it loads the champions when it starts."""
-    patience = min(settings.object_store_patience_seconds, STORE_SECONDS)
+    """Return the app. It loads the champions at startup."""
+    patience = min(settings.object_store_patience_seconds, STORE_PATIENCE_SECONDS)
     settings = settings.model_copy(update={"object_store_patience_seconds": patience})
-    server = Server(settings)
+    server = ServerState(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,181 +60,205 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="tumorml",
         version=version("tumorml"),
-        description="Brain-tumour MRI classification by the champion. Not a medical device.",
+        description="Classification of brain-tumor MRI scans by the current champions. Research "
+        "software; not a medical device.",
         lifespan=lifespan,
     )
     app.state.server = server
-    tell_problems(app)
-    app.include_router(_open)
-    app.include_router(_reading)
+    install_problem_handlers(app)
+    app.include_router(_public)
+    app.include_router(_authenticated)
     app.include_router(predict.router)
-    app.add_middleware(BodyLimit, most=settings.api_max_bytes)
-    app.add_middleware(Measured, metrics=server.metrics)
+    app.add_middleware(BodySizeLimit, max_bytes=settings.api_max_bytes)
+    app.add_middleware(RequestMetrics, metrics=server.metrics)
     schema = app.openapi()
     schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
     return app
 
 
-def _storable(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("a NUL character stands in no name")
-    return value
-
-
-def _moment(value: object) -> object:
-    """As RFC 3339 writes it, and not the seconds since 1970 that pydantic takes too."""
-    if isinstance(value, str) and "T" not in value.upper():
-        raise ValueError("a moment is written like 2026-11-22T09:00:00Z")
-    return value
-
-
-async def _in_time(work: Callable[[], T]) -> T:
-    """What a thread finds out, or an error: it may wait for a store that hangs.
+async def _read_in_time(read: Callable[[], T]) -> T:
+    """Run a query in a thread, and give up waiting for it after the timeout.
 
     Raises:
-        ProblemError: It took too long; the thread ends when the store answers.
+        ProblemError: 503 after the timeout. The thread ends when the store responds.
     """
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            return await to_thread.run_sync(work, abandon_on_cancel=True)
+        async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+            return await to_thread.run_sync(read, abandon_on_cancel=True)
     except TimeoutError:
         raise ProblemError(
             503,
-            f"The results store or the object store said nothing for {READ_SECONDS:.0f} s; try "
-            "again.",
+            "The results store or the object store did not respond within "
+            f"{READ_TIMEOUT_SECONDS:.0f} s. Try again.",
             headers={"Retry-After": "5"},
         ) from None
 
 
-_At = Annotated[Server, Depends(server_of)]
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("the value contains a NUL character")
+    return value
 
 
-def _in_utc(moment: datetime) -> datetime:
+def _require_timestamp_text(value: object) -> object:
+    """Refuse the seconds since 1970 that pydantic accepts too."""
+    if isinstance(value, str) and "T" not in value.upper():
+        raise ValueError("write a timestamp like 2026-11-22T09:00:00Z (RFC 3339)")
+    return value
+
+
+def _to_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError("no calendar has this moment") from None
+        raise ValueError("the timestamp is out of range") from None
 
 
-_Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
-_Text = Annotated[str, AfterValidator(_storable)]
-_open = APIRouter(
-    tags=["health"], dependencies=[Depends(known_parameters)], responses=described(422)
+_Timestamp = Annotated[
+    AwareDatetime, BeforeValidator(_require_timestamp_text), AfterValidator(_to_utc)
+]
+_Text = Annotated[str, AfterValidator(_without_nul)]
+_Server = Annotated[ServerState, Depends(server_state)]
+_public = APIRouter(
+    tags=["health"],
+    dependencies=[Depends(reject_unknown_parameters)],
+    responses=problem_responses(422),
 )
-_reading = APIRouter(
-    dependencies=[Depends(caller), Depends(known_parameters)], responses=described(401, 422, 503)
+_authenticated = APIRouter(
+    dependencies=[Depends(authenticate), Depends(reject_unknown_parameters)],
+    responses=problem_responses(401, 422, 503),
 )
 
 
-@_reading.get("/predictions", tags=["predictions"])
+@_authenticated.get("/predictions", tags=["predictions"], summary="List predictions")
 async def predictions(
-    server: _At,
-    task: Task | None = None,
-    label: Annotated[_Text | None, Query(description="The predicted one.")] = None,
-    true_label: _Text | None = None,
-    model_version: _Text | None = None,
-    source: Literal["evaluation", "score", "api"] | None = None,
-    caller: _Text | None = None,
-    scan: Annotated[_Text | None, Query(description="SHA-256 of its pixels.")] = None,
-    since: _Moment | None = None,
-    until: _Moment | None = None,
-    unlike: bool | None = None,
-    correct: bool | None = None,
-    after: Annotated[str | None, Query(description="The `next` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    server: _Server,
+    task: Annotated[Task | None, Query(description="The task.")] = None,
+    label: Annotated[_Text | None, Query(description="The predicted label.")] = None,
+    true_label: Annotated[_Text | None, Query(description="The true label.")] = None,
+    model_version: Annotated[_Text | None, Query(description="Id of the model version.")] = None,
+    source: Annotated[
+        Literal["evaluation", "score", "api"] | None,
+        Query(
+            description="`evaluation` for test scans, `score` for stored scans without a label, "
+            "`api` for requests."
+        ),
+    ] = None,
+    caller: Annotated[_Text | None, Query(description="Name of the API key.")] = None,
+    scan: Annotated[_Text | None, Query(description="SHA-256 of the canonical pixels.")] = None,
+    since: Annotated[_Timestamp | None, Query(description="Earliest time, inclusive.")] = None,
+    until: Annotated[_Timestamp | None, Query(description="Latest time, exclusive.")] = None,
+    unlike: Annotated[
+        bool | None, Query(description="Whether the scan is unlike the training scans.")
+    ] = None,
+    correct: Annotated[
+        bool | None, Query(description="Whether the predicted label is the true one.")
+    ] = None,
+    after: Annotated[str | None, Query(description="The `next` of the previous page.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most rows of a page.")] = 50,
 ) -> PredictionPage:
-    """The prediction history, the newest first."""
-    wanted = {
+    """List the prediction history, newest first, with filters and pages."""
+    filters = {
         "task": task, "label": label, "true_label": true_label, "model_version": model_version,
         "source": source, "caller": caller, "scan": scan, "since": since, "until": until,
         "unlike": unlike, "correct": correct,
     }  # fmt: skip
-    rows, following = await _in_time(
-        lambda: history.predictions(server.settings, wanted, after=after, limit=limit)
+    rows, cursor = await _read_in_time(
+        lambda: queries.read_predictions(server.settings, filters, after=after, limit=limit)
     )
-    shown = [
+    page = [
         PastPrediction(**row, heatmap=row["heatmap_key"] and f"/heatmaps/{row['heatmap_key']}")
         for row in rows
     ]
-    return PredictionPage(predictions=shown, next=following)
+    return PredictionPage(predictions=page, next=cursor)
 
 
-@_reading.get("/champion", tags=["models"])
-async def champion(server: _At) -> list[ChampionCard]:
-    """Who serves each task, with the numbers of its test scans."""
-    rows = await _in_time(lambda: history.champions(server.settings))
-    answering = {live.model_version_id for live in server.champions.all()}
-    failed = server.champions.failed()
+@_authenticated.get("/champion", tags=["models"], summary="List champions")
+async def champion(server: _Server) -> list[ChampionCard]:
+    """List the champion of each task, with its metrics on the test scans."""
+    rows = await _read_in_time(lambda: queries.read_champions(server.settings))
+    loaded = {champion.model_version_id for champion in server.champions.all()}
+    failures = server.champions.failures()
     return [
         ChampionCard(
             **row,
-            answers_here=row["model_version"] in answering,
-            problem=failed.get(row["model_version"]),
+            answers_here=row["model_version"] in loaded,
+            problem=failures.get(row["model_version"]),
         )
         for row in rows
     ]
 
 
-@_reading.get("/models", tags=["models"])
+@_authenticated.get("/models", tags=["models"], summary="List model versions")
 async def models(
-    server: _At,
-    limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    server: _Server,
+    limit: Annotated[int, Query(ge=1, le=500, description="Most rows.")] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="Rows to skip.")] = 0,
 ) -> list[ModelCard]:
-    """Model versions, the newest first."""
-    rows = await _in_time(lambda: history.models(server.settings, limit=limit, offset=offset))
+    """List model versions, newest first."""
+    rows = await _read_in_time(
+        lambda: queries.read_model_versions(server.settings, limit=limit, offset=offset)
+    )
     return [ModelCard(**row) for row in rows]
 
 
-@_reading.get(
+@_authenticated.get(
     "/heatmaps/{key:path}",
     tags=["predictions"],
-    responses=described(404) | {200: {"description": "A picture.", "content": {"image/png": {}}}},
+    summary="Get a heatmap",
+    responses=problem_responses(404)
+    | {200: {"description": "The heatmap over the scan.", "content": {"image/png": {}}}},
     response_class=Response,
 )
-async def heatmap_file(key: _Text, server: _At) -> Response:
-    """The overlay of an answer."""
-    data = await _in_time(lambda: history.overlay(server.settings, key))
+async def heatmap_file(
+    key: Annotated[_Text, PathParameter(description="Object key of the heatmap.")],
+    server: _Server,
+) -> Response:
+    """Get the PNG of a stored heatmap by its object key."""
+    data = await _read_in_time(lambda: queries.read_overlay(server.settings, key))
     return Response(
         data, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"}
     )
 
 
-@_open.get("/health/live")
+@_public.get("/health/live", summary="Check liveness")
 async def live() -> Health:
-    """Whether the process answers at all; of no thread that may wait for something."""
+    """Check that the process responds. This uses no thread and no store."""
     return Health(status="ok")
 
 
-@_open.get(
+@_public.get(
     "/health/ready",
-    responses={503: {"description": "Not ready.", "model": Health}},
+    summary="Check readiness",
+    responses={503: {"description": "The server cannot predict.", "model": Health}},
 )
-@_open.get(
+@_public.get(
     "/health",
-    responses={503: {"description": "Not ready.", "model": Health}},
+    summary="Check readiness (same as /health/ready)",
+    responses={503: {"description": "The server cannot predict.", "model": Health}},
 )
-async def ready(server: _At) -> Any:
-    """Whether there is a champion that answers, and every champion does."""
+async def ready(server: _Server) -> Any:
+    """Check that a champion is loaded, and list champions that could not be loaded."""
     answering = {str(one.task): one.model_version_id for one in server.champions.all()}
-    problems = [f"{model}: {problem}" for model, problem in server.champions.failed().items()]
-    sees = server.champions.sees()
-    if not sees:
-        problems.append("the results store does not say who is champion")
-    if not server.works:
-        problems.append("a thread of the server has ended; start it again")
+    problems = [f"{model}: {reason}" for model, reason in server.champions.failures().items()]
+    is_up_to_date = server.champions.is_up_to_date()
+    if not is_up_to_date:
+        problems.append("the results store does not respond, so a new champion would be missed")
+    if not server.is_running:
+        problems.append("a thread of the server has ended; restart the server")
     status = "no champion" if not answering else "degraded" if problems else "ok"
     health = Health(status=status, answering=answering, problems=problems)
-    return JSONResponse(
-        health.model_dump(), status_code=200 if answering and sees and server.works else 503
-    )
+    can_predict = answering and is_up_to_date and server.is_running
+    return JSONResponse(health.model_dump(), status_code=200 if can_predict else 503)
 
 
-@_reading.get("/metrics", tags=["health"], response_class=PlainTextResponse)
-def metrics(server: _At) -> Response:
-    """For Prometheus."""
-    server.metrics.waiting.set(server.asked)
+@_authenticated.get(
+    "/metrics", tags=["health"], summary="Get Prometheus metrics", response_class=PlainTextResponse
+)
+def metrics(server: _Server) -> Response:
+    """Get the metrics of this server in the Prometheus text format."""
+    server.metrics.waiting.set(server.active_requests)
     server.metrics.live.clear()
-    for one in server.champions.all():
-        server.metrics.live.labels(str(one.task), one.model_version_id).set(1)
+    for loaded in server.champions.all():
+        server.metrics.live.labels(str(loaded.task), loaded.model_version_id).set(1)
     return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""What a request has to pass before it is heard."""
+"""Request dependencies: authentication, authorization and the check for unknown parameters."""
 
 from __future__ import annotations
 
@@ -10,42 +10,52 @@ from fastapi.security import APIKeyHeader
 
 from tumorml.serving.api.api_keys import Caller, is_loopback
 from tumorml.serving.api.problems import ProblemError
-from tumorml.serving.api.state import Server, server_of
+from tumorml.serving.api.state import ServerState, server_state
 
-KEY = "X-API-Key"
-_header = APIKeyHeader(name=KEY, auto_error=False, description="Where keys exist: one of them.")
+HEADER = "X-API-Key"
+_header = APIKeyHeader(
+    name=HEADER, auto_error=False, description="API key; required once a key was created."
+)
 
 
-async def caller(
+async def authenticate(
     request: Request,
     key: Annotated[str | None, Security(_header)],
-    server: Annotated[Server, Depends(server_of)],
+    server: Annotated[ServerState, Depends(server_state)],
 ) -> Caller:
-    """Who asks.
+    """Return the caller of a request.
 
     Raises:
-        ProblemError: There are keys, and this is none of them; or there are none, and a page of
-            another site asks through a browser of this machine. Or the results store does not say
-            who may ask.
+        ProblemError: 401 if a key is needed and this one is missing or unknown; 403 if the API has
+            no keys and a page of another site sent the request through a browser; 503 if the keys
+            could not be read from the results store lately.
     """
-    keys = server.keys.now()
+    keys = server.keys.current()
     if keys is None:
         raise ProblemError(
             503,
-            "The results store does not say who may ask; try again.",
+            "API keys cannot be checked: the results store does not respond. Try again.",
             headers={"Retry-After": "5"},
         )
-    if keys.open and _of_another_site(request):
-        raise ProblemError(403, "Without a key only this machine's own pages and programs may ask.")
-    found = keys.caller(key)
-    if found is None:
-        why = f"Send a key in the header {KEY}." if key is None else "This key is not known."
-        raise ProblemError(401, why, headers={"WWW-Authenticate": f'ApiKey header="{KEY}"'})
-    return found
+    if keys.is_open and _is_cross_site(request):
+        raise ProblemError(
+            403,
+            "Cross-site request refused: without an API key, only programs and pages of this "
+            "machine may call the API.",
+        )
+    caller = keys.caller(key)
+    if caller is None:
+        detail = (
+            f"An API key is required in the header {HEADER}."
+            if key is None
+            else f"The API key in the header {HEADER} is unknown or revoked."
+        )
+        raise ProblemError(401, detail, headers={"WWW-Authenticate": f'ApiKey header="{HEADER}"'})
+    return caller
 
 
-def _of_another_site(request: Request) -> bool:
-    """Whether a browser asks for a page that did not come from here, or by a name of elsewhere."""
+def _is_cross_site(request: Request) -> bool:
+    """Return True if a browser sends this for a page of another origin, or by DNS rebinding."""
     try:
         origin = urlsplit(request.headers.get("origin", ""))
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
@@ -58,25 +68,31 @@ def _of_another_site(request: Request) -> bool:
     )
 
 
-async def asker(who: Annotated[Caller, Depends(caller)]) -> Caller:
-    """Who asks for predictions.
+async def require_writer(caller: Annotated[Caller, Depends(authenticate)]) -> Caller:
+    """Return the caller of a request if it may request predictions.
 
     Raises:
-        ProblemError: Their key may only read.
+        ProblemError: 403 if the key has the role ``reader``.
     """
-    if not who.may_ask:
-        raise ProblemError(403, f"The key {who.name!r} may read, but not ask for predictions.")
-    return who
+    if not caller.may_predict:
+        raise ProblemError(
+            403,
+            f"The API key {caller.name!r} has the role {caller.role}; predictions need the role "
+            "writer.",
+        )
+    return caller
 
 
-async def known_parameters(request: Request) -> None:
-    """Refuse what would be passed over in silence.
+async def reject_unknown_parameters(request: Request) -> None:
+    """Refuse query parameters that the path does not define, instead of ignoring them.
 
     Raises:
-        ProblemError: The query has a parameter that the path does not have.
+        ProblemError: 422 for an unknown parameter.
     """
     known = {field.alias for field in request.scope["route"].dependant.query_params}
     unknown = sorted({*request.query_params} - known)
     if unknown:
-        there = ", ".join(sorted(known)) or "none"
-        raise ProblemError(422, f"There is no parameter {unknown[0]!r} here; there are: {there}.")
+        names = ", ".join(sorted(known)) or "none"
+        raise ProblemError(
+            422, f"Unknown query parameter {unknown[0]!r}; known parameters: {names}."
+        )

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from tumorml.explain.overlay import to_grey
+from tumorml.explain.overlay import to_gray
 from tumorml.labels import NO_TUMOR, Task
 from tumorml.objects import object_store
 from tumorml.objects.keys import answer_heatmap_key
@@ -217,5 +217,5 @@ def _heatmap_field(heatmap: Heatmap, stored: _StoredHeatmap) -> str:
         return f"/heatmaps/{stored.artifact['object_key']}"
     explanation = stored.explanation
     is_map = heatmap is Heatmap.MAP
-    data = encode_png(to_grey(explanation.heatmap)) if is_map else explanation.overlay
+    data = encode_png(to_gray(explanation.heatmap)) if is_map else explanation.overlay
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"

@@ -1,4 +1,4 @@
-"""Errors as the caller sees them: RFC 9457, ``application/problem+json``."""
+"""Error responses as ``application/problem+json`` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -20,29 +20,38 @@ from tumorml.errors import MayPassError, TumorMLError
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-CLOSED = 499
-"""What nginx counts where a caller has hung up; nobody reads it."""
+CLIENT_CLOSED_REQUEST = 499
+"""The status that nginx logs for a closed connection. No client receives it."""
 
 
 class RefusedFile(BaseModel):
-    """A file that was not read."""
+    """A file that could not be decoded."""
 
     file: str = Field(examples=["slice-17.dcm"])
     reason: str = Field(examples=["It is not an image that is read here: it is a DICOM file."])
 
 
 class Problem(BaseModel):
-    """What went wrong, as RFC 9457 has it."""
+    """An error in the format of RFC 9457."""
 
     type: str = Field("about:blank", examples=["about:blank"])
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["1 of 2 files cannot be read; nothing was answered."])
-    files: list[RefusedFile] | None = Field(None, description="Which files, and why.")
+    detail: str = Field(examples=["1 of 2 files cannot be decoded; no scan was predicted."])
+    files: list[RefusedFile] | None = Field(
+        None, description="The files that could not be decoded, with the reason."
+    )
 
 
 class ProblemError(Exception):
-    """An answer that is an error."""
+    """An error response.
+
+    Args:
+        status: HTTP status.
+        detail: What is wrong and what the caller can do, as a sentence.
+        files: The uploaded files that could not be decoded.
+        headers: Further response headers.
+    """
 
     def __init__(
         self,
@@ -59,7 +68,7 @@ class ProblemError(Exception):
         self.headers = headers or {}
 
     def response(self) -> JSONResponse:
-        """As the caller gets it."""
+        """Return the HTTP response."""
         return JSONResponse(
             self.problem.model_dump(exclude_none=True),
             status_code=self.problem.status,
@@ -68,8 +77,8 @@ class ProblemError(Exception):
         )
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of a path's errors."""
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI descriptions of a path's error responses."""
     return {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -79,51 +88,53 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def tell_problems(app: FastAPI) -> None:
-    """Let an app answer every error as a problem."""
+def install_problem_handlers(app: FastAPI) -> None:
+    """Register handlers that turn every exception into an RFC 9457 response."""
 
     @app.exception_handler(ProblemError)
     async def _problem(_: Request, error: ProblemError) -> JSONResponse:
         return error.response()
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _http_error(_: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
         return ProblemError(error.status_code, str(error.detail), headers=headers).response()
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        told = "; ".join(
+    async def _invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        detail = "; ".join(
             f"{'.'.join(str(part) for part in one['loc'][1:])}: {one['msg']}"
             for one in error.errors()
         )
-        return ProblemError(422, told).response()
+        return ProblemError(422, detail).response()
 
     @app.exception_handler(TumorMLError)
-    async def _of_ours(_: Request, error: TumorMLError) -> JSONResponse:
+    async def _user_error(_: Request, error: TumorMLError) -> JSONResponse:
         return ProblemError(409, str(error)).response()
 
     @app.exception_handler(DataError)
-    async def _no_value(_: Request, error: DataError) -> JSONResponse:
-        return ProblemError(422, f"A value that no row can have: {error.orig}").response()
+    async def _invalid_value(_: Request, error: DataError) -> JSONResponse:
+        return ProblemError(422, f"The results store refuses a value: {error.orig}").response()
 
     @app.exception_handler(MayPassError)
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
-    @app.exception_handler(NoConnectionError)
+    @app.exception_handler(PoolTimeoutError)
     @app.exception_handler(OSError)
-    async def _no_store(_: Request, error: Exception) -> JSONResponse:
-        logger.warning("a store does not answer", exc_info=error)
+    async def _store_unavailable(_: Request, error: Exception) -> JSONResponse:
+        logger.warning("the results store or the object store does not respond", exc_info=error)
         return ProblemError(
             503,
-            "The results store or the object store does not answer; try again.",
+            "The results store or the object store does not respond. Try again.",
             headers={"Retry-After": "5"},
         ).response()
 
     @app.exception_handler(ClientDisconnect)
-    async def _nobody(_: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=CLOSED)
+    async def _client_closed(_: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     @app.exception_handler(Exception)
-    async def _ours(_: Request, error: Exception) -> JSONResponse:
-        return ProblemError(500, "The server is at fault; its log says how.").response()
+    async def _internal_error(_: Request, error: Exception) -> JSONResponse:
+        return ProblemError(
+            500, "Internal server error; the server log has the details."
+        ).response()

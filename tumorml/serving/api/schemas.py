@@ -1,4 +1,4 @@
-"""What the API takes and answers."""
+"""Request and response schemas of the API."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ MODEL = "m-c055ca9d5e8c"
 
 
 class Heatmap(StrEnum):
-    """Whether the answer comes with a heatmap, and how.
+    """The form in which each prediction comes with a heatmap.
 
-    The path of the scan under its heatmap, that picture itself, or the bare map over the scan:
-    a greyscale PNG of the scan's size, 255 where it is warmest.
+    `none`: no heatmap. `link`: the path of a PNG with the scan beside the scan under its heatmap.
+    `inline`: the same PNG as a `data:` URL. `map`: the heatmap alone as a `data:` URL, a grayscale
+    PNG of the size of the scan, 255 at the warmest places.
     """
 
     NONE = "none"
@@ -29,73 +30,87 @@ class _Schema(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
 
-class BinaryReading(_Schema):
-    """The answer as tumour or no tumour."""
+class BinaryAnswer(_Schema):
+    """The prediction reduced to tumor or no tumor."""
 
-    label: str = Field(examples=["tumor"])
+    label: str = Field(description="`tumor` or `no_tumor`.", examples=["tumor"])
     tumor_probability: float = Field(ge=0, le=1, examples=[0.97])
 
 
 class SimilarScan(_Schema):
-    """A scan that the network learnt from, and how like it looks to the network."""
+    """A training scan with similar features."""
 
-    scan: str = Field(description="SHA-256 of its pixels.", examples=[SCAN])
-    label: str = Field(examples=["glioma"])
-    similarity: float = Field(description="Cosine of the features, up to 1.", examples=[0.93])
-
-
-class Answered(_Schema):
-    """What the champion says of one image."""
-
-    file: str = Field(examples=["slice-17.png"])
     scan: str = Field(description="SHA-256 of its canonical pixels.", examples=[SCAN])
-    label: str = Field(examples=["glioma"])
-    probability: float = Field(description="Of the label, calibrated.", examples=[0.95])
-    probabilities: dict[str, float] = Field(
-        examples=[{"glioma": 0.95, "meningioma": 0.03, "no_tumor": 0.01, "pituitary": 0.01}]
+    label: str = Field(description="Its label at training.", examples=["glioma"])
+    similarity: float = Field(
+        description="Cosine similarity of the features, at most 1.", examples=[0.93]
     )
-    binary: BinaryReading
+
+
+class Answer(_Schema):
+    """The champion's prediction for one image."""
+
+    file: str = Field(description="Name of the uploaded file.", examples=["slice-17.png"])
+    scan: str = Field(description="SHA-256 of the canonical pixels.", examples=[SCAN])
+    label: str = Field(description="The predicted label.", examples=["glioma"])
+    probability: float = Field(
+        description="Calibrated probability of the predicted label.", examples=[0.95]
+    )
+    probabilities: dict[str, float] = Field(
+        description="Calibrated probability of each label.",
+        examples=[{"glioma": 0.95, "meningioma": 0.03, "no_tumor": 0.01, "pituitary": 0.01}],
+    )
+    binary: BinaryAnswer
     possible_labels: list[str] | None = Field(
-        description="Over all labels together, and on scans like those of validation, the true "
-        "label is among them about as often as `confidence` says; null where these were too few.",
+        description="Conformal prediction set: for scans like the validation scans, averaged over "
+        "all labels, it contains the true label with about the probability `confidence`. Null if "
+        "there were fewer than 100 validation scans.",
         examples=[["glioma"]],
     )
-    confidence: float | None = Field(ge=0, le=1, examples=[0.95])
+    confidence: float | None = Field(
+        ge=0, le=1, description="Confidence of `possible_labels`.", examples=[0.95]
+    )
     unlike_training: bool | None = Field(
-        description="Farther from what was learnt than 99 of 100 validation scans are: beware.",
+        description="True if the scan is farther from the training scans than 99 % of the "
+        "validation scans. Do not rely on the label then. Null if there were fewer than 100 "
+        "validation scans.",
         examples=[False],
     )
     distance: float | None = Field(
-        description="1 minus the cosine to the fifth nearest training scan.", examples=[0.08]
+        description="1 minus the cosine similarity to the fifth nearest training scan.",
+        examples=[0.08],
     )
-    similar: list[SimilarScan]
+    similar: list[SimilarScan] = Field(description="The most similar training scans.")
     split: str | None = Field(
-        description="Where this very picture was when the model was trained: `train`, "
-        "`validation`, `test`, or null for nowhere. What it learnt from it answers well.",
+        description="Split of this exact scan when the model was trained: `train`, `validation` or "
+        "`test`; null if it was not in the data. A correct label proves nothing for `train` and "
+        "`validation`.",
         examples=["train"],
     )
-    warnings: list[str] = Field(description="About the file.", examples=[["more_frames"]])
+    warnings: list[str] = Field(
+        description="Warnings about the uploaded file.", examples=[["more_frames"]]
+    )
     heatmap: str | None = Field(
-        description="A path, or a `data:` URL; null where none was asked for.",
+        description="A path or a `data:` URL; null if no heatmap was requested.",
         examples=["/heatmaps/answers/2026-11-22/m-c055ca9d5e8c/5b1e.png"],
     )
     heatmap_meaning: str | None = Field(
-        description="What a warm place is; never the outline of a lesion.",
+        description="The meaning of warm places. They are not the outline of a lesion.",
         examples=["evidence map: the answer was taken from where it is warm"],
     )
 
 
 class Prediction(_Schema):
-    """The answers of one request, all of one model version."""
+    """The predictions for the images of one request, all by one model version."""
 
     task: str = Field(examples=["four_class"])
     model_version: str = Field(examples=[MODEL])
-    answered_at: datetime
-    answers: list[Answered]
+    answered_at: datetime = Field(description="Time of the prediction, in UTC.")
+    answers: list[Answer] = Field(description="One prediction per image, in the order sent.")
     heatmap_claim: str | None = Field(
-        description="What heatmaps of this model version are worth, as measured on its test scans; "
-        "null where none was asked for.",
-        examples=["Heatmaps of this model find tumours better than pointing without looking."],
+        description="How well the heatmaps of this model version point at tumors, measured on its "
+        "test scans; null if no heatmap was requested.",
+        examples=["Heatmaps of this model find tumors better than pointing without looking."],
     )
     notice: str = Field("Research software; not a medical device.")
 
@@ -103,73 +118,84 @@ class Prediction(_Schema):
 class PastPrediction(_Schema):
     """A row of the prediction history."""
 
-    prediction: int
+    prediction: int = Field(description="Id of the row.")
     created_at: datetime
     task: str
-    scan: str
+    scan: str = Field(description="SHA-256 of the canonical pixels.")
     predicted_label: str
-    true_label: str | None
-    correct: bool | None
+    true_label: str | None = Field(description="Null if it is not known.")
+    correct: bool | None = Field(description="Null if the true label is not known.")
     probability: float
     probabilities: dict[str, float]
-    source: str
+    source: str = Field(description="`evaluation`, `score` or `api`.")
     model_version: str
-    run: str | None
-    caller: str | None
+    run: str | None = Field(description="The run that evaluated the scan.")
+    caller: str | None = Field(description="Name of the API key that requested the prediction.")
     possible_labels: list[str] | None
     confidence: float | None
     distance: float | None
     unlike: bool | None
-    file: str | None
-    batch: str | None
-    heatmap: str | None
+    file: str | None = Field(description="File from which the scan was ingested.")
+    batch: str | None = Field(description="Batch in which the scan was ingested.")
+    heatmap: str | None = Field(description="Path of the heatmap.")
 
 
 class PredictionPage(_Schema):
-    """Some rows, the newest first, and where the next ones are."""
+    """A page of the prediction history, newest first."""
 
     predictions: list[PastPrediction]
-    next: str | None = Field(description="The `after` of the next page; null at the end.")
+    next: str | None = Field(
+        description="Value of `after` for the next page; null on the last page."
+    )
 
 
 class ChampionCard(_Schema):
-    """Who serves."""
+    """The champion of a task."""
 
     task: str
     model_version: str
     recipe: str
-    since: datetime
-    change: str
-    who: str
-    why: str
-    pinned: bool
-    answers_here: bool = Field(description="False while this server is still changing to it.")
-    problem: str | None = Field(description="Why this server does not answer by it.")
-    metrics: dict[str, Any] = Field(description="On the test scans, with intervals.")
+    since: datetime = Field(description="When it became champion.")
+    change: str = Field(
+        description="`promotion`, `rollback`, `pin`, `unpin`, `force` or `authorise`."
+    )
+    who: str = Field(description="Who made the change.")
+    why: str = Field(description="The reason for the change.")
+    pinned: bool = Field(description="True if no challenger may replace it.")
+    answers_here: bool = Field(
+        description="False while this server has not loaded it; see `problem`."
+    )
+    problem: str | None = Field(description="Why this server cannot load it.")
+    metrics: dict[str, Any] = Field(
+        description="Metrics on the test scans with 95 % intervals, by name."
+    )
 
 
 class ModelCard(_Schema):
-    """One model version."""
+    """A model version."""
 
     model_version: str
     task: str
-    run: str
+    run: str = Field(description="The run that trained it.")
     recipe: str
-    parameters: int
-    input_size: int
-    sha256: str
+    parameters: int = Field(description="Number of weights.")
+    input_size: int = Field(description="Width and height of the network's input, in pixels.")
+    sha256: str = Field(description="SHA-256 of the model file.")
     created_at: datetime
-    verdict: str | None
-    champion_since: datetime | None
-    accuracy: float | None
-    f1_macro: float | None
+    verdict: str | None = Field(description="Outcome of its verdict.")
+    champion_since: datetime | None = Field(description="Null if it is not a champion now.")
+    accuracy: float | None = Field(description="On the test scans.")
+    f1_macro: float | None = Field(description="On the test scans.")
 
 
 class Health(_Schema):
-    """How the server is."""
+    """The health of the server."""
 
-    status: str = Field(examples=["ok"])
-    answering: dict[str, str] = Field(
-        {}, description="The model version of each task.", examples=[{"four_class": MODEL}]
+    status: str = Field(
+        description="`ok`, `degraded` or `no champion`.",
+        examples=["ok"],
     )
-    problems: list[str] = []
+    answering: dict[str, str] = Field(
+        {}, description="The loaded model version of each task.", examples=[{"four_class": MODEL}]
+    )
+    problems: list[str] = Field([], description="What is wrong, as sentences.")

@@ -1,4 +1,4 @@
-"""Run the API until it is told to stop."""
+"""The API server process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from tumorml.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Serve the champions over HTTP, in this process; who may ask is settled before."""
+    """Run the API in this process until SIGINT or SIGTERM.
+
+    Call `require_safe_address` first: this function does not check the bind address.
+    """
     import resource
 
     import uvicorn
@@ -16,11 +19,11 @@ def serve(settings: Settings) -> None:
 
     from tumorml.serving.api.app import create_app
 
-    # A connection is an open file, and most systems let a process have 1,024 unless it asks.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # /metrics counts them
-    # Products over a few scans are small: the threads of BLAS would wait for each other longer.
+    # A connection needs an open file, and most systems allow a process 1,024 by default.
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # /metrics counts requests
+    # The matrix products are small: BLAS threads would spend more time on synchronization.
     with threadpool_limits(1, user_api="blas"):
         uvicorn.run(
             create_app(settings),

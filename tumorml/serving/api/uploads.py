@@ -1,4 +1,4 @@
-"""Uploaded images: limits first, then the decoding that ingest has."""
+"""Uploaded images: size limits, then the same decoding as at ingest."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.scans.images.decode import DecodedScan, count_pixels, decode, scan_id
-from tumorml.scans.ingest.validation import BLANK, LEAST_DEVIATION
+from tumorml.scans.ingest.validation.rules import BLANK_REASON, MIN_DEVIATION
 from tumorml.serving.api.problems import ProblemError, RefusedFile
 from tumorml.settings import Settings
 
 FIELD = "images"
-UPLOAD_SECONDS = 60
-BODY = {
+UPLOAD_TIMEOUT_SECONDS = 60
+REQUEST_BODY = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -37,26 +37,26 @@ BODY = {
                         "type": "array",
                         "minItems": 1,
                         "items": {"type": "string", "format": "binary"},
-                        "description": "JPEG, PNG, BMP, TIFF, GIF or WebP; one or many.",
+                        "description": "One or more JPEG, PNG, BMP, TIFF, GIF or WebP files.",
                     }
                 },
             }
         }
     },
 }
-"""What OpenAPI says of the body."""
+"""The OpenAPI description of the request body."""
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """One readable image.
+class DecodedUpload:
+    """A decoded image of a request.
 
     Attributes:
-        file: Its name.
-        warnings: About the file.
-        scan_id: Of its pixels.
-        image: uint8 [S, S], as the network is asked.
-        pixels: uint8 [h, w], of the whole scan; [0, 0] where they are not wanted.
+        file: Name of the uploaded file.
+        warnings: Warnings of the decoder.
+        scan_id: SHA-256 of the canonical pixels.
+        image: uint8 [S, S], resized to the input size of the network.
+        pixels: uint8 [h, w], the canonical scan; [0, 0] if it is not kept.
     """
 
     file: str
@@ -67,40 +67,47 @@ class Upload:
 
 
 @asynccontextmanager
-async def uploaded(request: Request, settings: Settings) -> AsyncIterator[list[UploadFile]]:
-    """The files of a request, large ones on the disk, until the block ends.
+async def receive_files(request: Request, settings: Settings) -> AsyncIterator[list[UploadFile]]:
+    """Receive the files of a request, and keep them for the block; large ones lie on disk.
 
     Raises:
-        ProblemError: There are none, too many, or they do not arrive in time.
+        ProblemError: 415 or 400 if the body is not multipart/form-data; 413 for too many files; 422
+            for none; 408 if the body does not arrive in time.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
-        raise ProblemError(415, f"Send multipart/form-data with a field {FIELD!r} for each image.")
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "multipart/form-data":
+        raise ProblemError(
+            415, f"Send the images as multipart/form-data, each in a field {FIELD!r}."
+        )
     try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
+        async with asyncio.timeout(UPLOAD_TIMEOUT_SECONDS):
             form = await request.form(
                 max_files=settings.api_max_images, max_fields=1, max_part_size=1024
             )
     except TimeoutError:
-        raise ProblemError(408, f"The body did not arrive in {UPLOAD_SECONDS} s.") from None
+        raise ProblemError(
+            408, f"The body did not arrive within {UPLOAD_TIMEOUT_SECONDS} s."
+        ) from None
     except (MultiPartException, HTTPException, ValueError, LookupError) as error:
         detail = str(getattr(error, "message", None) or getattr(error, "detail", None) or error)
         if detail.startswith("Too many files"):
             raise ProblemError(
-                413, f"More than {settings.api_max_images} images; send them in several requests."
+                413,
+                f"A request may have {settings.api_max_images} images; send them in several "
+                "requests.",
             ) from None
-        raise ProblemError(400, f"The body is not multipart/form-data: {detail}") from None
+        raise ProblemError(400, f"The body is not valid multipart/form-data: {detail}") from None
     try:
         files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
         if not files:
-            raise ProblemError(422, f"There is no file in the field {FIELD!r}.")
+            raise ProblemError(422, f"The request has no file in the field {FIELD!r}.")
         yield files
     finally:
         await form.close()
 
 
-def pixels_of(files: Sequence[UploadFile]) -> int:
-    """How many pixels a request holds once it is decoded, by what its images say of themselves."""
+def count_request_pixels(files: Sequence[UploadFile]) -> int:
+    """Return the number of pixels that decoding will produce, from the headers of the files."""
     total = 0
     for file in files:
         total += count_pixels(file.file)
@@ -108,76 +115,98 @@ def pixels_of(files: Sequence[UploadFile]) -> int:
     return total
 
 
-def read_uploads(
+def decode_uploads(
     settings: Settings, files: Sequence[UploadFile], side: int, *, keep_pixels: bool
-) -> list[Upload]:
-    """The images of a request, at a network's input size: all of them, or none.
+) -> list[DecodedUpload]:
+    """Decode all images of a request and resize them to the network's input.
+
+    Args:
+        settings: Limits of files and pixels.
+        files: The uploaded files.
+        side: Input size of the network, in pixels.
+        keep_pixels: Keep the canonical pixels too.
 
     Raises:
-        ProblemError: Some cannot be read; each is named.
+        ProblemError: 422 if any file cannot be decoded; the problem lists each with the reason.
     """
     uploads, refused = [], []
-    left = settings.max_scan_pixels
+    pixels_left = settings.max_scan_pixels
     for number, file in enumerate(files, 1):
         name = (file.filename or f"image {number}").encode("utf-8", "replace").decode()
         try:
-            scan = read_image(settings, file.file.read(), max_pixels=left)
+            scan = decode_image(settings, file.file.read(), max_pixels=pixels_left)
         except TumorMLError as error:
             refused.append(RefusedFile(file=name, reason=str(error)))
             continue
-        left -= scan.pixels.size
+        pixels_left -= scan.pixels.size
         image = fit_to_square(scan.pixels, side)
-        kept = scan.pixels if keep_pixels else np.zeros((0, 0), np.uint8)
-        uploads.append(Upload(name, scan.warnings, scan_id(scan.pixels), image, kept))
+        pixels = scan.pixels if keep_pixels else np.zeros((0, 0), np.uint8)
+        uploads.append(DecodedUpload(name, scan.warnings, scan_id(scan.pixels), image, pixels))
     if refused:
         raise ProblemError(
             422,
-            f"{len(refused)} of {len(files)} files cannot be read; nothing was answered.",
+            f"{len(refused)} of {len(files)} files cannot be decoded; no scan was predicted.",
             files=refused,
         )
     return uploads
 
 
-def read_image(settings: Settings, content: bytes, *, max_pixels: int | None = None) -> DecodedScan:
-    """One image file, within the limits; ``max_pixels`` are those that others have left.
+def decode_image(
+    settings: Settings, content: bytes, *, max_pixels: int | None = None
+) -> DecodedScan:
+    """Decode one image file within the limits of the settings.
+
+    Args:
+        settings: Limits of files and pixels.
+        content: The file.
+        max_pixels: Most pixels; the limit of the settings if not given.
 
     Raises:
-        TumorMLError: It cannot be read; the message is a sentence for whoever sent it.
+        TumorMLError: The file is too large, cannot be decoded, or is blank.
     """
     if len(content) > settings.max_file_bytes:
-        raise TumorMLError(f"It has more than {settings.max_file_bytes:,} bytes.")
-    left = settings.max_scan_pixels if max_pixels is None else max_pixels
-    scan = decode(content, max_pixels=left, min_side=settings.min_scan_side)
-    if cv2.meanStdDev(scan.pixels)[1].item() < LEAST_DEVIATION:  # without a copy in float64
-        raise TumorMLError(BLANK)
+        raise TumorMLError(
+            f"The file has {len(content):,} bytes; the limit is {settings.max_file_bytes:,}."
+        )
+    limit = settings.max_scan_pixels if max_pixels is None else max_pixels
+    scan = decode(content, max_pixels=limit, min_side=settings.min_scan_side)
+    if cv2.meanStdDev(scan.pixels)[1].item() < MIN_DEVIATION:  # no float64 copy, unlike np.std
+        raise TumorMLError(BLANK_REASON)
     return scan
 
 
-class BodyLimit:
-    """Sends a request away once its body is longer than allowed, however it is sent."""
+class BodySizeLimit:
+    """ASGI middleware that refuses request bodies above a size, announced or chunked.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    Args:
+        app: The next app.
+        max_bytes: The largest body.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
-        self._most = most
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        problem = ProblemError(413, f"The body has more than {self._most:,} bytes.")
+        problem = ProblemError(
+            413, f"The request body is too large; the limit is {self._max_bytes:,} bytes."
+        )
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > self._most:
+        if not announced.isdigit() or int(announced) > self._max_bytes:
             await problem.response()(scope, receive, send)
             return
         received = 0
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._most:
+            if received > self._max_bytes:
                 raise problem
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, receive_counted, send)

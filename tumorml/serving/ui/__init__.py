@@ -1,1 +1,1 @@
-"""The page for people: read a scan, see who serves, look back, drop a batch, settle labels."""
+"""The web UI (Streamlit): read a scan, see champions and history, drop a batch, review labels."""

@@ -1,4 +1,4 @@
-"""Questions to the API: there is one way of answering, and every answer is a row."""
+"""Client of the prediction API: the UI gets every prediction from it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from PIL import Image
 from tumorml.errors import TumorMLError
 from tumorml.settings import Settings
 
-SECONDS = 120.0
-"""A first heatmap of a network without an evidence map loads TensorFlow."""
+TIMEOUT_SECONDS = 120.0
+"""The first heatmap of a network without an evidence map loads TensorFlow, which takes long."""
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """One scan that was read.
+class ScanResult:
+    """The prediction for one scan.
 
     Attributes:
-        task: What was decided.
-        model_version: Who answered.
-        answer: As the API has it.
+        task: The task.
+        model_version: Id of the model version that predicted.
+        answer: The API's schema ``Answer`` as a dict.
         pixels: uint8 [h, w], the scan.
-        true_label: Where it is known.
+        true_label: The true label, if it is known.
     """
 
     task: str
@@ -39,17 +39,27 @@ class Read:
     true_label: str | None = None
 
     @property
-    def heat(self) -> NDArray[np.uint8]:
-        """The map over the scan: uint8 [h, w]."""
+    def heatmap(self) -> NDArray[np.uint8]:
+        """The heatmap at the size of the scan: uint8 [h, w], 255 at the warmest places."""
         data = base64.b64decode(self.answer["heatmap"].partition(",")[2])
         return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
 
 
-def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None) -> dict[str, Any]:
-    """What the champion of a task says of image files, each with the map over its scan.
+def request_predictions(
+    settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
+) -> dict[str, Any]:
+    """Request predictions with heatmaps for image files.
+
+    Args:
+        settings: Locate the API, and hold the UI's API key.
+        files: Name and content of each image.
+        task: The task; None for the API's default.
+
+    Returns:
+        The API's schema ``Prediction`` as a dict.
 
     Raises:
-        TumorMLError: The API does not answer, or refuses; the message says why.
+        TumorMLError: The API cannot be reached or refuses the request.
     """
     try:
         response = httpx.post(
@@ -57,27 +67,27 @@ def ask(settings: Settings, files: Sequence[tuple[str, bytes]], task: str | None
             params={"heatmap": "map"} | ({"task": task} if task else {}),
             files=[("images", file) for file in files],
             headers={"X-API-Key": settings.ui_api_key} if settings.ui_api_key else {},
-            timeout=SECONDS,
+            timeout=TIMEOUT_SECONDS,
             trust_env=False,
         )
     except httpx.TransportError as error:
         raise TumorMLError(
-            f"The API does not answer at {settings.api_url}: start it with `tumorml up` or "
+            f"The API at {settings.api_url} does not respond. Start it with `tumorml up` or "
             "`tumorml serve`."
         ) from error
     if "json" not in response.headers.get("content-type", ""):
         raise TumorMLError(
-            f"What answers at {settings.api_url} failed ({response.status_code}) or is not the "
-            "API; its log says why."
+            f"The server at {settings.api_url} is not the API or failed with status "
+            f"{response.status_code}. See its log."
         )
-    told = response.json()
+    content = response.json()
     if response.is_success:
-        return dict(told)
-    refused = "".join(f"\n\n{one['file']}: {one['reason']}" for one in told.get("files", ()))
+        return dict(content)
+    detail = "".join(f"\n\n{file['file']}: {file['reason']}" for file in content.get("files", ()))
     if response.status_code == 401:
-        sent = "is not one of them" if settings.ui_api_key else "is not set"
-        refused += (
-            f"\n\nThe key of this page, TUMORML_UI_API_KEY, {sent}: give it a writer's "
-            "(`tumorml key add page --role writer`) and start the page again."
+        state = "is not an active key" if settings.ui_api_key else "is not set"
+        detail += (
+            f"\n\nThe API key of this UI, TUMORML_UI_API_KEY, {state}. Create one with "
+            "`tumorml key add ui --role writer`, set it, and restart the UI."
         )
-    raise TumorMLError(f"{told['detail']}{refused}")
+    raise TumorMLError(f"{content['detail']}{detail}")

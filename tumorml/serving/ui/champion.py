@@ -1,4 +1,4 @@
-"""Champion: who serves, with what numbers, who served before, and why it changed."""
+"""Page "Champion": the champion of each task, its metrics, its history and its verdicts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tumorml.reports.facts.numbers import HEADLINES, METRIC_NAMES
 from tumorml.reports.facts.verdict import outcome
 from tumorml.results.session import read_session
 from tumorml.results.tables import Verdict
-from tumorml.serving.api.queries import champions
-from tumorml.serving.ui.queries import Row, rows_of, summary_of
-from tumorml.serving.ui.widgets import at, named, plain, table
+from tumorml.serving.api.queries import read_champions
+from tumorml.serving.ui.queries import Row, query_rows, summarize_champion
+from tumorml.serving.ui.widgets import escape_markdown, format_label, format_time, show_table
 from tumorml.settings import Settings
 
 REPORTS = """
@@ -29,7 +29,7 @@ HISTORY = """
            f1_macro_when_trained, run
       from champion_history where task = :task order by since desc limit 50
 """
-SHOWN_VERDICTS = 10
+MAX_VERDICTS = 10
 RULES = """
     select rule, slice, result, explanation from verdict_rule
      where verdict_id = :verdict order by position
@@ -37,39 +37,40 @@ RULES = """
 
 
 def page(settings: Settings) -> None:
-    """Every champion, and the last verdicts of its task."""
-    serving = champions(settings)
-    tasks = [row["task"] for row in rows_of(settings, "select distinct task from verdict")]
-    if not serving:
-        st.info("No champion serves yet.", icon=":material/hourglass_empty:")
-    for champion in serving:
-        st.header(named(champion["task"]).capitalize(), anchor=False)
-        record(settings, champion)
-        verdicts(settings, champion["task"])
-    for task in sorted(set(tasks) - {row["task"] for row in serving}):
-        st.header(named(task).capitalize(), anchor=False)
-        verdicts(settings, task)
+    """Show the champion and the latest verdicts of each task."""
+    champions = read_champions(settings)
+    tasks = [row["task"] for row in query_rows(settings, "select distinct task from verdict")]
+    if not champions:
+        st.info("There is no champion yet.", icon=":material/hourglass_empty:")
+    for champion in champions:
+        st.header(format_label(champion["task"]).capitalize(), anchor=False)
+        show_champion(settings, champion)
+        show_verdicts(settings, champion["task"])
+    for task in sorted(set(tasks) - {row["task"] for row in champions}):
+        st.header(format_label(task).capitalize(), anchor=False)
+        show_verdicts(settings, task)
 
 
-def record(settings: Settings, champion: Row) -> None:
-    """Who serves a task, its numbers, its files, and who served before."""
+def show_champion(settings: Settings, champion: Row) -> None:
+    """Show the champion of a task, its metrics and reports, and the earlier champions."""
     pinned = ", **pinned**" if champion["pinned"] else ""
     st.markdown(
-        f"`{champion['model_version']}` of the recipe `{champion['recipe']}` serves since "
-        f"{at(champion['since'])}{pinned}: {champion['change']} by {plain(champion['who'])}"
+        f"`{champion['model_version']}` (recipe `{champion['recipe']}`), champion since "
+        f"{format_time(champion['since'])}{pinned}: {champion['change']} by "
+        f"{escape_markdown(champion['who'])}"
     )
-    st.caption(plain(champion["why"]))
-    serving = summary_of(settings, champion["model_version"])
-    if serving is not None and serving.synthetic:
+    st.caption(escape_markdown(champion["why"]))
+    summary = summarize_champion(settings, champion["model_version"])
+    if summary is not None and summary.synthetic:
         st.warning(SYNTHETIC, icon=":material/warning:")
     with st.container(horizontal=True):
         for name in HEADLINES:
             number = champion["metrics"].get(name)
             if number is not None and number["value"] is not None:
                 st.metric(
-                    sentence(METRIC_NAMES[name].split(" (")[0]),
+                    capitalize_first(METRIC_NAMES[name].split(" (")[0]),
                     f"{number['value']:.3f}",
-                    interval(number),
+                    format_interval(number),
                     delta_color="off",
                     delta_arrow="off",
                     border=True,
@@ -77,25 +78,25 @@ def record(settings: Settings, champion: Row) -> None:
                 )
     scans = {number["scans"] for number in champion["metrics"].values()}
     if scans:
-        st.caption(f"On {max(scans):,} test scans, with 95 % intervals.")
-    history = rows_of(settings, HISTORY, task=champion["task"])
-    reports(settings, history[0]["run"])
-    with st.expander(f"Who served ({len(history)})", expanded=len(history) > 1):
-        table(history)
+        st.caption(f"Measured on {max(scans):,} test scans, with 95 % intervals.")
+    history = query_rows(settings, HISTORY, task=champion["task"])
+    show_reports(settings, history[0]["run"])
+    with st.expander(f"Champion history ({len(history)})", expanded=len(history) > 1):
+        show_table(history)
 
 
-def interval(number: Row) -> str:
-    """The bounds of a metric, where it has some."""
+def format_interval(number: Row) -> str:
+    """Return the 95 % interval of a metric as text."""
     if number["low"] is None or number["high"] is None:
         return "no interval"
     return f"{number['low']:.3f} to {number['high']:.3f}"
 
 
-def reports(settings: Settings, run: str) -> None:
-    """What was written about a run, to take away."""
-    files = rows_of(settings, REPORTS, run=run)
+def show_reports(settings: Settings, run: str) -> None:
+    """Show download buttons for the reports of a run."""
+    files = query_rows(settings, REPORTS, run=run)
     if not files:
-        st.caption(f"There is no report of the run {run}.")
+        st.caption(f"The run {run} has no report.")
         return
     store = object_store(settings)
     with st.container(horizontal=True):
@@ -110,22 +111,22 @@ def reports(settings: Settings, run: str) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-    st.caption(f"They lie in `{store.display(f'runs/{run}')}`")
+    st.caption(f"Stored in `{store.display(f'runs/{run}')}`")
 
 
-def verdicts(settings: Settings, task: str) -> None:
-    """The last verdicts, and the rules of one of them."""
+def show_verdicts(settings: Settings, task: str) -> None:
+    """Show the latest verdicts of a task, and the rules of a chosen one."""
     with read_session(settings) as session:
         found = session.scalars(
             select(Verdict)
             .where(Verdict.task == task)
             .order_by(Verdict.created_at.desc())
-            .limit(SHOWN_VERDICTS)
+            .limit(MAX_VERDICTS)
         ).all()
     if not found:
         return
-    st.subheader("Last verdicts", anchor=False)
-    table(
+    st.subheader("Latest verdicts", anchor=False)
+    show_table(
         [
             {
                 "created_at": one.created_at,
@@ -139,15 +140,15 @@ def verdicts(settings: Settings, task: str) -> None:
             for one in found
         ]
     )
-    by_title = {f"{at(one.created_at)}, {outcome(one)}, {one.id}": one for one in found}
-    chosen = by_title[st.selectbox("Rules of the verdict of", by_title, key=f"verdict-{task}")]
-    st.caption(plain(chosen.reason))
-    rules = rows_of(settings, RULES, verdict=chosen.id)
+    by_title = {f"{format_time(one.created_at)}, {outcome(one)}, {one.id}": one for one in found}
+    chosen = by_title[st.selectbox("Show the rules of", by_title, key=f"verdict-{task}")]
+    st.caption(escape_markdown(chosen.reason))
+    rules = query_rows(settings, RULES, verdict=chosen.id)
     passed = sum(rule["result"] == "passed" for rule in rules)
-    with st.expander(f"{len(rules)} rules, {passed} of them passed"):
+    with st.expander(f"{passed} of {len(rules)} rules passed"):
         st.table(rules, hide_index=True)
 
 
-def sentence(words: str) -> str:
-    """Words with a capital letter."""
-    return words[:1].upper() + words[1:]
+def capitalize_first(name: str) -> str:
+    """Return a name with its first letter in upper case."""
+    return name[:1].upper() + name[1:]

@@ -1,4 +1,4 @@
-"""How the page is started."""
+"""The command line that starts the web UI."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _MEGABYTE = 1024**2
 
 
 def ui_command(settings: Settings) -> list[str]:
-    """The command line that serves the page; it ends on SIGINT or SIGTERM.
+    """Return the command line of the web UI. The process ends on SIGINT or SIGTERM.
 
-    It reads its settings from the environment, as every command does.
+    The process reads its settings from the environment, as every command does.
     """
     options = {
         "server.address": settings.ui_host,
@@ -33,6 +33,6 @@ def ui_command(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("app.py"))),
         *(f"--{name}={value}" for name, value in options.items()),
-        # A page of another site must not act in the name of a browser that may call this one.
+        # Protects against DNS rebinding: the UI has no login.
         *(f"--server.allowedHosts={name.strip()}" for name in settings.ui_names.split(",")),
     ]

@@ -1,4 +1,4 @@
-"""Drop a batch: images or an archive into the inbox, and what became of them."""
+"""Page "Drop a batch": put images or an archive into the inbox, and show the result."""
 
 from __future__ import annotations
 
@@ -12,50 +12,53 @@ import streamlit as st
 
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
-from tumorml.scans.inbox.drops import put_drop, waiting_drops
+from tumorml.scans.inbox.drops import waiting_drops
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.inbox.names import archive_suffix, unique
-from tumorml.serving.ui.queries import Row, rows_of
-from tumorml.serving.ui.widgets import named, plain, table, told
+from tumorml.serving.ui.queries import Row, query_rows
+from tumorml.serving.ui.widgets import escape_markdown, format_label, show_errors, show_table
 from tumorml.settings import Settings
 
-NO_LABEL, AS_PACKED = "not labelled", "as the archive's folders or manifest say"
-FINISHED = """
+NO_LABEL, LABELS_IN_ARCHIVE = "no label", "labels from the archive"
+FINISHED_BATCH = """
     select * from batch_summary
      where drop_name = :name and claimed_at >= :since and state <> 'waiting'
      order by claimed_at desc limit 1
 """
-REFUSED = """
+REFUSED_FILES = """
     select path as file, reason from batch_file
      where batch_id = :batch and outcome = 'refused' order by path limit 500
 """
 POLL_SECONDS = 2.0
-_NAME_LETTERS = 50
-"""At most four bytes each, of the 255 that a disk takes; some are added to names alike."""
+_MAX_NAME_LENGTH = 50
+"""In characters of at most 4 bytes; file systems allow 255 bytes, and `unique` adds some."""
 
 
 def page(settings: Settings) -> None:
-    """A form, and the batch that came of it."""
-    number = st.session_state.setdefault("drops", 0)  # a form that did its work makes room
+    """Show a form, and the batch of the last drop."""
+    number = st.session_state.setdefault("drops", 0)  # a new key clears the form
     with st.form(f"drop-{number}"):
         files = st.file_uploader(
-            "Images, or one zip or tar", accept_multiple_files=True, key=f"dropped-{number}"
+            "Images, or one zip or tar archive", accept_multiple_files=True, key=f"dropped-{number}"
         )
         labels = list(dict.fromkeys(label for task in Task for label in LABELS[task]))
-        label = st.selectbox("Label", [NO_LABEL, AS_PACKED, *labels], format_func=named)
+        label = st.selectbox(
+            "Label", [NO_LABEL, LABELS_IN_ARCHIVE, *labels], format_func=format_label
+        )
         left, right = st.columns(2)
         patient = left.text_input(
             "Patient id",
-            placeholder="only where all images are of one patient",
-            help="A pseudonym, never a name. It keeps one patient on one side of the split.",
+            placeholder="if all images are of one patient",
+            help="A pseudonym, never a name. All scans of a patient go to the same split.",
         )
-        site = right.text_input("Site", placeholder="where it was acquired")
-        sent = st.form_submit_button("Drop", type="primary", icon=":material/upload:")
+        site = right.text_input("Site", placeholder="where the images were acquired")
+        submitted = st.form_submit_button("Drop", type="primary", icon=":material/upload:")
     st.caption(
-        "An archive is labelled by its folders (`glioma/1.png`) or by a `manifest.csv`. What is "
-        "larger than this page takes goes by `tumorml drop`."
+        "An archive has its labels in folder names (`glioma/1.png`) or in a `manifest.csv`. For "
+        "files above the upload limit use `tumorml drop`."
     )
-    if sent:
-        (row,) = rows_of(settings, "select now() as moment")
+    if submitted:
+        (row,) = query_rows(settings, "select now() as moment")
         name = drop_files(
             settings,
             [(file.name, file.getvalue()) for file in files],
@@ -67,8 +70,8 @@ def page(settings: Settings) -> None:
         st.session_state["drops"] += 1
         st.rerun()
     if "last_drop" in st.session_state:
-        awaited = _batch(settings) is None
-        st.fragment(became, run_every=POLL_SECONDS if awaited else None)(settings, awaited)
+        pending = _finished_batch(settings) is None
+        st.fragment(show_result, run_every=POLL_SECONDS if pending else None)(settings, pending)
 
 
 def drop_files(
@@ -79,33 +82,33 @@ def drop_files(
     patient_id: str = "",
     site: str = "",
 ) -> str:
-    """Put files into the inbox as one drop: an archive as it is, images with a manifest.
+    """Put files into the inbox as one drop: an archive unchanged, or images with a manifest.
 
     Args:
-        settings: Where.
-        files: Their names and contents.
-        label: One that folders may have, `NO_LABEL`, or, for an archive, `AS_PACKED`.
-        patient_id: Of all images; may be empty.
-        site: Of all images; may be empty.
+        settings: Locate the inbox.
+        files: Names and contents: one archive, or images.
+        label: Label of all images or `NO_LABEL`; for an archive `LABELS_IN_ARCHIVE`.
+        patient_id: Patient of all images, or empty.
+        site: Site of all images, or empty.
 
     Returns:
-        The drop's name.
+        The name of the drop.
 
     Raises:
-        TumorMLError: There are no files, or they do not go with the label.
+        TumorMLError: There are no files, or files and label do not match.
     """
     archives = [name for name, _ in files if archive_suffix(name)]
     if not files:
         raise TumorMLError("Choose images or an archive first.")
     if archives and len(files) > 1:
-        raise TumorMLError(f"Drop {archives[0]} by itself: an archive is a whole drop.")
-    if archives and (label != AS_PACKED or patient_id or site):
+        raise TumorMLError(f"Drop {archives[0]} alone: an archive is a drop of its own.")
+    if archives and (label != LABELS_IN_ARCHIVE or patient_id or site):
         raise TumorMLError(
-            f"{archives[0]} brings its own labels, patients and sites: choose “{AS_PACKED}”, and "
-            "leave the other fields empty."
+            f"{archives[0]} contains its own labels, patients and sites: choose "
+            f"“{LABELS_IN_ARCHIVE}” and leave the other fields empty."
         )
-    if not archives and label == AS_PACKED:
-        raise TumorMLError(f"“{AS_PACKED}” goes with a zip or tar, not with images.")
+    if not archives and label == LABELS_IN_ARCHIVE:
+        raise TumorMLError(f"“{LABELS_IN_ARCHIVE}” needs a zip or tar archive, not images.")
     name = f"page-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -115,55 +118,60 @@ def drop_files(
             path.write_bytes(files[0][1])
             return put_drop(settings, path)
         (folder / "images").mkdir()
-        taken: set[str] = set()
+        used_names: set[str] = set()
         with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
             manifest = csv.writer(file)
             manifest.writerow(["path", "label", "patient_id", "site"])
-            for called, data in files:
-                path = folder / "images" / unique(_name(called), taken)
+            for file_name, data in files:
+                path = folder / "images" / unique(_safe_name(file_name), used_names)
                 path.write_bytes(data)
-                said = "" if label == NO_LABEL else label
-                manifest.writerow([f"images/{path.name}", said, patient_id, site])
+                manifest_label = "" if label == NO_LABEL else label
+                manifest.writerow([f"images/{path.name}", manifest_label, patient_id, site])
         return put_drop(settings, folder, name)
 
 
-def _name(called: str) -> str:
-    """The end of an uploaded file's name, of letters and signs that any disk takes."""
-    kept = "".join(one if one.isalnum() or one in " ._-()" else "_" for one in called)
-    return kept[-_NAME_LETTERS:].strip(" .") or "image"
+def _safe_name(file_name: str) -> str:
+    """Return the end of a file name in characters that every file system allows."""
+    safe = "".join(one if one.isalnum() or one in " ._-()" else "_" for one in file_name)
+    return safe[-_MAX_NAME_LENGTH:].strip(" .") or "image"
 
 
-def became(settings: Settings, awaited: bool) -> None:
-    """What became of the last drop; once it is known, it is asked for no more."""
-    with told():
+def show_result(settings: Settings, pending: bool) -> None:
+    """Show the state of the last drop; rerun the page once its batch is finished.
+
+    Args:
+        settings: Locate the results store and the inbox.
+        pending: The batch was not finished when the page was drawn.
+    """
+    with show_errors():
         name, _ = st.session_state["last_drop"]
-        batch = _batch(settings)
+        batch = _finished_batch(settings)
         if batch is None:
             inbox = {drop.name for drop in waiting_drops(settings)}
-            where = "waits in the inbox" if name in inbox else "is being taken in"
+            state = "waits in the inbox" if name in inbox else "is being ingested"
             st.info(
-                f"`{name}` {where}. A running service takes it in within seconds; without one, "
-                "`tumorml ingest` does.",
+                f"`{name}` {state}. A running service ingests it within seconds; otherwise run "
+                "`tumorml ingest`.",
                 icon=":material/hourglass_top:",
             )
-            st.button("Look again", icon=":material/refresh:")
+            st.button("Refresh", icon=":material/refresh:")
             return
-        if awaited:
+        if pending:
             st.rerun()
-        kind = st.success if batch["state"] == "ingested" else st.error
-        kind(f"`{name}` became the batch `{batch['batch']}`: {batch['state']}.")
+        show_message = st.success if batch["state"] == "ingested" else st.error
+        show_message(f"Batch `{batch['batch']}` from the drop `{name}`: {batch['state']}.")
         if batch["reason"]:
-            st.markdown(plain(batch["reason"]))
+            st.markdown(escape_markdown(batch["reason"]))
         with st.container(horizontal=True):
             for column in ("files", "taken_in", "duplicates", "refused"):
-                st.metric(named(column), batch[column], border=True, width=130)
-        refused = rows_of(settings, REFUSED, batch=batch["batch"])
+                st.metric(format_label(column), batch[column], border=True, width=130)
+        refused = query_rows(settings, REFUSED_FILES, batch=batch["batch"])
         if refused:
-            st.subheader("Refused", anchor=False)
-            table(refused)
+            st.subheader("Refused files", anchor=False)
+            show_table(refused)
 
 
-def _batch(settings: Settings) -> Row | None:
-    """That of the last drop, once it is taken in."""
+def _finished_batch(settings: Settings) -> Row | None:
+    """Return the batch of the last drop, or None while it waits or is ingested."""
     name, since = st.session_state["last_drop"]
-    return next(iter(rows_of(settings, FINISHED, name=name, since=since)), None)
+    return next(iter(query_rows(settings, FINISHED_BATCH, name=name, since=since)), None)

@@ -1,4 +1,4 @@
-"""History: every answer there ever was, filtered, to look at and to take away."""
+"""Page "History": all recorded predictions, with filters and a CSV download."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import streamlit as st
 
 from tumorml.csv_export import csv_writer
 from tumorml.labels import LABELS, Task
-from tumorml.serving.api.queries import predictions
-from tumorml.serving.ui.queries import Row, rows_of
+from tumorml.serving.api.queries import read_predictions
+from tumorml.serving.ui.queries import Row, query_rows
 from tumorml.serving.ui.widgets import (
-    at,
-    heatmap_worth,
-    named,
-    percent,
-    readable,
-    scan_picture,
-    stored_picture,
+    format_label,
+    format_percent,
+    format_time,
+    format_times,
+    show_heatmap_claim,
+    show_scan,
+    show_stored_image,
 )
 from tumorml.settings import Settings
 
-FRESH_SECONDS = 20
-"""So long what was read is shown again."""
-OF_SETTINGS: dict[str | type, Callable[[Any], Any]] = {Settings: Settings.model_dump_json}
-MOST = 5000
-"""Rows that are shown, and taken away, at once."""
+CACHE_SECONDS = 20
+"""Time for which query results are reused."""
+HASH_FUNCTIONS: dict[str | type, Callable[[Any], Any]] = {Settings: Settings.model_dump_json}
+MAX_ROWS = 5000
+"""Most rows of the table and of the CSV file."""
 SOURCES = ("evaluation", "score", "api")
-# From one caller to the next by the index: there may be millions of answers, and few callers.
+# A loose index scan: there may be millions of predictions and only a few callers.
 CALLERS = """
     with recursive known as (
         (select caller from prediction where caller is not null order by caller limit 1)
@@ -47,18 +47,20 @@ COLUMNS = (
 
 
 def page(settings: Settings) -> None:
-    """Filters, what they leave, and the scan of the row that is chosen."""
-    wanted = filters(settings)
-    rows, following = found(settings, wanted, MOST)
+    """Show the filters, the matching predictions and the scan of the selected row."""
+    rows, next_page = cached_predictions(settings, show_filters(settings), MAX_ROWS)
     if not rows:
-        st.info("No prediction is like that.")
+        st.info("No prediction matches the filters.")
         return
-    if following is None:
-        st.markdown(f"{len(rows):,} prediction{'s' if len(rows) > 1 else ''}, the newest first.")
+    if next_page is None:
+        st.markdown(f"{len(rows):,} prediction{'s' if len(rows) > 1 else ''}, newest first.")
     else:
-        st.warning(f"These are the newest {MOST:,} only, here and in the CSV: narrow the filters.")
-    chosen = st.dataframe(
-        readable(rows),
+        st.warning(
+            f"The table and the CSV file contain only the newest {MAX_ROWS:,} predictions. Narrow "
+            "the filters to see others."
+        )
+    table = st.dataframe(
+        format_times(rows),
         column_order=COLUMNS,
         column_config={"scan": st.column_config.TextColumn(width="small")},
         hide_index=True,
@@ -68,64 +70,78 @@ def page(settings: Settings) -> None:
         placeholder="",
     )
     st.download_button(
-        "Download with all columns",
-        partial(csv_of, rows),
+        "Download CSV",
+        partial(predictions_csv, rows),
         "predictions.csv",
         "text/csv",
         icon=":material/download:",
+        help="All columns, including patient id, site and file name.",
         on_click="ignore",
     )
-    selected = chosen.selection.rows
+    selected = table.selection.rows
     if selected and selected[0] < len(rows):
-        details(settings, rows[selected[0]])
+        show_details(settings, rows[selected[0]])
     else:
-        st.caption("Choose a row to see its scan.")
+        st.caption("Select a row to see its scan.")
 
 
-def filters(settings: Settings) -> dict[str, Any]:
-    """What is asked for, by the names that the API gives its filters."""
+def show_filters(settings: Settings) -> dict[str, Any]:
+    """Show the filters; return their values by the names of the API's query parameters."""
     labels = sorted({label for task in Task for label in LABELS[task]})
-    models, callers = choices(settings)
+    models, callers = filter_choices(settings)
     with st.container(horizontal=True):
-        wanted: dict[str, Any] = {
-            "task": _one("Task", list(map(str, Task)), named),
-            "label": _one("Predicted label", labels, named),
-            "true_label": _one("True label", labels, named),
-            "source": _one("Source", list(SOURCES)),
-            "model_version": _one("Model version", models),
-            "caller": _one("Caller", callers),
+        filters: dict[str, Any] = {
+            "task": _select("Task", list(map(str, Task)), format_label),
+            "label": _select("Predicted label", labels, format_label),
+            "true_label": _select("True label", labels, format_label),
+            "source": _select("Source", list(SOURCES)),
+            "model_version": _select("Model version", models),
+            "caller": _select("Caller", callers),
         }
         days = st.date_input("Days (UTC)", [], max_value=datetime.now(UTC).date(), width=230)
     with st.container(horizontal=True):
-        wanted["unlike"] = st.checkbox("Only unlike the training data", key="unlike") or None
-        wanted["correct"] = False if st.checkbox("Only wrong ones", key="wrong") else None
-    return wanted | between(days)
+        only_unlike = st.checkbox("Only scans unlike the training data", key="unlike")
+        only_wrong = st.checkbox("Only wrong predictions", key="wrong")
+    filters["unlike"] = only_unlike or None
+    filters["correct"] = False if only_wrong else None
+    return filters | day_range(days)
 
 
-def _one(title: str, options: list[str], read: Callable[[str], str] = str) -> str | None:
+def _select(
+    title: str, options: list[str], format_option: Callable[[str], str] = str
+) -> str | None:
     return st.selectbox(
-        title, options, index=None, placeholder="any", format_func=read, key=title, width=170
+        title,
+        options,
+        index=None,
+        placeholder="any",
+        format_func=format_option,
+        key=title,
+        width=170,
     )
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=20, show_spinner=False, hash_funcs=OF_SETTINGS)
-def found(
-    settings: Settings, wanted: dict[str, Any], most: int
+@st.cache_data(ttl=CACHE_SECONDS, max_entries=20, show_spinner=False, hash_funcs=HASH_FUNCTIONS)
+def cached_predictions(
+    settings: Settings, filters: dict[str, Any], max_rows: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """The newest predictions, and where the next ones are; a click asks for them no second time."""
-    return predictions(settings, wanted, after=None, limit=most)
+    """Return the newest predictions and the cursor of the next ones.
+
+    The cache spares a query for every click on the page.
+    """
+    return read_predictions(settings, filters, after=None, limit=max_rows)
 
 
-@st.cache_data(ttl=FRESH_SECONDS, max_entries=20, show_spinner=False, hash_funcs=OF_SETTINGS)
-def choices(settings: Settings) -> tuple[list[str], list[str]]:
-    """All model versions, the newest first, and all callers."""
-    models = rows_of(settings, "select id from model_version order by created_at desc")
-    callers = rows_of(settings, CALLERS)
+@st.cache_data(ttl=CACHE_SECONDS, max_entries=20, show_spinner=False, hash_funcs=HASH_FUNCTIONS)
+def filter_choices(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return all model versions, newest first, and all callers."""
+    models = query_rows(settings, "select id from model_version order by created_at desc")
+    callers = query_rows(settings, CALLERS)
     return [row["id"] for row in models], [row["caller"] for row in callers]
 
 
-def between(days: date | tuple[date, ...] | None) -> dict[str, datetime]:
-    """From the first day to the end of the last, in UTC; nothing where none is chosen."""
+def day_range(days: date | tuple[date, ...] | None) -> dict[str, datetime]:
+    """Return the filters ``since`` and ``until`` for whole days in UTC; none without a day."""
     chosen = days if isinstance(days, tuple) else (days,) if days else ()
     if not chosen:
         return {}
@@ -133,7 +149,7 @@ def between(days: date | tuple[date, ...] | None) -> dict[str, datetime]:
     return {"since": first, "until": last + timedelta(days=1)}
 
 
-def csv_of(rows: list[dict[str, Any]]) -> bytes:
+def predictions_csv(rows: list[dict[str, Any]]) -> bytes:
     """Return rows as UTF-8 CSV with every column; lists and dicts are written as JSON."""
     file = io.StringIO(newline="")
     writer = csv_writer(file)
@@ -142,15 +158,18 @@ def csv_of(rows: list[dict[str, Any]]) -> bytes:
     return file.getvalue().encode()
 
 
-def details(settings: Settings, row: Row) -> None:
-    """One answer: its scan, or its heatmap where it has one."""
-    said = f"{named(row['predicted_label'])} {percent(row['probability'])}, {at(row['created_at'])}"
+def show_details(settings: Settings, row: Row) -> None:
+    """Show the heatmap of a prediction, or the scan if there is none."""
+    caption = (
+        f"{format_label(row['predicted_label'])} {format_percent(row['probability'])}, "
+        f"{format_time(row['created_at'])}"
+    )
     if row["heatmap_key"]:
-        stored_picture(settings, row["heatmap_key"], said, alt="Scan and heatmap")
-        heatmap_worth(settings, row["model_version"])
+        show_stored_image(settings, row["heatmap_key"], caption, alt="Scan and heatmap")
+        show_heatmap_claim(settings, row["model_version"])
     else:
-        scan_picture(settings, row["scan"], said, width=256)
+        show_scan(settings, row["scan"], caption, width=256)
     st.caption(f"Scan `{row['scan']}`")
     if row["possible_labels"]:
-        possible = ", ".join(map(named, row["possible_labels"]))
+        possible = ", ".join(map(format_label, row["possible_labels"]))
         st.caption(f"Possible labels, {row['confidence']:.0%} confidence: {possible}")

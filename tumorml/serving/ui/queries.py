@@ -1,4 +1,4 @@
-"""What the pages ask of the results store and the object store."""
+"""Queries of the pages to the results store and the object store."""
 
 from __future__ import annotations
 
@@ -10,44 +10,56 @@ from sqlalchemy import text
 from tumorml.errors import MissingObjectError
 from tumorml.objects import object_store
 from tumorml.reports.facts.champions import ChampionSummary, champion_summaries
+from tumorml.results.champions import champion_of, current_champions
 from tumorml.results.session import read_session
 from tumorml.settings import Settings
 
 Row = Mapping[str, Any]
 
-EVALUATED = """
-    select e.run_id as run, e.model_version_id as model from evaluation e
-      join champion c on c.model_version_id = e.model_version_id
-     where c.task = :task and c.until is null
-     order by e.created_at desc limit 1
+LATEST_EVALUATION = """
+    select run_id as run, model_version_id as model from evaluation
+     where model_version_id = :model
+     order by created_at desc limit 1
 """
 
 
-def rows_of(settings: Settings, query: str, **values: object) -> list[dict[str, Any]]:
-    """What the results store answers to a query, as the role that can only select."""
+def query_rows(settings: Settings, query: str, **values: object) -> list[dict[str, Any]]:
+    """Run a query as the database role that may only select; return the rows as dicts."""
     with read_session(settings) as session:
         return [dict(row) for row in session.execute(text(query), values).mappings()]
 
 
-def object_of(settings: Settings, key: str) -> bytes | None:
-    """A file of the object store, or None where it is gone."""
+def read_object(settings: Settings, key: str) -> bytes | None:
+    """Return the content of an object, or None if it is gone."""
     try:
         return object_store(settings).read(key)
     except MissingObjectError:
         return None
 
 
-def summary_of(settings: Settings, model_version_id: str) -> ChampionSummary | None:
-    """What is said of a champion wherever it is shown; None where it serves no more."""
+def tasks_with_champion(settings: Settings) -> list[str]:
+    """Return the tasks that have a champion, sorted by name."""
     with read_session(settings) as session:
-        found = champion_summaries(session)
-    return next((c for c in found if c.champion.model_version_id == model_version_id), None)
+        return [champion.task for champion in current_champions(session)]
+
+
+def summarize_champion(settings: Settings, model_version_id: str) -> ChampionSummary | None:
+    """Return the summary of a current champion; None if the model version is not one."""
+    with read_session(settings) as session:
+        summaries = champion_summaries(session)
+    return next((c for c in summaries if c.champion.model_version_id == model_version_id), None)
 
 
 def latest_evaluation(settings: Settings, task: str) -> dict[str, Any]:
-    """The run that evaluated the champion of a task last, and the champion, where there is one.
+    """Return the latest run that evaluated the task's champion, and the champion.
 
-    By the names ``run`` and ``model``, as queries take them; None where there is none.
+    Returns:
+        Ids under ``run`` and ``model``, to pass on as query parameters; both None if there is no
+        champion or no evaluation.
     """
-    found = rows_of(settings, EVALUATED, task=task)
-    return found[0] if found else {"run": None, "model": None}
+    with read_session(settings) as session:
+        champion = champion_of(session, task)
+    if champion is None:
+        return {"run": None, "model": None}
+    rows = query_rows(settings, LATEST_EVALUATION, model=champion.model_version_id)
+    return rows[0] if rows else {"run": None, "model": None}

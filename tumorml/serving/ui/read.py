@@ -12,9 +12,9 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tumorml.datasets.labelling import scan_readings
+from tumorml.datasets.labeling import candidate_labels
 from tumorml.errors import TumorMLError
-from tumorml.explain.overlay import MOST_OPAQUE, blend
+from tumorml.explain.overlay import MAX_OPACITY, blend
 from tumorml.labels import Task
 from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session
@@ -168,7 +168,7 @@ def current_labels(settings: Settings, result: ScanResult) -> dict[str, str]:
     """
     trained = {similar["scan"]: similar["label"] for similar in result.answer["similar"]}
     with read_session(settings) as session:
-        current = scan_readings(session, Task(result.task), trained)
+        current = candidate_labels(session, Task(result.task), trained)
     texts = {}
     for scan, trained_label in trained.items():
         labels = current.get(scan) or {trained_label}
@@ -184,7 +184,7 @@ def show_heatmap(result: ScanResult) -> None:
     left, right = st.columns(2)
     left.image(inline_png(result.pixels), "scan", width="stretch", alt="MRI scan")
     opacity = st.slider(
-        "Opacity of the heatmap", 0, 100, round(100 * MOST_OPAQUE), format="%d %%", key="opacity"
+        "Opacity of the heatmap", 0, 100, round(100 * MAX_OPACITY), format="%d %%", key="opacity"
     )
     meaning = result.answer["heatmap_meaning"]
     right.image(

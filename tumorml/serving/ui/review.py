@@ -1,4 +1,4 @@
-"""Review: labels that contradict, and answers that are surely wrong or surely two."""
+"""Page "Review": label conflicts, disagreements of two models, and confident errors."""
 
 from __future__ import annotations
 
@@ -6,148 +6,153 @@ from pathlib import PurePosixPath
 
 import streamlit as st
 
-from tumorml.datasets.labelling import settle_labels
+from tumorml.datasets.labeling import settle_labels
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
-from tumorml.serving.ui.queries import Row, latest_evaluation, rows_of
+from tumorml.serving.ui.queries import Row, latest_evaluation, query_rows
 from tumorml.serving.ui.widgets import (
-    heatmap_worth,
-    named,
-    percent,
-    plain,
-    scan_picture,
-    stored_picture,
+    escape_markdown,
+    format_label,
+    format_percent,
+    show_heatmap_claim,
+    show_scan,
+    show_stored_image,
 )
 from tumorml.settings import Settings
 
-SHOWN = 10
-SURE = 0.9
+MAX_ROWS = 10
+CONFIDENT = 0.9
+"""Probability above which an error counts as confident."""
 CONFLICTS = """
-    select *, count(*) over () as in_all from label_conflict
-     order by scan, other_scan nulls first limit :shown
+    select *, count(*) over () as total from label_conflict
+     order by scan, other_scan nulls first limit :max_rows
 """
 DISAGREEMENTS = """
     select * from (
         select distinct on (scan) * from disagreement where task = :task
          order by scan, created_at desc) latest
-     order by greatest(champion_probability, challenger_probability) desc limit :shown
+     order by greatest(champion_probability, challenger_probability) desc limit :max_rows
 """
-WRONG = """
+CONFIDENT_ERRORS = """
     select scan_id as scan, true_label, label, probability, heatmap_key from prediction
      where run_id = :run and model_version_id = :model
-       and label <> true_label and probability > :sure
-     order by probability desc limit :shown
+       and label <> true_label and probability > :threshold
+     order by probability desc limit :max_rows
 """
-TABS = ("Label conflicts", "Disagreements", "Surely wrong")
+TABS = ("Label conflicts", "Disagreements", "Confident errors")
 
 
 def page(settings: Settings) -> None:
-    """One of three lists."""
+    """Show the chosen list."""
     chosen = st.segmented_control("Show", TABS, default=TABS[0], required=True, key="list")
     if chosen == TABS[0]:
-        conflicts(settings)
+        show_conflicts(settings)
         return
     task = st.segmented_control(
         "Task", list(map(str, Task)), default=str(Task.FOUR_CLASS), required=True,
-        format_func=named, key="task",
+        format_func=format_label, key="task",
     )  # fmt: skip
     if chosen == TABS[1]:
-        disagreements(settings, task)
+        show_disagreements(settings, task)
     else:
-        surely_wrong(settings, task)
+        show_confident_errors(settings, task)
 
 
-def conflicts(settings: Settings) -> None:
-    """Scans with two labels, each with a form that settles it."""
-    rows = rows_of(settings, CONFLICTS, shown=SHOWN)
+def show_conflicts(settings: Settings) -> None:
+    """Show scans with contradicting labels, each with a form to settle the label."""
+    rows = query_rows(settings, CONFLICTS, max_rows=MAX_ROWS)
     if "settled" in st.session_state:
         st.success(st.session_state.pop("settled"), icon=":material/check:")
     if not rows:
-        st.info("No labels contradict.", icon=":material/check:")
+        st.info("There are no label conflicts.", icon=":material/check:")
         return
     st.markdown(
-        f"Conflicts: **{rows[0]['in_all']:,}**. Their scans are held out until they are settled."
+        f"Conflicts: **{rows[0]['total']:,}**. Their scans are not used until they are settled."
     )
     for row in rows:
         with st.container(border=True):
-            conflict(settings, row)
+            show_conflict(settings, row)
 
 
-def conflict(settings: Settings, row: Row) -> None:
-    """The scans of a conflict side by side, and a form."""
+def show_conflict(settings: Settings, row: Row) -> None:
+    """Show the scans of a conflict side by side, and a form to settle the label."""
     scans = [scan for scan in (row["scan"], row["other_scan"]) if scan]
     labels = row["labels"].split(", ")
     left, right = st.columns([1, 1], gap="medium")
     with left, st.container(horizontal=True):
         files = (row["file"], row["other_file"])
-        said = labels if row["other_scan"] else [" or ".join(map(named, labels))]
-        for scan, file, label in zip(scans, files, said, strict=False):
-            place = "/".join(PurePosixPath(file).parts[-2:])
-            scan_picture(settings, scan, f"{named(label)}: {plain(place)}", width=150)
+        captions = labels if row["other_scan"] else [" or ".join(map(format_label, labels))]
+        for scan, file, label in zip(scans, files, captions, strict=False):
+            place = escape_markdown("/".join(PurePosixPath(file).parts[-2:]))
+            show_scan(settings, scan, f"{format_label(label)}: {place}", width=150)
     with right, st.form(f"settle-{'-'.join(scans)}", border=False):
         st.markdown(f"**{row['conflict'].capitalize()}**")
-        others = [name for task in Task for name in LABELS[task]]
+        all_labels = [name for task in Task for name in LABELS[task]]
         label = st.radio(
-            "It shows", list(dict.fromkeys([*labels, *others])), index=None,
-            format_func=named, horizontal=True,
+            "Correct label", list(dict.fromkeys([*labels, *all_labels])), index=None,
+            format_func=format_label, horizontal=True,
         )  # fmt: skip
-        reason = st.text_input("Reason", placeholder="pathology report of 3 May")
+        reason = st.text_input("Reason", placeholder="for example: pathology report of 3 May")
         who = st.text_input("Your name", value=st.session_state.get("who", ""))
-        if st.form_submit_button("Settle", type="primary"):
+        if st.form_submit_button("Settle label", type="primary"):
             settle(settings, scans, label, reason=reason, who=who)
             st.session_state["who"] = who
-            st.session_state["settled"] = f"Settled: {named(label or '')}."
+            st.session_state["settled"] = f"Label settled: {format_label(label or '')}."
             st.rerun()
 
 
 def settle(
     settings: Settings, scans: list[str], label: str | None, *, reason: str, who: str
 ) -> None:
-    """Settle what scans show: one, or two that are one picture.
+    """Settle the label of a scan, or of two scans that are copies of each other.
 
     Raises:
         TumorMLError: The label, the reason or the name is missing.
     """
     if label is None or not who.strip():
-        raise TumorMLError("Say what it shows, and who says so.")
+        raise TumorMLError("Choose the correct label and enter your name.")
     settle_labels(settings, scans, label, reason=reason, who=who.strip())
 
 
-def disagreements(settings: Settings, task: str) -> None:
-    """Where a champion and its challenger differed, the surest first."""
-    rows = rows_of(settings, DISAGREEMENTS, task=task, shown=SHOWN)
+def show_disagreements(settings: Settings, task: str) -> None:
+    """Show test scans with different predictions of champion and challenger."""
+    rows = query_rows(settings, DISAGREEMENTS, task=task, max_rows=MAX_ROWS)
     if not rows:
-        st.info("No challenger has differed from a champion.")
+        st.info("No challenger has disagreed with a champion yet.")
     with st.container(horizontal=True):
         for row in rows:
             with st.container(width=280, border=True):
-                scan_picture(settings, row["scan"], f"known to be {named(row['true_label'])}")
-                for who in ("champion", "challenger"):
-                    label, probability = row[f"{who}_label"], row[f"{who}_probability"]
+                show_scan(settings, row["scan"], f"true label: {format_label(row['true_label'])}")
+                for role in ("champion", "challenger"):
+                    label, probability = row[f"{role}_label"], row[f"{role}_probability"]
                     mark = "check" if label == row["true_label"] else "close"
                     st.markdown(
-                        f":material/{mark}: {who}: **{named(label)}** {percent(probability)}  \n"
-                        f"`{row[who]}`"
+                        f":material/{mark}: {role}: **{format_label(label)}** "
+                        f"{format_percent(probability)}  \n`{row[role]}`"
                     )
                 st.caption(f"Scan `{row['scan'][:16]}`, verdict {row['verdict']}")
 
 
-def surely_wrong(settings: Settings, task: str) -> None:
-    """Where the champion is wrong about a test scan, and sure; or its label is wrong."""
+def show_confident_errors(settings: Settings, task: str) -> None:
+    """Show test scans that the champion predicts wrongly with a high probability."""
     evaluation = latest_evaluation(settings, task)
-    rows = rows_of(settings, WRONG, sure=SURE, shown=SHOWN, **evaluation)
+    rows = query_rows(
+        settings, CONFIDENT_ERRORS, threshold=CONFIDENT, max_rows=MAX_ROWS, **evaluation
+    )
     if not rows:
-        st.info(f"The champion is wrong about no test scan with more than {SURE:.0%}.")
+        st.info(f"The champion has no wrong test prediction with more than {CONFIDENT:.0%}.")
     else:
-        st.markdown("Either the champion is wrong, or the label: `tumorml label` settles one.")
+        st.markdown(
+            "Either the champion or the label is wrong. To correct a label, run `tumorml label`."
+        )
     if any(row["heatmap_key"] for row in rows):
-        heatmap_worth(settings, evaluation["model"])
+        show_heatmap_claim(settings, evaluation["model"])
     for row in rows:
-        said = (
-            f"{named(row['label'])} {percent(row['probability'])}, known to be "
-            f"{named(row['true_label'])}; scan {row['scan'][:16]}"
+        caption = (
+            f"predicted: {format_label(row['label'])} {format_percent(row['probability'])}, "
+            f"true label: {format_label(row['true_label'])}, scan {row['scan'][:16]}"
         )
         if row["heatmap_key"]:
-            stored_picture(settings, row["heatmap_key"], said, alt="Scan and heatmap")
+            show_stored_image(settings, row["heatmap_key"], caption, alt="Scan and heatmap")
         else:
-            scan_picture(settings, row["scan"], said, width=256)
+            show_scan(settings, row["scan"], caption, width=256)

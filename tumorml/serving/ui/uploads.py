@@ -1,4 +1,4 @@
-"""Uploaded files: each is decoded and asked about once, so many together as the API takes."""
+"""Uploaded images: decoded and predicted once per session, in requests that the API accepts."""
 
 from __future__ import annotations
 
@@ -10,72 +10,78 @@ from numpy.typing import NDArray
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from tumorml.errors import TumorMLError
-from tumorml.serving.api.uploads import read_image
-from tumorml.serving.ui.api_client import Read, ask
-from tumorml.serving.ui.widgets import plain, told
+from tumorml.serving.api.uploads import decode_image
+from tumorml.serving.ui.api_client import ScanResult, request_predictions
+from tumorml.serving.ui.widgets import escape_markdown, show_errors
 from tumorml.settings import Settings
 
-ENVELOPE_BYTES = 1024
-"""At most that a request needs around a file."""
-Pair = tuple[UploadedFile, NDArray[np.uint8]]
-"""A file and its pixels [h, w]."""
+MULTIPART_OVERHEAD_BYTES = 1024
+"""Most bytes that a request adds to the content of a file."""
+FileWithPixels = tuple[UploadedFile, NDArray[np.uint8]]
+"""An uploaded file and its pixels [h, w]."""
 
 
-def uploaded(settings: Settings, task: str) -> list[Read]:
-    """What is said of the files that are uploaded; each is asked about once in a session."""
+def predict_uploads(settings: Settings, task: str) -> list[ScanResult]:
+    """Show the file uploader, and return a result for each uploaded file that could be predicted.
+
+    Each file is decoded and predicted once per session and task.
+    """
     files = st.file_uploader(
-        "One or several images of one slice each: PNG, JPEG, TIFF, BMP, GIF or WebP",
+        "One or more images of one slice each: PNG, JPEG, TIFF, BMP, GIF or WebP",
         accept_multiple_files=True,
         key="images",
     )
-    known: dict[tuple[str, str], Read] = st.session_state.setdefault("answers", {})
+    results: dict[tuple[str, str], ScanResult] = st.session_state.setdefault("results", {})
     decoded: dict[str, NDArray[np.uint8] | str] = st.session_state.setdefault("decoded", {})
     readable = []
     for file in files:
         if file.file_id not in decoded:
-            decoded[file.file_id] = pixels_of(settings, file.getvalue())
+            decoded[file.file_id] = decode_pixels(settings, file.getvalue())
         pixels = decoded[file.file_id]
         if isinstance(pixels, str):
-            st.error(plain(f"{file.name}: {pixels}"), icon=":material/block:")
+            st.error(escape_markdown(f"{file.name}: {pixels}"), icon=":material/block:")
         else:
             readable.append((file, pixels))
-    new = [pair for pair in readable if (task, pair[0].file_id) not in known]
-    with told():  # what was answered before one part failed is shown
-        for part in in_parts(settings, new):
-            with st.spinner("Reading ..."):
-                said = ask(settings, [(file.name, file.getvalue()) for file, _ in part], task)
-            for (file, pixels), answer in zip(part, said["answers"], strict=True):
-                known[task, file.file_id] = Read(
-                    said["task"], said["model_version"], answer, pixels
+    new = [pair for pair in readable if (task, pair[0].file_id) not in results]
+    with show_errors():  # results of earlier requests are shown even if a later one fails
+        for part in split_into_requests(settings, new):
+            with st.spinner("Reading the scans ..."):
+                content = [(file.name, file.getvalue()) for file, _ in part]
+                response = request_predictions(settings, content, task)
+            for (file, pixels), answer in zip(part, response["answers"], strict=True):
+                results[task, file.file_id] = ScanResult(
+                    response["task"], response["model_version"], answer, pixels
                 )
     ids = {file.file_id for file in files}
-    for gone in [key for key in known if key[1] not in ids]:
-        del known[gone]
+    for removed in [key for key in results if key[1] not in ids]:
+        del results[removed]
     for file_id in decoded.keys() - ids:
         del decoded[file_id]
-    asked = [known.get((task, file.file_id)) for file, _ in readable]
-    return [read for read in asked if read is not None]
+    found = [results.get((task, file.file_id)) for file, _ in readable]
+    return [result for result in found if result is not None]
 
 
-def pixels_of(settings: Settings, content: bytes) -> NDArray[np.uint8] | str:
-    """The scan in an image file, uint8 [h, w], or why it cannot be read."""
+def decode_pixels(settings: Settings, content: bytes) -> NDArray[np.uint8] | str:
+    """Return the scan in an image file, uint8 [h, w], or the reason why it cannot be decoded."""
     try:
-        return read_image(settings, content).pixels
+        return decode_image(settings, content).pixels
     except TumorMLError as error:
         return str(error)
 
 
-def in_parts(settings: Settings, pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """Files with their pixels, so many together as the API takes in one request."""
-    images = min(settings.api_max_images, settings.api_queue)
-    most = images, settings.api_max_bytes, settings.max_scan_pixels
-    parts: list[list[Pair]] = []
-    taken = np.zeros(3, np.int64)
+def split_into_requests(
+    settings: Settings, pairs: Sequence[FileWithPixels]
+) -> list[list[FileWithPixels]]:
+    """Split files into requests that respect the API's limits of images, bytes and pixels."""
+    max_images = min(settings.api_max_images, settings.api_queue)
+    limits = max_images, settings.api_max_bytes, settings.max_scan_pixels
+    parts: list[list[FileWithPixels]] = []
+    used = np.zeros(3, np.int64)
     for file, pixels in pairs:
-        weight = np.array([1, file.size + ENVELOPE_BYTES, pixels.size])
-        if not parts or np.any(taken + weight > most):
+        needed = np.array([1, file.size + MULTIPART_OVERHEAD_BYTES, pixels.size])
+        if not parts or np.any(used + needed > limits):
             parts.append([])
-            taken[:] = 0
+            used[:] = 0
         parts[-1].append((file, pixels))
-        taken += weight
+        used += needed
     return parts
