@@ -1,3 +1,7 @@
+"""Slices by batch, site, size and manifest columns."""
+
+from __future__ import annotations
+
 import logging
 
 import numpy as np
@@ -5,22 +9,22 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.factories.rows import Dropped, add_batch, scan_of
-from tumorml.evaluation.slices import MOST_VALUES, slices_of
+from tumorml.evaluation.slices import MOST_VALUES, find_slices
 from tumorml.results.session import read_session, write_session
 from tumorml.settings import Settings
 
 
 def sliced(settings: Settings, names: str, *columns: str) -> dict[str, str]:
-    """The names of the scans in each slice."""
+    """Return the names of the scans in each slice, joined."""
     with read_session(settings) as session:
-        found = slices_of(session, [scan_of(name) for name in names], columns)
+        found = find_slices(session, [scan_of(name) for name in names], columns)
     return {
         key: "".join(name for name, part in zip(names, chosen, strict=True) if part)
         for key, chosen in found.items()
     }
 
 
-def test_scans_are_sliced_by_batch_site_and_what_manifests_say_in_the_order_of_names(
+def test_slices_by_batch_site_and_manifest_columns_are_sorted(
     settings: Settings,
 ) -> None:
     add_batch(
@@ -53,11 +57,11 @@ def test_scans_are_sliced_by_batch_site_and_what_manifests_say_in_the_order_of_n
     assert sliced(settings, "", "batch", "plane") == {}
 
 
-def test_a_scan_is_where_its_place_in_the_list_is(settings: Settings) -> None:
+def test_positions_follow_the_list_of_scans(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("a", site="north"), Dropped("b", site="south")])
     with read_session(settings) as session:
         ids = [scan_of(name) for name in ("b", "unknown", "a", "b")]
-        found = slices_of(session, ids, ["site"])
+        found = find_slices(session, ids, ["site"])
     assert {name: chosen.tolist() for name, chosen in found.items()} == {
         "site=north": [False, False, True, False],
         "site=south": [True, False, False, True],
@@ -65,7 +69,7 @@ def test_a_scan_is_where_its_place_in_the_list_is(settings: Settings) -> None:
     assert all(chosen.dtype == np.bool_ for chosen in found.values())
 
 
-def test_bands_of_size_go_by_the_longer_side(settings: Settings) -> None:
+def test_size_bands_use_the_longer_side(settings: Settings) -> None:
     sides = [(255, 255), (200, 256), (511, 300), (512, 10), (64, 4000)]
     add_batch(
         settings,
@@ -82,7 +86,7 @@ def test_bands_of_size_go_by_the_longer_side(settings: Settings) -> None:
     }
 
 
-def test_a_scan_that_files_brought_with_several_values_is_in_the_slice_of_each(
+def test_scan_with_several_values_is_in_each_slice(
     settings: Settings,
 ) -> None:
     add_batch(
@@ -103,13 +107,13 @@ def test_a_scan_that_files_brought_with_several_values_is_in_the_slice_of_each(
     }
 
 
-def test_a_slice_that_holds_every_scan_is_left_out(settings: Settings) -> None:
+def test_slice_of_all_scans_is_left_out(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("a", site="north"), Dropped("b", site="north"), Dropped("c")])
     assert sliced(settings, "ab", "batch", "site", "size") == {}
     assert sliced(settings, "abc", "batch", "site", "size") == {"site=north": "ab"}
 
 
-def test_of_a_column_of_free_text_the_largest_slices_are_made_with_a_warning(
+def test_free_text_column_gives_the_largest_slices_and_a_warning(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -124,7 +128,7 @@ def test_of_a_column_of_free_text_the_largest_slices_are_made_with_a_warning(
     assert "column note has 51 values" in warning
 
 
-def test_a_hundred_thousand_scans_are_sliced_in_one_query(settings: Settings) -> None:
+def test_100_000_scans_are_sliced_in_one_query(settings: Settings) -> None:
     number = 100_000
     with write_session(settings) as session:
         for statement in (
@@ -147,7 +151,7 @@ def test_a_hundred_thousand_scans_are_sliced_in_one_query(settings: Settings) ->
             "before_cursor_execute",
             lambda *arguments: queries.append(arguments[2]),
         )
-        found = slices_of(session, ids, ["batch", "site", "size", "third"])
+        found = find_slices(session, ids, ["batch", "site", "size", "third"])
     assert len(queries) == 1
     assert list(found) == ["third=0", "third=1", "third=2"]
     assert found["third=0"][2::3].all()

@@ -36,7 +36,7 @@ def evaluated_run(settings: Settings, folder: Path, wrong: np.ndarray) -> tuple[
     data, _ = blobs(COUNT, 64, seed=4)
     scans = [f"{number:064x}" for number in range(COUNT)]
     truth = np.asarray(data.labels)
-    for scan, image in zip(scans, data.images, strict=True):
+    for scan, image in zip(scans, np.asarray(data.images), strict=True):
         object_store(settings).write(scan_key(scan), encode_png(image))
     with write_session(settings) as session:
         session.add(Batch(id="b", drop_name="b", fingerprint="", state="ingested"))

@@ -1,4 +1,4 @@
-"""An overlay is a small picture of a known size, whatever the scan's."""
+"""Overlays: size, colors and caption."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tumorml.explain.overlay import overlay_png, without_words
+from tumorml.explain.overlay import overlay_png, without_caption
 
 
 def picture(pixels: np.ndarray, heatmap: np.ndarray, label: str | None = "tumor") -> np.ndarray:
@@ -22,24 +22,24 @@ def picture(pixels: np.ndarray, heatmap: np.ndarray, label: str | None = "tumor"
 
 
 @pytest.mark.parametrize("shape", [(100, 60), (60, 100), (512, 512), (1446, 1920)])
-def test_every_scan_gives_a_picture_of_one_size(shape: tuple[int, int]) -> None:
+def test_overlay_size_does_not_depend_on_the_scan(shape: tuple[int, int]) -> None:
     pixels = np.full(shape, 90, np.uint8)
     for heatmap in (np.zeros(shape, np.float32), np.zeros((128, 128), np.float32)):
         assert picture(pixels, heatmap, None).shape == (308, 580, 3)
 
 
-def test_colour_lies_where_the_heatmap_is_hot_and_only_over_the_right_hand_scan() -> None:
+def test_color_is_where_the_heatmap_is_hot() -> None:
     heatmap = np.zeros((64, 64), np.float32)
     heatmap[40:56, 8:24] = 1.0
     image = picture(np.full((64, 64), 90, np.uint8), heatmap).astype(int)
-    colour = np.ptp(image, axis=2)
-    left, right = colour[8:264, 8:264], colour[8:264, 272:528]
+    color = np.ptp(image, axis=2)
+    left, right = color[8:264, 8:264], color[8:264, 272:528]
     assert left.max() == 0
     assert right[168:216, 40:88].min() > 40
     assert right[:128].max() == 0
 
 
-def test_without_its_words_the_pictures_stay_as_they_are() -> None:
+def test_overlay_without_caption_keeps_its_pictures() -> None:
     pixels = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
     whole = overlay_png(
         pixels,
@@ -49,12 +49,12 @@ def test_without_its_words_the_pictures_stay_as_they_are() -> None:
         probability=0.9,
         meaning="warm",
     )
-    cut = np.asarray(Image.open(io.BytesIO(without_words(whole))))
+    cut = np.asarray(Image.open(io.BytesIO(without_caption(whole))))
     assert cut.shape == (272, 580, 3)
     assert (cut == np.asarray(Image.open(io.BytesIO(whole)))[:272]).all()
 
 
-def test_a_wrong_prediction_is_captioned_in_another_colour() -> None:
+def test_wrong_prediction_has_a_red_caption() -> None:
     pixels, heatmap = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.float32)
     right, wrong = picture(pixels, heatmap, "tumor"), picture(pixels, heatmap, "no_tumor")
     assert np.ptp(right[266:288], axis=2).max() < 40

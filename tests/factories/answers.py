@@ -1,6 +1,8 @@
-"""Answers made at random, and what scikit-learn says of them."""
+"""Random answers and their metrics by scikit-learn."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.metrics import (
@@ -21,10 +23,25 @@ from tumorml.labels import LABELS, NO_TUMOR, Task
 FOUR = LABELS[Task.FOUR_CLASS]
 
 
-def make_answers(
-    seed: int, scans: int, *, labels=FOUR, absent: int | None = None, tied: bool = False
+def random_answers(
+    seed: int,
+    scans: int,
+    *,
+    labels: Sequence[str] = FOUR,
+    absent: int | None = None,
+    tied: bool = False,
 ) -> Answers:
-    """Tied: fifths alone, zeros among them. A tenth of the decisions are not the most probable."""
+    """Make random answers that are better than chance.
+
+    A tenth of the predicted classes is random instead of the most probable one.
+
+    Args:
+        seed: Seed of the random numbers.
+        scans: Number of scans.
+        labels: Names of the classes.
+        absent: Index of a class without scans.
+        tied: Make all probabilities multiples of 0.2, including 0.
+    """
     generator = np.random.default_rng(seed)
     classes = len(labels)
     truth = generator.choice([index for index in range(classes) if index != absent], scans)
@@ -39,20 +56,20 @@ def make_answers(
     return Answers(ids, labels, probabilities.astype(np.float32), predicted, truth)
 
 
-def by_scikit_learn(answers: Answers, scans: np.ndarray) -> dict[str, np.ndarray]:
-    """Every metric of the scans drawn (indices, repeated as often as they count)."""
+def scikit_learn_metrics(answers: Answers, scans: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute every metric of scans, given as indices that repeat as often as a scan counts."""
     truth, predicted = answers.known_truth[scans], answers.predicted[scans]
     probabilities = answers.probabilities[scans].astype(np.float64)
     classes = list(range(len(answers.labels)))
     precision, recall, f1, support = precision_recall_fscore_support(
         truth, predicted, labels=classes, zero_division=0
     )
-    there = support > 0
+    present = support > 0
     found = {"precision": precision, "recall": recall, "f1": f1}
     found["specificity"] = np.array(
         [recall_score(truth != c, predicted != c, zero_division=np.nan) for c in classes]
     )
-    found = {name: np.where(there, values, np.nan) for name, values in found.items()}
+    found = {name: np.where(present, values, np.nan) for name, values in found.items()}
     for name, area in (("roc_auc", roc_auc_score), ("pr_auc", average_precision_score)):
         found[name] = np.array(
             [
@@ -75,12 +92,13 @@ def by_scikit_learn(answers: Answers, scans: np.ndarray) -> dict[str, np.ndarray
 
 
 def mean_of_known(values: np.ndarray) -> float:
+    """Return the mean of the values that are a number."""
     known = values[~np.isnan(values)]
     return known.mean() if len(known) else np.nan
 
 
 def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """The expected calibration error, bin by bin."""
+    """Compute the expected calibration error bin by bin."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     error = 0.0
     for index in range(CONFIDENCE_BINS):
@@ -95,8 +113,8 @@ def calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
 def _of_tumors(answers: Answers, truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     if NO_TUMOR not in answers.labels:
         return {"tumor_sensitivity": np.nan, "tumor_specificity": np.nan}
-    there, found = (values != answers.labels.index(NO_TUMOR) for values in (truth, predicted))
+    actual, found = (values != answers.labels.index(NO_TUMOR) for values in (truth, predicted))
     return {
-        "tumor_sensitivity": recall_score(there, found, zero_division=np.nan),
-        "tumor_specificity": recall_score(~there, ~found, zero_division=np.nan),
+        "tumor_sensitivity": recall_score(actual, found, zero_division=np.nan),
+        "tumor_specificity": recall_score(~actual, ~found, zero_division=np.nan),
     }

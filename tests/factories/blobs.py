@@ -6,10 +6,10 @@ import numpy as np
 
 from tumorml.recipes.load_recipe import load_recipe
 from tumorml.recipes.recipe import Recipe
-from tumorml.training.fitting.labelled_images import LabelledImages
+from tumorml.training.fitting.labeled_images import LabeledImages
 
 
-def blobs(count: int, size: int, seed: int) -> tuple[LabelledImages, np.ndarray]:
+def blobs(count: int, size: int, seed: int) -> tuple[LabeledImages, np.ndarray]:
     """Every other square holds a blob (class 1); and bool [n, size, size]: where it lies."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % 2
@@ -20,7 +20,12 @@ def blobs(count: int, size: int, seed: int) -> tuple[LabelledImages, np.ndarray]
     inside = (rows - centres[0]) ** 2 + (columns - centres[1]) ** 2 < radius**2
     inside &= (labels == 1)[:, None, None]
     images[inside] += 120
-    return LabelledImages(images.astype(np.uint8), labels), inside
+    return LabeledImages(images.astype(np.uint8), labels), inside
+
+
+def blob_images(count: int, size: int, seed: int) -> np.ndarray:
+    """Return the images of ``blobs``: uint8 [n, size, size]."""
+    return np.asarray(blobs(count, size, seed)[0].images)
 
 
 def tiny_recipe(**changes: object) -> Recipe:

@@ -1,15 +1,18 @@
-"""A network whose right map is known: it measures brightness, and nothing else."""
+"""A network with a known heatmap: it measures brightness and nothing else."""
 
 from __future__ import annotations
-
-import keras  # noqa: TID253
 
 from tumorml.labels import Task
 from tumorml.models.predictor import Predictor
 
 
 def brightness_meter() -> Predictor:
-    """Of 64 px; its features are local means, so its map is warmest where the scan is bright."""
+    """Return a predictor for 64 px whose features are local means.
+
+    Its heatmap is therefore warmest where the scan is brightest.
+    """
+    import keras
+
     inputs = keras.Input((64, 64, 1))
     x = keras.layers.Rescaling(1 / 255)(inputs)
     x = keras.layers.AveragePooling2D(8)(x)

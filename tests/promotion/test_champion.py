@@ -61,24 +61,27 @@ def test_model_that_never_served_can_be_pinned_but_not_rolled_back_to(
     assert champions_by_task(store) == {TASK: "m-b"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        ({"change": "rollback", "why": " "}, "needs a reason"),
-        ({"change": "dethrone", "why": "x"}, "dethrone"),
-        ({"change": "rollback", "why": "x"}, "no earlier champion"),
-        ({"change": "unpin", "why": "x"}, "not pinned"),
-        ({"change": "pin", "why": "x", "model_version_id": "m-nobody"}, "newest are m-a"),
-    ],
-)
+IMPOSSIBLE_CHANGES = [
+    ({"change": "rollback", "why": " "}, "needs a reason"),
+    ({"change": "dethrone", "why": "x"}, "'dethrone' is not a change of champion"),
+    ({"change": "rollback", "why": "x"}, "no earlier champion"),
+    ({"change": "unpin", "why": "x"}, "not pinned"),
+    ({"change": "pin", "why": "x", "model_version_id": "m-nobody"}, "newest are m-a"),
+    ({"change": "force", "why": "x", "model_version_id": "m-a"}, "already is the champion"),
+    ({"change": "unpin", "why": "x", "model_version_id": "m-b"}, "applies to the current champion"),
+]
+
+
 def test_impossible_change_is_refused_with_its_reason(
-    store: Settings, evaluated: EvaluatedRuns, arguments: dict[str, str], reason: str
+    store: Settings, evaluated: EvaluatedRuns
 ) -> None:
-    with pytest.raises(TumorMLError, match=r"no champion yet|needs a reason|dethrone"):
-        change_champion(store, TASK, who="me", **arguments)
+    for arguments, _ in IMPOSSIBLE_CHANGES:
+        with pytest.raises(TumorMLError, match=r"no champion yet|needs a reason|dethrone"):
+            change_champion(store, TASK, who="me", **arguments)
     judge_and_promote(store, evaluated("a", 0.1))
-    with pytest.raises(TumorMLError, match=reason):
-        change_champion(store, TASK, who="me", **arguments)
+    for arguments, reason in IMPOSSIBLE_CHANGES:
+        with pytest.raises(TumorMLError, match=reason):
+            change_champion(store, TASK, who="me", **arguments)
     assert champions_by_task(store) == {TASK: "m-a"}
 
 

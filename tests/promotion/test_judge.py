@@ -92,14 +92,15 @@ def test_judging_and_promoting_twice_adds_no_rows(
     assert row_counts() == before == [1, 9, 1]
 
 
-@pytest.mark.parametrize("file", ["model.keras", "model.json"])
 def test_changed_model_file_is_rejected_by_golden_scans(
-    store: Settings, evaluated: EvaluatedRuns, file: str
+    store: Settings, evaluated: EvaluatedRuns
 ) -> None:
-    run = evaluated("changed", 0.0)
-    damage_model(store, "m-changed", file)
-    assert judge_and_promote(store, run) == "rejected"
-    assert f"{file} of model version" in stored_results(store, "v-changed")["golden_scans"]
+    for file in ("model.keras", "model.json"):
+        name = file.replace(".", "-")
+        run = evaluated(name, 0.0)
+        damage_model(store, f"m-{name}", file)
+        assert judge_and_promote(store, run) == "rejected"
+        assert f"{file} of model version" in stored_results(store, f"v-{name}")["golden_scans"]
 
 
 def test_model_with_other_answers_than_recorded_is_rejected(

@@ -26,8 +26,8 @@ from tumorml.results.bulk import copy_rows
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import ModelVersion, Snapshot, SnapshotScan, Verdict
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training import train_run as training
 from tumorml.training.plan_run import plan_run

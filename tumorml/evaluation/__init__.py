@@ -1,1 +1,1 @@
-"""What a model is worth: predictions, metrics, intervals."""
+"""Evaluation of model versions: answers, metrics, intervals, slices and comparisons."""

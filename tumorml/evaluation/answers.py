@@ -1,4 +1,4 @@
-"""What a model answered."""
+"""A model version's answers about a set of scans, as arrays."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Answers:
     Attributes:
         scan_ids: n ids.
         labels: Names of the classes.
-        probabilities: float32 [n, classes], rows sum to one.
-        predicted: int64 [n], class indices decided: the most probable class, or what the operating
-            point of a binary model makes of the probabilities.
-        truth: int64 [n], class indices, or None where nobody knows.
+        probabilities: float32 [n, classes]; rows sum to one.
+        predicted: int64 [n], predicted class indices: the most probable class, or the class that
+            the operating point of a binary model assigns.
+        truth: int64 [n], true class indices. None if they are not known.
     """
 
     scan_ids: Sequence[str]
@@ -31,17 +31,17 @@ class Answers:
 
     @property
     def known_truth(self) -> NDArray[np.int64]:
-        """The truth.
+        """True class indices, int64 [n].
 
         Raises:
-            ValueError: Nobody knows it.
+            ValueError: They are not known.
         """
         if self.truth is None:
-            raise ValueError("nobody knows the truth about these scans")
+            raise ValueError("the true labels of these scans are not known")
         return self.truth
 
     def of(self, chosen: NDArray[np.bool_]) -> Answers:
-        """The answers about the chosen scans: bool [n]."""
+        """Return the answers about the chosen scans; ``chosen`` is bool [n]."""
         return Answers(
             scan_ids=list(compress(self.scan_ids, chosen)),
             labels=self.labels,

@@ -9,10 +9,13 @@ _CACHED_CELLS = 1 << 16
 
 
 class Areas:
-    """The area under the ROC curve and the average precision, exact where scores are tied.
+    """The area under the ROC curve and the average precision; tied scores are handled exactly.
 
-    Scans are sorted once. A weighting then costs two running sums, over the scans of the class and
-    over the others, read where the scores of the class end.
+    Scans are sorted by score once. Each weighting of the groups then takes two running sums, over
+    the scans of the class and over all others, which are read at the distinct scores of the class.
+
+    Attributes:
+        is_defined: True if there are scans of the class and others.
     """
 
     def __init__(
@@ -24,24 +27,28 @@ class Areas:
         """Sort the scans.
 
         Args:
-            positive: [n], whether a scan is of the class.
-            scores: [n], what the model gives the class.
-            member: [n], the index of each scan's group.
+            positive: bool [n], scans of the class.
+            scores: float32 [n], the model's probability of the class.
+            member: int64 [n], the index of each scan's group.
         """
-        self.answerable = bool(positive.any() and not positive.all())
-        downwards = np.argsort(-scores, kind="stable")
-        first, rest = downwards[positive[downwards]], downwards[~positive[downwards]]
-        self._positives, self._negatives = member[first], member[rest]
-        thresholds, counts = np.unique(-scores[first], return_counts=True)
+        self.is_defined = bool(positive.any() and not positive.all())
+        by_score = np.argsort(-scores, kind="stable")
+        of_class, others = by_score[positive[by_score]], by_score[~positive[by_score]]
+        self._positives, self._negatives = member[of_class], member[others]
+        thresholds, counts = np.unique(-scores[of_class], return_counts=True)
         self._reached = np.concatenate([[0], np.cumsum(counts)])
-        self._above = np.searchsorted(-scores[rest], thresholds, side="left")
-        self._not_below = np.searchsorted(-scores[rest], thresholds, side="right")
+        self._above = np.searchsorted(-scores[others], thresholds, side="left")
+        self._not_below = np.searchsorted(-scores[others], thresholds, side="right")
 
     def of(self, weights: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Both areas: float64 [b] each; not a number without a scan of the class, or of the others.
+        """Compute both areas for b weightings of the groups.
 
         Args:
-            weights: [b, groups], how often each group counts.
+            weights: uint8 [b, groups], how often each group counts.
+
+        Returns:
+            Area under the ROC curve and average precision, float64 [b] each; not a number where a
+            weighting has no scan of the class, or no other scan.
         """
         roc, precision = np.empty(len(weights)), np.empty(len(weights))
         rows = max(1, _CACHED_CELLS // max(len(self._positives) + len(self._negatives), 1))
@@ -60,13 +67,13 @@ class Areas:
         above, not_below = alarms.take(self._above, axis=1), alarms.take(self._not_below, axis=1)
         lost = np.einsum("bk,bk->b", gained, above + not_below, dtype=np.float64) / 2
         precision = np.einsum("bk,bk->b", gained, hits / np.maximum(hits + not_below, 1))
-        answerable = np.where(positives * negatives > 0, 1.0, np.nan)
-        roc = answerable - lost / np.maximum(positives * negatives, 1)
-        return roc, answerable * precision / np.maximum(positives, 1)
+        defined = np.where(positives * negatives > 0, 1.0, np.nan)
+        roc = defined - lost / np.maximum(positives * negatives, 1)
+        return roc, defined * precision / np.maximum(positives, 1)
 
 
 def _running_sum(weights: NDArray[np.uint8], member: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Int32 [b, 1 + m]: 0, then the sums of the weights of the first members."""
+    """Return the running sums of weights along the members, from 0: int32 [b, 1 + m]."""
     sums = np.zeros((len(weights), 1 + len(member)), np.int32)
     np.cumsum(weights.take(member, axis=1), axis=1, dtype=np.int32, out=sums[:, 1:])
     return sums

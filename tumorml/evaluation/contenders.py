@@ -1,4 +1,4 @@
-"""Who answers the same test scans: the challenger, the champion, and the anchor."""
+"""The contenders of a run: challenger, champion and anchor."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tumorml.results.tables import Champion, ModelVersion, Run
 
 @dataclass(frozen=True, slots=True)
 class Contenders:
-    """Model versions that are compared.
+    """Ids of the model versions that are compared.
 
     Attributes:
-        challenger: The run's own.
-        champion: The one that it challenges, or None.
-        anchor: The authorised champion, where it is not the champion of today, or None: the task's
-            first one, or the newest that a person authorised.
+        challenger: The run's own model version.
+        champion: The current champion, or None.
+        anchor: The task's first champion, or the newest one that a person authorized. None if there
+            is none, or if it is the champion.
     """
 
     challenger: str
@@ -29,16 +29,17 @@ class Contenders:
 
     @property
     def models(self) -> list[str]:
-        """All of them."""
-        return [m for m in (self.challenger, self.champion, self.anchor) if m is not None]
+        """Ids of all contenders."""
+        contenders = (self.challenger, self.champion, self.anchor)
+        return [model for model in contenders if model is not None]
 
     def role(self, model: str) -> str:
-        """``challenger``, ``champion`` or ``anchor``."""
+        """Return ``challenger``, ``champion`` or ``anchor``."""
         return {self.anchor: "anchor", self.champion: "champion"}.get(model, "challenger")
 
 
 def contenders_today(session: Session, run: Run) -> Contenders:
-    """Whom a run is to be compared with now; nobody where it follows a given split.
+    """Return the contenders as of now; a run on a given split has only its challenger.
 
     Raises:
         TumorMLError: The run has left no model version.
@@ -48,20 +49,20 @@ def contenders_today(session: Session, run: Run) -> Contenders:
         raise TumorMLError(f"Run {run.id} has left no model version yet; train it first.")
     if run.given_split:
         return Contenders(challenger, None, None)
-    serving = champion_of(session, run.task)
-    champion = None if serving is None else serving.model_version_id
-    anchor = _authorised(session, run.task)
+    current = champion_of(session, run.task)
+    champion = None if current is None else current.model_version_id
+    anchor = _anchor_of(session, run.task)
     return Contenders(challenger, champion, None if anchor == champion else anchor)
 
 
 def contenders_evaluated(session: Session, run: Run) -> Contenders:
-    """Whom a run was compared with when it was evaluated."""
+    """Return the contenders as of the run's evaluation."""
     challenger = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run.id)).one()
     return Contenders(challenger, run.champion_id, run.anchor_id)
 
 
-def _authorised(session: Session, task: str) -> str | None:
-    """The anchor: the first champion of a task, or the newest that a person authorised."""
+def _anchor_of(session: Session, task: str) -> str | None:
+    """Return the newest authorized champion of a task, or else its first champion."""
     return session.scalar(
         select(Champion.model_version_id)
         .where(Champion.task == task)

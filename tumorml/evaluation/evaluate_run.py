@@ -1,15 +1,16 @@
-"""The step ``evaluate``: all contenders, today, on the same test scans, by one code."""
+"""The step ``evaluate``: score all contenders on the same test scans."""
 
 from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from itertools import compress
 
 import numpy as np
 from sqlalchemy import update
 
-from tumorml.datasets.grouping.groups import assign_groups
-from tumorml.datasets.leaks import held_out_now, leaks_of, learnt_before
+from tumorml.datasets.grouping.assign_groups import assign_groups
+from tumorml.datasets.leaks import held_out_scans, find_leaks, scans_seen_by_ancestors
 from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.errors import TumorMLError
@@ -17,7 +18,7 @@ from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.contenders import contenders_today
 from tumorml.evaluation.metrics import score, score_slice, write_metrics
 from tumorml.evaluation.predictions import write_predictions
-from tumorml.evaluation.slices import slices_of
+from tumorml.evaluation.slices import find_slices
 from tumorml.labels import Task
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.policy import load_policy
@@ -30,21 +31,24 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate_run(settings: Settings, run_id: str) -> str:
-    """Score a run's model version, and whom it is compared with, on the snapshot's test scans.
+    """Score the challenger, the champion and the anchor on the snapshot's test scans.
 
-    Leaves ``evaluation`` and ``prediction`` rows for the challenger, the champion and the first
-    authorised champion: all answer today, by this code. Test scans that a tie connects to training
-    by now are left out. A run on a given split is scored alone, and twice: as given (``test``), and
-    on the test scans without a twin or another scan of their group in training
-    (``test_without_twins``). A run that was evaluated before is left as it is, so that its verdict
-    keeps the numbers it was given on.
+    All contenders answer now, with the current code; stored numbers are not compared. The function
+    writes their ``evaluation`` and ``prediction`` rows. Test scans that have been tied to training
+    since the snapshot are left out.
+
+    A run on a given split has no other contender and is scored twice: on the split as given
+    (``test``), and on the test scans without a twin and without another scan of their group in
+    training (``test_without_twins``).
+
+    A run that is evaluated already is left unchanged, so that its verdict and its numbers agree.
 
     Returns:
         The run's id.
 
     Raises:
-        TumorMLError: The run has left no model version, its snapshot has no test scan that may
-            judge, or the policy cannot be read.
+        TumorMLError: There is no such run, it has no model version, its snapshot has no usable test
+            scan, or the policy cannot be read.
     """
     policy = load_policy(settings.promotion_policy)
     with read_session(settings) as session:
@@ -52,27 +56,28 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
         if run is None:
             raise TumorMLError(f"There is no run {run_id!r}.")
         if run.state in ("evaluated", "judged"):
-            logger.info("run %s was evaluated before; nothing to do", run_id)
+            logger.info("run %s is evaluated already; nothing to do", run_id)
             return run_id
         contenders = contenders_today(session, run)
 
     entries = read_snapshot(settings, run.snapshot_id)
-    kinds = leaks_of(settings, entries) if run.given_split else {}
+    kinds = find_leaks(settings, entries) if run.given_split else {}
     if not run.given_split:
-        entries = _still_held_apart(settings, run_id, entries)
+        entries = _without_tied_scans(settings, run_id, entries)
     with read_session(settings) as session:
         test = sorted(entry.scan_id for entry in entries if entry.split == "test")
-        slices = slices_of(session, test, policy.slices.by)
+        slices = find_slices(session, test, policy.slices.by)
     results = {}
     for model in contenders.models:
-        answers, groups = _ask(settings, model, run, entries)
+        answers, groups = _predict(settings, model, run, entries)
         metrics = {"test": score(answers, groups, resamples=policy.resamples)}
         if run.given_split:
-            clean = np.array([kinds[scan] is TwinKind.NONE for scan in answers.scan_ids])
-            if clean.any():
-                kept = [group for group, part in zip(groups, clean, strict=True) if part]
+            unrelated = np.array([kinds[scan] is TwinKind.NONE for scan in answers.scan_ids])
+            if unrelated.any():
                 metrics["test_without_twins"] = score(
-                    answers.of(clean), kept, resamples=policy.resamples
+                    answers.of(unrelated),
+                    list(compress(groups, unrelated)),
+                    resamples=policy.resamples,
                 )
         for name, chosen in slices.items():
             if chosen.sum() >= policy.slices.min_scans:
@@ -81,7 +86,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
                 )
         results[model] = (answers, metrics)
         logger.info(
-            "%s %s: accuracy %.4f on %s scans",
+            "%s %s: accuracy %.4f on %s test scans",
             contenders.role(model),
             model,
             float(np.mean(answers.predicted == answers.truth)),
@@ -90,15 +95,15 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
 
     with write_session(settings) as session:
         transaction_lock(session, f"run {run_id}")
-        done = (
+        mark_evaluated = (
             update(Run)
             .where(Run.id == run_id, Run.state == "trained")
             .values(state="evaluated", champion_id=contenders.champion, anchor_id=contenders.anchor)
         )
-        if session.execute(done.returning(Run.id)).first() is None:
-            logger.info("run %s was evaluated by another task meanwhile", run_id)
+        if session.execute(mark_evaluated.returning(Run.id)).first() is None:
+            logger.info("run %s was evaluated by another task in the meantime", run_id)
             return run_id
-        moment = datetime.now(UTC)
+        now = datetime.now(UTC)
         for model, (answers, metrics) in results.items():
             write_predictions(
                 session,
@@ -107,13 +112,13 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
                 model_version_id=model,
                 run_id=run_id,
                 source="evaluation",
-                created_at=moment,
+                created_at=now,
             )
             write_metrics(session, metrics, run_id=run_id, model_version_id=model)
     return run_id
 
 
-def _ask(
+def _predict(
     settings: Settings, model: str, run: Run, entries: list[SnapshotEntry]
 ) -> tuple[Answers, list[str]]:
     """A model version's answers about the test scans, and the scans' groups."""
@@ -123,7 +128,7 @@ def _ask(
     )
     if not test.scan_ids:
         raise TumorMLError(
-            f"Snapshot {run.snapshot_id} has no test scan that may judge; drop more labelled scans."
+            f"Snapshot {run.snapshot_id} has no usable test scan; drop more labeled scans."
         )
     probabilities = predictor.predict(test.images)
     answers = Answers(
@@ -136,22 +141,22 @@ def _ask(
     return answers, test.group_ids
 
 
-def _still_held_apart(
+def _without_tied_scans(
     settings: Settings, run_id: str, entries: list[SnapshotEntry]
 ) -> list[SnapshotEntry]:
-    """The entries without the test scans that a tie connects to another side since the snapshot."""
+    """Return the entries without test scans that were tied to another side since the snapshot."""
     assign_groups(settings)
     with read_session(settings) as session:
-        before = learnt_before(session, run_id)
+        learnt_scans = scans_seen_by_ancestors(session, run_id)
     tied = {
         scan
-        for scan, kind in leaks_of(settings, entries, before).items()
+        for scan, kind in find_leaks(settings, entries, learnt_scans).items()
         if kind is not TwinKind.NONE
     }
     with read_session(settings) as session:
-        tied |= held_out_now(session, [e.scan_id for e in entries if e.split == "test"])
+        tied |= held_out_scans(session, [e.scan_id for e in entries if e.split == "test"])
     if tied:
         logger.warning(
-            "%s test scans are held out: they were tied to training meanwhile", len(tied)
+            "%s test scans are held out: they were tied to training since the snapshot", len(tied)
         )
     return [e for e in entries if e.split != "test" or e.scan_id not in tied]

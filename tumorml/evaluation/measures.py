@@ -1,31 +1,31 @@
-"""Every metric of a model, as a value and for many resamples, by one code.
+"""All metrics of a model, as values and for bootstrap resamples.
 
 A metric is a function of weights: how often each group of scans counts. Weights of one give the
 value; drawn weights give a resample. Counts and sums over scans are linear in the weights, so one
-matrix product gives those of all resamples; areas under curves come from ``areas``.
+matrix product gives those of all resamples. Areas under curves come from ``areas``.
 
 =====================  ============================================================================
-accuracy               Share of scans predicted right.
-precision, recall, f1  Of a class; precision is 0 where nothing was predicted to be a class that is
-                       there. ``..._macro`` are means over the classes that are there.
-balanced_accuracy      Mean recall: scikit-learn's name for ``recall_macro``.
+accuracy               Share of scans with the right prediction.
+precision, recall, f1  Of a class; precision is 0 if no scan is predicted to be of a class that has
+                       scans. ``..._macro`` are means over the classes that have scans.
+balanced_accuracy      Mean recall; scikit-learn's name for ``recall_macro``.
 specificity            Of a class: the share of the other scans not predicted to be of it.
 roc_auc, pr_auc        Of a class against the rest: area under the ROC curve, average precision.
-log_loss               Mean of -ln p, where p is the probability of the truth, at least 1e-7.
+log_loss               Mean of -ln p; p is the probability of the true class, at least 1e-7.
 brier                  Mean of the squared error summed over classes, 0 to 2 (Brier, 1950,
                        doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
 ece                    Expected calibration error: mean of ``|share right - confidence|`` over the
                        bins of ``confidence_bins``, weighted by their scans (Guo et al., 2017,
                        arXiv:1706.04599).
-tumor_sensitivity      Of the scans with a tumour, the share not predicted ``no_tumor``.
-tumor_specificity      Of the scans without one, the share predicted ``no_tumor``.
+tumor_sensitivity      Of the scans with a tumor, the share not predicted ``no_tumor``.
+tumor_specificity      Of the scans without a tumor, the share predicted ``no_tumor``.
 =====================  ============================================================================
 
-Decisions (accuracy to specificity, and the last two) are those of ``Answers.predicted``;
-``ece`` asks of the most probable class. A metric is not a number where the scans cannot answer: for
-a class that is not there, without a scan of the class or without any other, or without the label
-``no_tumor``. The macro areas need every class to be answerable among all scans; a resample then
-leaves out those that it misses.
+The metrics from accuracy to specificity and the last two use ``Answers.predicted``; ``ece`` uses
+the most probable class. A metric is not a number (NaN) where it is not defined: for a class without
+scans, for areas also if all scans are of the class, and for the last two without the label
+``no_tumor``. The macro areas are NaN unless the area of every class is defined for all scans; a
+resample then averages over the classes that it contains.
 """
 
 from __future__ import annotations
@@ -63,18 +63,21 @@ _AREAS = {"roc_auc", "pr_auc", "roc_auc_macro", "pr_auc_macro"}
 
 
 def measure(answers: Answers, names: Collection[str] = METRICS) -> dict[str, Values]:
-    """The metrics of one model on the scans it answered.
+    """Compute metrics of one model on the scans it answered.
 
     Args:
-        answers: With their truth.
-        names: Of metrics.
+        answers: Answers with their truth.
+        names: Names of metrics.
 
     Returns:
-        float64 [], or [classes] for the names in ``OF_LABELS``.
+        float64 [] by name, or [classes] for the names in ``OF_LABELS``.
+
+    Raises:
+        ValueError: The truth is not known.
     """
-    together = np.zeros(len(answers.scan_ids), np.int64)
-    found = _Measures(answers, together, 1).of(np.ones((1, 1), np.uint8), names)
-    return {name: values.reshape(values.shape[1:]) for name, values in found.items()}
+    one_group = np.zeros(len(answers.predicted), np.int64)
+    metrics = _Measures(answers, one_group, 1).of(np.ones((1, 1), np.uint8), names)
+    return {name: values.reshape(values.shape[1:]) for name, values in metrics.items()}
 
 
 def resampled(
@@ -85,21 +88,22 @@ def resampled(
     resamples: int,
     seed: int,
 ) -> list[dict[str, Values]]:
-    """The metrics of models on the same resamples, so that their differences are paired.
+    """Compute metrics of models on the same resamples, so that their differences are paired.
 
     Args:
-        contenders: Answers of each model about the same n scans, in one order, with their truth.
-        groups: n group ids; drawn whole.
-        names: Of metrics; only what they need is computed.
-        resamples: How many.
-        seed: The same seed and groups draw the same resamples.
+        contenders: Answers of each model about the same n scans in the same order, with their
+            truth.
+        groups: n group ids; groups are drawn whole.
+        names: Names of metrics; others are not computed.
+        resamples: Number of resamples.
+        seed: Equal seeds and groups give equal resamples.
 
     Returns:
-        For each model, float64 [resamples], or [resamples, classes] for the names in
+        For each model, float64 [resamples] by name, or [resamples, classes] for the names in
         ``OF_LABELS``.
 
     Raises:
-        ValueError: The models did not answer about the same scans.
+        ValueError: The models answered about different scans, or the truth is not known.
     """
     if any(list(one.scan_ids) != list(contenders[0].scan_ids) for one in contenders):
         raise ValueError("contenders answered about different scans")
@@ -113,14 +117,14 @@ def resampled(
 
 
 def confidence_bins(probabilities: NDArray[np.float32]) -> tuple[Values, NDArray[np.int64]]:
-    """The highest probability of each scan, and its bin.
+    """Return the highest probability of each scan and its bin.
 
     Args:
-        probabilities: [n, classes].
+        probabilities: float32 [n, classes].
 
     Returns:
-        float64 [n], and int64 [n]: bin i of ``CONFIDENCE_BINS`` holds what is above
-        i / ``CONFIDENCE_BINS``, up to and with (i + 1) / ``CONFIDENCE_BINS``.
+        The confidence, float64 [n], and the index of its bin, int64 [n]. Bin i holds confidences
+        above i / ``CONFIDENCE_BINS`` and up to (i + 1) / ``CONFIDENCE_BINS``, inclusive.
     """
     confidence = probabilities.max(axis=1, initial=0).astype(np.float64)
     bins = np.ceil(confidence * CONFIDENCE_BINS).astype(np.int64) - 1
@@ -128,7 +132,7 @@ def confidence_bins(probabilities: NDArray[np.float32]) -> tuple[Values, NDArray
 
 
 class _Measures:
-    """Metrics of one model's answers, ready for any weights of their groups."""
+    """Sums over the scans of each group, from which metrics follow for any weights of groups."""
 
     def __init__(self, answers: Answers, member: NDArray[np.int64], groups: int) -> None:
         truth, scores = answers.known_truth, answers.probabilities
@@ -136,20 +140,20 @@ class _Measures:
         self._classes = len(answers.labels)
         self._no_tumor = answers.labels.index(NO_TUMOR) if NO_TUMOR in answers.labels else None
         probabilities = scores.astype(np.float64)
-        of_truth = np.take_along_axis(probabilities, truth[:, None], axis=1)[:, 0]
-        squares = np.square(probabilities).sum(axis=1) - 2 * of_truth + 1
+        probability_of_truth = np.take_along_axis(probabilities, truth[:, None], axis=1)[:, 0]
+        squares = np.square(probabilities).sum(axis=1) - 2 * probability_of_truth + 1
         confidence, bins = confidence_bins(scores)
         cells = self._classes**2
         self._sums = np.zeros((groups, cells + 2 + CONFIDENCE_BINS))
         np.add.at(self._sums, (member, truth * self._classes + answers.predicted), 1)
-        surprise = -np.log(np.maximum(of_truth, LEAST_PROBABILITY))
+        surprise = -np.log(np.maximum(probability_of_truth, LEAST_PROBABILITY))
         self._sums[:, cells] = np.bincount(member, surprise, minlength=groups)
         self._sums[:, cells + 1] = np.bincount(member, squares, minlength=groups)
         gaps = (scores.argmax(axis=1) == truth) - confidence
         np.add.at(self._sums, (member, cells + 2 + bins), gaps)
 
     def of(self, weights: NDArray[np.uint8], names: Collection[str]) -> dict[str, Values]:
-        """The named metrics for weights [b, groups]: float64 [b], or [b, classes]."""
+        """Compute metrics for weights, uint8 [b, groups]: float64 [b], or [b, classes]."""
         cells = self._classes**2
         sums = weights.astype(np.float64) @ self._sums
         confusion = sums[:, :cells].reshape(-1, self._classes, self._classes)
@@ -168,12 +172,12 @@ class _Measures:
         actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
         scans = actual.sum(axis=1)
         others = scans[:, None] - actual
-        there = np.where(actual > 0, 1.0, np.nan)  # a class that was not drawn says nothing
+        present = np.where(actual > 0, 1.0, np.nan)  # NaN for a class without drawn scans
         found = {
-            "precision": _ratio(hits, predicted, nothing=0) * there,
+            "precision": _ratio(hits, predicted, nothing=0) * present,
             "recall": _ratio(hits, actual),
-            "specificity": _ratio(others - predicted + hits, others) * there,
-            "f1": _ratio(2 * hits, actual + predicted) * there,
+            "specificity": _ratio(others - predicted + hits, others) * present,
+            "f1": _ratio(2 * hits, actual + predicted) * present,
         }
         found |= {f"{name}_macro": _mean(values) for name, values in found.items()}
         found["accuracy"] = _ratio(hits.sum(axis=1), scans)
@@ -188,9 +192,11 @@ class _Measures:
 
     def _of_areas(self, weights: NDArray[np.uint8]) -> dict[str, Values]:
         both = np.stack([area.of(weights) for area in self._areas], axis=-1)
-        whole = 1.0 if all(area.answerable for area in self._areas) else np.nan
+        all_defined = 1.0 if all(area.is_defined for area in self._areas) else np.nan
         found = dict(zip(("roc_auc", "pr_auc"), both, strict=True))
-        return found | {f"{name}_macro": _mean(values) * whole for name, values in found.items()}
+        return found | {
+            f"{name}_macro": _mean(values) * all_defined for name, values in found.items()
+        }
 
     @cached_property
     def _areas(self) -> list[Areas]:
@@ -201,11 +207,11 @@ class _Measures:
 
 
 def _ratio(part: Values, whole: Values, *, nothing: float = np.nan) -> Values:
-    """``part / whole``; ``nothing`` where the whole is 0."""
+    """Return ``part / whole``, or ``nothing`` where the whole is 0."""
     return np.divide(part, whole, out=np.full_like(whole, nothing), where=whole > 0)
 
 
 def _mean(values: Values) -> Values:
-    """Means of [b, classes] over the classes that have a number: [b]."""
+    """Return the means of [b, classes] over the classes with a number: [b]."""
     known = ~np.isnan(values)
     return _ratio(np.where(known, values, 0).sum(axis=1), known.sum(axis=1).astype(np.float64))

@@ -1,6 +1,6 @@
-"""What a model's answers are worth, on the whole and for each label, with intervals.
+"""Metrics with 95 % intervals, of all scans, of each label and of slices, as database rows.
 
-Values and resamples are those of ``measures``; intervals are percentiles over resamples of groups.
+Values and resamples come from ``measures``. Intervals are percentiles over resamples of groups.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ OF_SLICES = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss")
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number about one slice, resting on ``scans`` scans.
+    """One metric of one slice.
 
     Attributes:
-        value: None where the slice cannot answer (for instance, no scan of a label).
-        low: Lower end of the 95 % interval, or None where none is computed.
-        high: Upper end of it.
+        metric: Name of the metric.
+        slice: Name of the slice, ``all`` for all scans.
+        value: The value. None where it is not defined, for instance without scans of a label.
+        low: Lower end of the 95 % interval, or None without an interval.
+        high: Upper end of the 95 % interval, or None without an interval.
+        scans: Number of scans that the value rests on.
     """
 
     metric: str
@@ -51,19 +54,19 @@ class Metric:
 def score(
     answers: Answers, groups: Sequence[str], *, resamples: int, seed: int = 0
 ) -> list[Metric]:
-    """Every metric of one model on one set of scans.
+    """Compute every metric of one model on one set of scans.
 
     Args:
-        answers: About n scans, with their truth.
-        groups: n group ids; resampled whole.
-        resamples: Bootstrap resamples.
-        seed: Of the bootstrap.
+        answers: Answers about n scans, with their truth.
+        groups: n group ids; groups are resampled whole.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
 
     Returns:
-        With intervals, the metrics ``OF_ALL`` on the slice ``all`` and those ``OF_LABELS`` on
-        ``label=...``; ``confusion`` counts on ``true=... predicted=...``;
-        ``reliability_confidence`` and ``reliability_accuracy`` on ``confidence=0.93-1.00`` and
-        the like, for each bin that holds scans.
+        The metrics ``OF_ALL`` on the slice ``all`` and ``OF_LABELS`` on slices ``label=...``, with
+        intervals; ``confusion`` counts on slices ``true=... predicted=...``; and
+        ``reliability_confidence`` and ``reliability_accuracy`` on slices such as
+        ``confidence=0.93-1.00``, for each bin that contains scans.
     """
     total = len(answers.scan_ids)
     support = np.bincount(answers.known_truth, minlength=len(answers.labels))
@@ -89,15 +92,15 @@ def score_slice(
     resamples: int,
     seed: int = 0,
 ) -> list[Metric]:
-    """The metrics ``OF_SLICES`` of one model on a part of the scans, with intervals.
+    """Compute the metrics ``OF_SLICES`` of one model on a slice of the scans, with intervals.
 
     Args:
-        answers: About n scans, with their truth.
-        groups: n group ids; resampled whole, among those of the part.
-        chosen: [n], whether a scan is of the part.
-        name: Of the slice.
-        resamples: Bootstrap resamples.
-        seed: Of the bootstrap.
+        answers: Answers about n scans, with their truth.
+        groups: n group ids; the groups in the slice are resampled whole.
+        chosen: bool [n], scans of the slice.
+        name: Name of the slice.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
     """
     part = answers.of(chosen)
     part_groups = list(compress(groups, chosen))
@@ -136,7 +139,7 @@ def _confusion(answers: Answers) -> list[Metric]:
 
 
 def _reliability(answers: Answers) -> list[Metric]:
-    """Of each bin, the mean confidence and the share right, with Wilson's interval."""
+    """Compute mean confidence and accuracy of each bin; the accuracy has a Wilson interval."""
     confidence, bins = confidence_bins(answers.probabilities)
     right = answers.probabilities.argmax(axis=1) == answers.known_truth
     metrics = []
@@ -160,7 +163,14 @@ def write_metrics(
     run_id: str,
     model_version_id: str,
 ) -> None:
-    """Write one ``evaluation`` row for each metric that has none; ``metrics`` are by split."""
+    """Write one ``evaluation`` row for each metric that has none yet.
+
+    Args:
+        session: On the results store, as a role that can write.
+        metrics: Metrics by split, such as ``test``.
+        run_id: The run that was evaluated.
+        model_version_id: The model version that answered.
+    """
     rows = (
         {"run_id": run_id, "model_version_id": model_version_id, "split": split, **asdict(metric)}
         for split, measured in metrics.items()

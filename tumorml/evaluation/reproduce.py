@@ -1,4 +1,4 @@
-"""Train a run again from its record, and say whether it comes to the same numbers."""
+"""Train a run again from its record and compare the numbers."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ logger = logging.getLogger(__name__)
 
 COMPARED = ("accuracy", "f1_macro", "log_loss", "ece")
 TOLERANCE = 1e-6
-"""Largest difference of a metric that counts as the same number."""
+"""Largest absolute difference of two values of a metric that count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """A run beside its repetition.
+    """The comparison of a run with its repetition.
 
     Attributes:
         run_id: The run that was trained again.
-        metrics: By name, the recorded and the new value.
-        scans: Test scans that both answered.
-        same_label: How many of them got the same label.
-        differs: What is not as it was recorded, for instance a library's version.
+        metrics: Recorded and new value by metric.
+        scans: Number of test scans.
+        same_label: Number of test scans that got the same label both times.
+        differs: Descriptions of everything that is not as recorded, for instance the version of a
+            library.
     """
 
     run_id: str
@@ -51,17 +52,19 @@ class Reproduction:
 
     @property
     def agrees(self) -> bool:
-        """Whether every metric and every label is the recorded one."""
+        """True if every metric and every label equals the recorded one."""
         changes = [abs(new - old) for old, new in self.metrics.values()]
         return bool(changes) and max(changes) <= TOLERANCE and self.same_label == self.scans
 
 
 def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
-    """Train a run again: its recipe, snapshot and seed, on its test scans. Nothing is written.
+    """Train a run again with its recipe, snapshot and seed, and compare the test answers.
+
+    Nothing is written to the results store or the object store.
 
     Raises:
-        TumorMLError: There is no such run, it was never evaluated, its weights are
-            others by now, or training cannot go on.
+        TumorMLError: There is no such run, it was not evaluated, the weights that it started from
+            have changed, or training fails.
     """
     with read_session(settings) as session:
         run = session.get(Run, run_id)
@@ -69,7 +72,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
             raise TumorMLError(f"There is no run {run_id!r}.")
         model = session.scalar(select(ModelVersion).where(ModelVersion.run_id == run_id))
         if model is None:
-            raise TumorMLError(f"Run {run_id} is {run.state}: it has left no model version.")
+            raise TumorMLError(f"Run {run_id} is {run.state} and has no model version.")
         recorded_metrics = dict(
             session.execute(
                 select(Evaluation.metric, Evaluation.value).where(
@@ -82,7 +85,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
         )
         recorded_answers = read_answers(session, run_id, model.id, LABELS[Task(run.task)])
     if not recorded_answers.scan_ids:
-        raise TumorMLError(f"Run {run_id} is {run.state}: it has no evaluation to agree with.")
+        raise TumorMLError(f"Run {run_id} is {run.state} and has no evaluation to compare with.")
     from tumorml.models.artifact import read_description
 
     check_weights(settings, run)
@@ -130,17 +133,18 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
 
 
 def _differences(run: Run) -> list[str]:
+    """Describe the libraries and the code version that are not as recorded."""
     differs = [
-        f"{name} {then}, now {now}"
-        for name, then in (run.libraries or {}).items()
-        if (now := _installed(name)) != then
+        f"{name} {recorded}, now {installed}"
+        for name, recorded in (run.libraries or {}).items()
+        if (installed := _installed_version(name)) != recorded
     ]
     if run.code_version != code_version():
         differs.append(f"code {run.code_version}, now {code_version()}")
     return differs
 
 
-def _installed(name: str) -> str:
+def _installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Parts of a test set: by batch, by site, by size, by what manifests say."""
+"""Slices: parts of a test set by batch, site, size or manifest column."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ from tumorml.results.tables import BatchFile, Scan
 logger = logging.getLogger(__name__)
 
 MOST_VALUES = 50
-"""Of a column with more values than this, only so many are looked at, the largest."""
+"""Largest number of slices by one column; the largest slices are kept."""
 
 
-def slices_of(
+def find_slices(
     session: Session, scan_ids: Sequence[str], columns: Sequence[str]
 ) -> dict[str, NDArray[np.bool_]]:
-    """The parts of some scans, by what is known of them.
+    """Divide scans into slices by the values of columns.
 
-    A scan that several files brought with several values is in the slice of each, one without a
-    value in none. A slice that holds every scan is left out, and so are, with a warning, the
-    smallest of a column that has more than ``MOST_VALUES`` values among these scans.
+    A scan is in several slices of a column if several files with different values contained it, and
+    in none if it has no value. A slice of all scans is left out. Of a column with more than
+    ``MOST_VALUES`` values, the smallest slices are left out, with a warning.
 
     Args:
-        session: On the results store; one that can only read is enough.
+        session: On the results store; read-only is enough.
         scan_ids: n ids.
-        columns: ``batch`` (the one that brought the scan first, by its id), ``site``, ``size`` (the
-            longer side in pixels, in three bands), or any further column of the drops' manifests.
+        columns: ``batch`` (id of the batch that first contained the scan), ``site``, ``size`` (the
+            longer side in pixels, in three bands), or any further column of the manifests.
 
     Returns:
-        By name, for instance ``site=Mainz``, in the names' order: bool [n], never all true.
+        bool [n] by name, for instance ``site=Mainz``; sorted by name and never all true.
     """
-    members = _members(session, scan_ids, list(dict.fromkeys(map(str.casefold, columns))))
+    positions_by_value = _positions_by_value(
+        session, scan_ids, list(dict.fromkeys(map(str.casefold, columns)))
+    )
     slices = {}
-    for column, values in members.items():
+    for column, values in positions_by_value.items():
         if len(values) > MOST_VALUES:
             logger.warning(
-                "the column %s has %s values among these %s scans: slices by the %s most frequent",
+                "the column %s has %s values among %s scans; only the %s largest slices are used",
                 column,
                 len(values),
                 len(scan_ids),
@@ -58,18 +60,18 @@ def slices_of(
     return dict(sorted(slices.items()))
 
 
-def _members(
+def _positions_by_value(
     session: Session, scan_ids: Sequence[str], columns: Sequence[str]
 ) -> dict[str, dict[str, list[int]]]:
-    """Positions of the scans by value by column; one that several files brought can come twice."""
-    asked = (
+    """Return positions in ``scan_ids`` by column and value; positions may repeat."""
+    numbered_ids = (
         func.unnest(literal(list(scan_ids), ARRAY(Text)))
-        .table_valued("scan_id", with_ordinality="number", name="asked")
+        .table_valued("scan_id", with_ordinality="number", name="numbered")
         .render_derived()
     )
     rows = session.execute(
-        select(asked.c.number, *map(_value, columns))
-        .join(Scan, Scan.id == asked.c.scan_id)
+        select(numbered_ids.c.number, *map(_value, columns))
+        .join(Scan, Scan.id == numbered_ids.c.scan_id)
         .outerjoin(BatchFile, BatchFile.scan_id == Scan.id)
     )
     members: dict[str, dict[str, list[int]]] = {name: defaultdict(list) for name in columns}
@@ -81,7 +83,7 @@ def _members(
 
 
 def _value(column: str) -> ColumnElement[Any]:
-    """What a column says of a scan or of a file that brought it; null where it says nothing."""
+    """Return the SQL expression of a column's value for a scan or its file; null if unset."""
     if column == "batch":
         return Scan.batch_id.expression
     if column == "site":

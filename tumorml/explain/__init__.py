@@ -1,1 +1,1 @@
-"""What the model saw: heatmaps and overlays."""
+"""Heatmaps and feature maps: which parts of a scan a prediction rests on."""

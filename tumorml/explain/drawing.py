@@ -1,4 +1,4 @@
-"""What the small pictures for people have in common."""
+"""Colors and fonts shared by overlays and feature map sheets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ INK = (30, 30, 30)
 
 
 @cache
-def colours(name: str) -> np.ndarray:
-    """A colour map of matplotlib's: uint8 `[256, 3]`."""
+def color_map(name: str) -> np.ndarray:
+    """Return a color map of matplotlib: uint8 `[256, 3]`, RGB."""
     return np.asarray(matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3])
 
 
 @cache
 def font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    """That of all captions."""
+    """Return the font of all captions."""
     return ImageFont.load_default(13)

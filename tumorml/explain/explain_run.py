@@ -1,4 +1,4 @@
-"""The step ``explain``: heatmaps of the answers of a run that are shown, and feature maps."""
+"""The step ``explain``: heatmaps and feature maps of a run, and their localization metrics."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tumorml.datasets.pixel_cache import read_scan
 from tumorml.datasets.resize import fit_to_square, from_square
 from tumorml.datasets.snapshots import read_snapshot
 from tumorml.evaluation.metrics import write_metrics
-from tumorml.explain.chosen import first_right, surest_errors
 from tumorml.explain.feature_maps import feature_maps, sheet_png
-from tumorml.explain.heatmaps import heatmaps, meaning
-from tumorml.explain.localise import localise
+from tumorml.explain.heatmaps import heatmap_meaning, heatmaps
+from tumorml.explain.measure_localization import measure_localization
 from tumorml.explain.overlay import overlay_png
+from tumorml.explain.shown_answers import first_right_answers, most_confident_errors
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.models.predictor import Predictor
 from tumorml.objects import ObjectStore, object_store
@@ -37,7 +37,7 @@ BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class ChosenAnswer:
-    """One answer whose heatmap is wanted."""
+    """An answer that gets a heatmap."""
 
     scan_id: str
     true_label: str | None
@@ -46,14 +46,15 @@ class ChosenAnswer:
 
 
 def explain_run(settings: Settings, run_id: str) -> int:
-    """Store the overlays of a run's test answers and point its predictions to them.
+    """Store the overlays of a run's test answers that the report shows.
 
-    Those that the report shows: at most ``heatmaps_of_errors`` wrong ones, missed tumours and the
-    surest first, and of each label the ``heatmaps_per_label`` first right ones by scan id; of the
-    first of them also a sheet of feature maps.
+    These are at most ``heatmaps_of_errors`` wrong answers, missed tumors and high probabilities
+    first, and for each label the first ``heatmaps_per_label`` right answers by scan id. The first
+    right answer of each label also gets a sheet of feature maps. The predictions' rows refer to
+    their overlays, and the localization metrics become ``evaluation`` rows. The step is idempotent.
 
     Returns:
-        How many overlays were made.
+        The number of overlays.
     """
     with read_session(settings) as session:
         run = session.get_one(Run, run_id)
@@ -62,8 +63,8 @@ def explain_run(settings: Settings, run_id: str) -> int:
         chosen = [
             ChosenAnswer(scan, true_label, label, probability)
             for query in (
-                surest_errors(run, model, settings.heatmaps_of_errors),
-                first_right(run, model, settings.heatmaps_per_label),
+                most_confident_errors(run, model, settings.heatmaps_of_errors),
+                first_right_answers(run, model, settings.heatmaps_per_label),
             )
             for scan, true_label, label, probability, _ in session.execute(query)
         ]
@@ -75,25 +76,25 @@ def explain_run(settings: Settings, run_id: str) -> int:
         artifacts.append(artifact_row("heatmap", key, data, answer.scan_id, model, run_id))
     for scan_id, key, data in _store_feature_maps(settings, predictor, chosen, run_id):
         artifacts.append(artifact_row("feature_maps", key, data, scan_id, model, run_id))
-    located = localise(
+    localization = measure_localization(
         settings,
         predictor,
         read_snapshot(settings, snapshot),
         resamples=load_policy(settings.promotion_policy).resamples,
     )
     with write_session(settings) as session:
-        write_metrics(session, {"test": located}, run_id=run_id, model_version_id=model)
+        write_metrics(session, {"test": localization}, run_id=run_id, model_version_id=model)
         record_artifacts(session, artifacts)
         if keys:
-            _point_predictions(session, run_id, model, keys)
+            _set_heatmap_keys(session, run_id, model, keys)
     wrong = sum(answer.label != answer.true_label for answer in chosen)
     logger.info("run %s: %s heatmaps, %s of them of wrong answers", run_id, len(keys), wrong)
     return len(keys)
 
 
-def _point_predictions(session: Session, run_id: str, model: str, keys: Mapping[str, str]) -> None:
-    """Give the predictions of these scans the keys of their heatmaps, in one statement."""
-    made = values(column("scan_id", Text), column("key", Text), name="made").data(
+def _set_heatmap_keys(session: Session, run_id: str, model: str, keys: Mapping[str, str]) -> None:
+    """Set the heatmap keys of predictions, by scan id, in one statement."""
+    key_of_scan = values(column("scan_id", Text), column("key", Text), name="key_of_scan").data(
         list(keys.items())
     )
     session.execute(
@@ -101,9 +102,9 @@ def _point_predictions(session: Session, run_id: str, model: str, keys: Mapping[
         .where(
             Prediction.run_id == run_id,
             Prediction.model_version_id == model,
-            Prediction.scan_id == made.c.scan_id,
+            Prediction.scan_id == key_of_scan.c.scan_id,
         )
-        .values(heatmap_key=made.c.key)
+        .values(heatmap_key=key_of_scan.c.key)
         .execution_options(synchronize_session=False)
     )
 
@@ -111,7 +112,7 @@ def _point_predictions(session: Session, run_id: str, model: str, keys: Mapping[
 def store_overlays(
     store: ObjectStore, predictor: Predictor, answers: Sequence[ChosenAnswer], run_id: str
 ) -> Iterator[tuple[ChosenAnswer, str, bytes]]:
-    """Make and store the overlay of each answer, a batch at a time; yields it, its key, its PNG."""
+    """Draw and store overlays in batches; yields each answer with its object key and its PNG."""
     for start in range(0, len(answers), BATCH):
         part = answers[start : start + BATCH]
         originals = [decode(store.read(scan_key(answer.scan_id))).pixels for answer in part]
@@ -125,19 +126,23 @@ def store_overlays(
                 label=answer.true_label,
                 prediction=answer.label,
                 probability=answer.probability,
-                meaning=meaning(predictor, answer.label),
+                meaning=heatmap_meaning(predictor, answer.label),
             )
             key = run_heatmap_key(run_id, answer.scan_id)
             store.write(key, data)
             yield answer, key, data
         if start % (10 * BATCH) == 0:
-            logger.info("%s of %s heatmaps", start + len(part), len(answers))
+            logger.info("%s of %s heatmaps drawn", start + len(part), len(answers))
 
 
 def _store_feature_maps(
     settings: Settings, predictor: Predictor, answers: Sequence[ChosenAnswer], run_id: str
 ) -> Iterator[tuple[str, str, bytes]]:
-    """A sheet of the first right answer of each label: its scan, its key, its PNG."""
+    """Draw and store a sheet for the first right answer of each label.
+
+    Yields:
+        The scan id, the object key and the PNG of each sheet.
+    """
     store = object_store(settings)
     first = {a.label: a for a in reversed(answers) if a.label == a.true_label}
     for answer in first.values():

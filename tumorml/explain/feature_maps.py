@@ -1,4 +1,4 @@
-"""What the layers of a network make of a scan, as one sheet for people."""
+"""Feature maps of a network for one scan, drawn as one sheet."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tumorml.explain.drawing import INK, colours, font
+from tumorml.explain.drawing import INK, color_map, font
 
 if TYPE_CHECKING:
     import keras
 
 MOST_MAPS = 32
-"""Of a layer on a sheet."""
+"""Largest number of maps of a layer on a sheet."""
 
 _COLUMNS = 8
 _CELL = 96
@@ -23,37 +23,37 @@ _TITLE = 24
 
 
 def feature_maps(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
-    """The last feature maps of each resolution, up to the layer `features`.
+    """Compute the last feature maps of each resolution, up to the layer `features`.
 
     Args:
-        model: float32 `[n, S, S, 1]` in 0..255 to logits.
+        model: A network from float32 `[n, S, S, 1]` in 0..255 to logits.
         image: uint8 `[S, S]`.
 
     Returns:
-        By layer, in order: float32 `[h, w, channels]`.
+        float32 `[h, w, channels]` by layer name, in the order of the layers.
     """
     import keras
 
     layers = keras.Model(model.inputs[0], model.get_layer("features").output).layers
     last = {layer.output.shape[1]: layer for layer in layers if len(layer.output.shape) == 4}
     if len(last) > 1:
-        last.pop(len(image), None)  # the scan itself
+        last.pop(len(image), None)  # the input itself
     network = keras.Model(model.inputs[0], {layer.name: layer.output for layer in last.values()})
     maps = network(image.astype(np.float32)[None, ..., None], training=False)
     return {layer.name: np.asarray(maps[layer.name][0], np.float32) for layer in last.values()}
 
 
 def sheet_png(maps: dict[str, np.ndarray]) -> bytes:
-    """All maps of each layer, or the `MOST_MAPS` that vary most; dark is nothing.
+    """Draw the maps of each layer, at most the `MOST_MAPS` with the highest standard deviation.
 
-    The colour map is matplotlib's viridis, which is perceptually uniform; a layer's maps share one
-    scale, from its least to its largest value.
+    The color map is matplotlib's viridis, which is perceptually uniform. All maps of a layer share
+    one scale, from the layer's lowest value (dark) to its highest.
 
     Args:
-        maps: by layer, float32 `[h, w, channels]`.
+        maps: float32 `[h, w, channels]` by layer name.
 
     Returns:
-        A PNG, RGB.
+        A PNG image, RGB.
     """
     blocks = [_block(name, values) for name, values in maps.items()]
     sheet = Image.new("RGB", (blocks[0].width, sum(block.height for block in blocks)), "white")
@@ -74,13 +74,13 @@ def _block(name: str, values: np.ndarray) -> Image.Image:
     block = Image.new(
         "RGB", (_COLUMNS * (_CELL + _GAP) + _GAP, _TITLE + rows * (_CELL + _GAP) + _GAP), "white"
     )
-    which = f"{channels}" if len(shown) == channels else f"{len(shown)} of {channels}"
-    title = f"{name}: {which} maps of {height} x {width}, {low:.2g} (dark) to {high:.2g} (bright)"
+    number = f"{channels}" if len(shown) == channels else f"{len(shown)} of {channels}"
+    title = f"{name}: {number} maps of {height} x {width}, {low:.2g} (dark) to {high:.2g} (bright)"
     ImageDraw.Draw(block).text((_GAP, _GAP), title, INK, font())
     levels = (255 * (values - low) / max(high - low, 1e-12)).astype(np.uint8)
     for place, channel in enumerate(shown):
         row, column = divmod(place, _COLUMNS)
-        cell = Image.fromarray(colours("viridis")[levels[..., channel]])
+        cell = Image.fromarray(color_map("viridis")[levels[..., channel]])
         block.paste(
             cell.resize((_CELL, _CELL), Image.Resampling.NEAREST),
             (_GAP + column * (_CELL + _GAP), _TITLE + row * (_CELL + _GAP)),

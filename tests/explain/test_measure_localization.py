@@ -1,4 +1,4 @@
-"""Where the heatmaps of a model version point, on stored scans and masks."""
+"""Localization metrics of heatmaps, on stored scans and masks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.factories.brightness_network import brightness_meter
 from tumorml.datasets.grouping.sides import SIDES
 from tumorml.datasets.snapshots import SnapshotEntry
 from tumorml.evaluation.bootstrap import GroupResamples
-from tumorml.evaluation.localisation import THRESHOLDS
+from tumorml.evaluation.localization import THRESHOLDS
 from tumorml.explain.heatmaps import heatmaps
-from tumorml.explain.localise import BATCH, localise
+from tumorml.explain.measure_localization import BATCH, measure_localization
 from tumorml.labels import LABELS, Task
 from tumorml.models.predictor import Predictor
 from tumorml.objects import object_store
@@ -25,25 +25,29 @@ from tumorml.settings import Settings
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
+    """A predictor with a known heatmap."""
     return brightness_meter()
 
 
 def write_scan(settings: Settings, scan: str, image: np.ndarray, mask: np.ndarray) -> None:
     store = object_store(settings)
-    drawn = 255 * mask.astype(np.uint8)
-    for key, pixels in ((scan_key(scan), image), (mask_key(scan), drawn)):
+    mask_pixels = 255 * mask.astype(np.uint8)
+    for key, pixels in ((scan_key(scan), image), (mask_key(scan), mask_pixels)):
         _, png = cv2.imencode(".png", pixels)
         store.write(key, png.tobytes())
 
 
-def stored(
+def store_blobs(
     settings: Settings, *, drawn: bool, sides: tuple[str, ...] = SIDES
 ) -> list[SnapshotEntry]:
-    """Scans with a blob, a mask of it on some sides of the split, and scans without either."""
+    """Store scans with a blob and its mask (empty unless ``drawn``), and scans without a blob.
+
+    ``sides`` are the sides of the split whose scans with a blob have a mask.
+    """
     data, inside = blobs(60, 64, seed=4)
     entries = []
     for number, (image, label, mask) in enumerate(
-        zip(data.images, data.labels, inside, strict=True)
+        zip(np.asarray(data.images), data.labels, inside, strict=True)
     ):
         scan, side = f"{number:064x}", SIDES[number % 3]
         masked = bool(label) and side in sides
@@ -54,12 +58,12 @@ def stored(
 
 
 @pytest.mark.parametrize("sides", [SIDES, ("validation", "test")])
-def test_a_map_that_is_warm_on_the_blob_beats_those_that_look_at_nothing(
+def test_map_that_is_warm_on_the_blob_beats_the_baselines(
     tmp_path: Path, predictor: Predictor, sides: tuple[str, ...]
 ) -> None:
     settings = Settings(home=tmp_path)
-    entries = stored(settings, drawn=True, sides=sides)
-    metrics = localise(settings, predictor, entries, resamples=200)
+    entries = store_blobs(settings, drawn=True, sides=sides)
+    metrics = measure_localization(settings, predictor, entries, resamples=200)
     found = {metric.metric: metric for metric in metrics}
     masked = sum(entry.masked for entry in entries if entry.split == "test")
     assert found["pointing_game"].scans == masked > 0
@@ -71,31 +75,31 @@ def test_a_map_that_is_warm_on_the_blob_beats_those_that_look_at_nothing(
 @pytest.mark.parametrize(
     ("drawn", "sides"), [(False, SIDES), (True, ("train", "test")), (True, ("train", "validation"))]
 )
-def test_nothing_is_measured_without_a_mask_to_fit_on_and_one_to_measure_on(
+def test_nothing_is_measured_without_validation_and_test_masks(
     tmp_path: Path, predictor: Predictor, *, drawn: bool, sides: tuple[str, ...]
 ) -> None:
     settings = Settings(home=tmp_path)
-    entries = stored(settings, drawn=drawn, sides=sides)
-    assert localise(settings, predictor, entries, resamples=200) == []
+    entries = store_blobs(settings, drawn=drawn, sides=sides)
+    assert measure_localization(settings, predictor, entries, resamples=200) == []
 
 
-def squares(
-    settings: Settings, side: str, groups: list[str], *, bright: np.ndarray, tumour: np.ndarray
+def store_squares(
+    settings: Settings, side: str, groups: list[str], *, bright: np.ndarray, tumor: np.ndarray
 ) -> tuple[list[SnapshotEntry], np.ndarray, np.ndarray]:
-    """Scans of a bright square of 8 px and a dimmer one on its right, and their masks.
+    """Store scans of a bright 8 px square with a dimmer one on its right, and their masks.
 
     Args:
-        settings: Where.
-        side: Of the split.
-        groups: Of n scans.
-        bright: [n], the rows that the squares begin at; both begin at column 40.
-        tumour: [n, 3], the rows and columns that the masks begin at, and how wide they are.
+        settings: Settings with the object store.
+        side: Side of the split.
+        groups: n group ids.
+        bright: int [n], first row of the squares; the bright one begins at column 40.
+        tumor: int [n, 3], first row, first column and width of the masks, which are 8 px high.
     """
     images = np.zeros((len(groups), 64, 64), np.uint8)
     masks = np.zeros(images.shape, np.bool_)
     entries = []
     for number, (group, row, (top, left, width)) in enumerate(
-        zip(groups, bright, tumour, strict=True)
+        zip(groups, bright, tumor, strict=True)
     ):
         images[number, row : row + 8, 40:48] = 200
         images[number, row : row + 8, 48:56] = 100
@@ -108,23 +112,23 @@ def squares(
 
 def overlaps(maps: np.ndarray, masks: np.ndarray, threshold: float) -> np.ndarray:
     warm = maps >= threshold
-    return (warm & masks).sum(axis=(1, 2)) / (warm | masks).sum(axis=(1, 2))
+    return np.asarray((warm & masks).sum(axis=(1, 2)) / (warm | masks).sum(axis=(1, 2)))
 
 
-def test_what_is_fitted_never_saw_the_test_scans_and_intervals_are_of_their_groups(
+def test_threshold_is_fitted_on_validation_and_intervals_on_groups(
     tmp_path: Path, predictor: Predictor
 ) -> None:
-    """On validation the tumour is the brighter square, on test both, elsewhere."""
+    """The tumor is the brighter square on validation, and both squares on test."""
     settings = Settings(home=tmp_path)
     learnt, test = 8, BATCH + 16
     entries: list[SnapshotEntry] = []
     for side in ("train", "validation"):
-        more, images, masks = squares(
+        more, images, masks = store_squares(
             settings,
             side,
             ["g"] * learnt,
             bright=np.full(learnt, 8),
-            tumour=np.tile((8, 40, 8), (learnt, 1)),
+            tumor=np.tile((8, 40, 8), (learnt, 1)),
         )
         entries += more
     mean = [
@@ -134,25 +138,25 @@ def test_what_is_fitted_never_saw_the_test_scans_and_intervals_are_of_their_grou
 
     groups = [f"g{number % 6}" for number in range(test)]
     missed = np.array([number % 6 < 2 or number % 7 == 0 for number in range(test)])
-    more, images, masks = squares(
+    more, images, masks = store_squares(
         settings,
         "test",
         groups,
         bright=np.where(missed, 24, 48),
-        tumour=np.tile((48, 40, 16), (test, 1)),
+        tumor=np.tile((48, 40, 16), (test, 1)),
     )
     entries += more
-    lost = 20  # its tumour is too small for the input size
+    vanished = 20  # the tumor of this scan is too small for the input size
     tiny = np.zeros((640, 640), np.bool_)
     tiny[300, 300] = True
-    write_scan(settings, more[lost].scan_id, cv2.resize(images[lost], (640, 640)), tiny)
+    write_scan(settings, more[vanished].scan_id, cv2.resize(images[vanished], (640, 640)), tiny)
 
-    metrics = localise(settings, predictor, entries, resamples=300)
+    metrics = measure_localization(settings, predictor, entries, resamples=300)
     found = {metric.metric: metric for metric in metrics}
-    seen = np.arange(test) != lost
+    seen = np.arange(test) != vanished
     assert {metric.scans for metric in metrics} == {test - 1}
 
-    assert found["pointing_game_fixed_pixel"].value == 0.0  # it hits all that it was learnt from
+    assert found["pointing_game_fixed_pixel"].value == 0.0  # it hits every training tumor
     maps = heatmaps(predictor, images[seen], np.ones(test - 1))
     on_test = [overlaps(maps, masks[seen], threshold).mean() for threshold in THRESHOLDS]
     assert found["iou"].value == pytest.approx(on_test[list(THRESHOLDS).index(cut)])

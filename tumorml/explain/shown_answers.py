@@ -1,4 +1,4 @@
-"""Which of a run's test answers are shown with a heatmap: those alone get one."""
+"""Queries for the test answers of a run that are shown with a heatmap; no others get one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tumorml.labels import NO_TUMOR
 from tumorml.results.tables import Prediction, Run, SnapshotScan
 
 AnswerQuery = Select[str, str | None, str, float, str | None]
-"""Rows of scan, true label, label, probability of that, key of the heatmap."""
+"""Rows of scan id, true label, predicted label, its probability, and key of the heatmap."""
 
-COLUMNS = (
+ANSWER_COLUMNS = (
     Prediction.scan_id,
     Prediction.true_label,
     Prediction.label,
@@ -19,20 +19,21 @@ COLUMNS = (
 )
 
 
-def surest_errors(run: Run, model: str, limit: int) -> AnswerQuery:
-    """Missed tumours, then the surest wrong answers: one of each group before any second one.
+def most_confident_errors(run: Run, model: str, limit: int) -> AnswerQuery:
+    """Select missed tumors first, then the other wrong answers with the highest probability.
 
-    The scans of a group are often alike. The first of them are the same, whatever the limit.
+    Of each group, one answer comes before any second one, because scans of a group are often alike.
+    A larger limit only appends answers.
     """
     group = func.coalesce(SnapshotScan.group_id, Prediction.scan_id)
-    surest = (Prediction.probability.desc(), Prediction.scan_id)
+    by_confidence = (Prediction.probability.desc(), Prediction.scan_id)
     in_snapshot = and_(
         SnapshotScan.snapshot_id == run.snapshot_id,
         SnapshotScan.scan_id == Prediction.scan_id,
         SnapshotScan.split == "test",
     )
     return (
-        select(*COLUMNS)
+        select(*ANSWER_COLUMNS)
         .outerjoin(SnapshotScan, in_snapshot)
         .where(
             Prediction.run_id == run.id,
@@ -41,18 +42,18 @@ def surest_errors(run: Run, model: str, limit: int) -> AnswerQuery:
         )
         .order_by(
             Prediction.label != NO_TUMOR,
-            func.row_number().over(partition_by=group, order_by=surest),
-            *surest,
+            func.row_number().over(partition_by=group, order_by=by_confidence),
+            *by_confidence,
         )
         .limit(limit)
     )
 
 
-def first_right(run: Run, model: str, per_label: int) -> AnswerQuery:
-    """The first right answers of each label in the order of scan ids, the labels in turn."""
+def first_right_answers(run: Run, model: str, per_label: int) -> AnswerQuery:
+    """Select the first right answers of each label by scan id, the labels in turn."""
     turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
     right = (
-        select(*COLUMNS, turn.label("turn"))
+        select(*ANSWER_COLUMNS, turn.label("turn"))
         .where(
             Prediction.run_id == run.id,
             Prediction.model_version_id == model,
@@ -61,7 +62,7 @@ def first_right(run: Run, model: str, per_label: int) -> AnswerQuery:
         .subquery()
     )
     return (
-        select(*(right.c[column.key] for column in COLUMNS))
+        select(*(right.c[column.key] for column in ANSWER_COLUMNS))
         .where(right.c.turn <= per_label)
         .order_by(right.c.turn, right.c.label)
     )
