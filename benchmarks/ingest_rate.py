@@ -16,7 +16,7 @@ from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.scans.images.decode import decode, scan_id
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 

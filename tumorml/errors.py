@@ -1,36 +1,41 @@
-"""The exceptions that a user can cause."""
+"""Exceptions for problems that a user can cause and solve."""
 
 
 class TumorMLError(Exception):
-    """Something a user can put right: the message says what was wrong, where, and what to do.
+    """A problem that a user can solve.
 
-    Every other exception is a bug and is left to crash.
+    The message says what is wrong, where, and what to do. Every other exception is a bug and is
+    not caught.
     """
 
 
+class DropRefusedError(TumorMLError):
+    """A whole drop cannot be ingested."""
+
+
 class BrokenTrainingError(TumorMLError):
-    """A recipe's numbers do not work: its loss is not finite."""
+    """A training failed because its loss is not finite."""
 
 
 class MayPassError(TumorMLError):
-    """What another try, a while later, may not meet again."""
+    """A transient failure; retrying may succeed."""
 
 
 class TooLittleMemoryError(MayPassError):
-    """A recipe wants more memory than is free; another try, when others have left, may have it."""
+    """A recipe needs more memory than is free; a retry may find more."""
 
 
 class StoreUnreachableError(MayPassError):
-    """The object store did not answer for as long as the settings have patience."""
+    """The object store did not answer within the configured patience."""
 
 
 class LockLostError(MayPassError):
-    """The connection that held a lock is gone, and another process may hold it by now."""
+    """The connection that held an advisory lock is closed; another process may hold the lock."""
 
 
 class MissingObjectError(TumorMLError, FileNotFoundError):
-    """An object that a row points to is not in the object store."""
+    """An object that a row refers to is not in the object store."""
 
 
 class StoreRefusedError(TumorMLError, PermissionError):
-    """The object store answers, and does not let these credentials do what was asked."""
+    """The object store denied the request to these credentials."""

@@ -14,7 +14,7 @@ from tumorml.objects import object_store
 from tumorml.results.session import read_session
 from tumorml.results.tables import Batch
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.plan_shards import plan_batch
 from tumorml.service.airflow.environment import airflow_database_url
 

@@ -23,7 +23,7 @@ from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.settings import Settings
 from tumorml.training import train_model as module
 from tumorml.training.fitting import fit as fit_module
-from tumorml.training.fitting.labelled_images import LabelledImages
+from tumorml.training.fitting.labeled_images import LabeledImages
 
 TASK = Task.FOUR_CLASS
 RECIPE = load_recipe("baseline-cnn").with_fields(input_size=32)
@@ -48,7 +48,7 @@ def scans_of(settings: Settings, entries: list[SnapshotEntry], side: str) -> set
     }
 
 
-def read(data: LabelledImages) -> set[tuple[bytes, int]]:
+def read(data: LabeledImages) -> set[tuple[bytes, int]]:
     images = data.images[np.arange(len(data))]
     return {(image.tobytes(), int(label)) for image, label in zip(images, data.labels, strict=True)}
 
@@ -64,7 +64,7 @@ def train(
     calibrate = module.calibrate
 
     def fit(
-        recipe: Recipe, task: Task, train: LabelledImages, validation: LabelledImages, **_: Any
+        recipe: Recipe, task: Task, train: LabeledImages, validation: LabeledImages, **_: Any
     ) -> Any:
         given.update(train=read(train), validation=read(validation))
         return build_network(recipe, len(LABELS[task]), seed=1)

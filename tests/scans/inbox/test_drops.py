@@ -10,7 +10,8 @@ from tests.factories.s3_server import S3Server
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.inbox.drops import put_drop, waiting_drops
+from tumorml.scans.inbox.drops import waiting_drops
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import Settings
 
 
@@ -64,7 +65,7 @@ def test_a_drop_that_waits_is_never_written_over(patient: Settings, tmp_path: Pa
 def test_a_path_with_nothing_and_a_name_with_slashes_are_the_users_errors(
     patient: Settings, tmp_path: Path
 ) -> None:
-    with pytest.raises(TumorMLError, match="There is nothing at"):
+    with pytest.raises(TumorMLError, match="does not exist"):
         put_drop(patient, tmp_path / "nowhere")
     for name in ("../x", "a/b", "", ".x", "_READY"):
         with pytest.raises(TumorMLError, match="cannot name a drop"):

@@ -1,7 +1,7 @@
 import pytest
 
+from tumorml.errors import DropRefusedError
 from tumorml.labels import parse_label
-from tumorml.scans.contents.open_contents import DropRefusedError
 from tumorml.scans.inbox.layout import KNOWN_LABELS, read_folders
 from tumorml.scans.inbox.manifest import find_manifest, read_manifest
 

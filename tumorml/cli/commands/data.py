@@ -47,7 +47,7 @@ def drop(
     """Copy a folder, zip or tar of scans into the inbox."""
     from tumorml.objects import object_store
     from tumorml.objects.keys import drop_key
-    from tumorml.scans.inbox.drops import put_drop
+    from tumorml.scans.ingest.put_drop import put_drop
 
     settings = get_settings()
     drop_name = put_drop(settings, path, name)
@@ -85,7 +85,7 @@ def label(
     reason: Annotated[str, typer.Option(help="Reason of the decision; stored forever.")] = "",
 ) -> None:
     """Decide the label of a scan; the view label_conflict lists scans that need a decision."""
-    from tumorml.datasets.labelling import settle_label
+    from tumorml.datasets.labeling import settle_label
 
     with results_store() as settings:
         scan_id = settle_label(settings, scan, label, reason=reason, who=current_user())

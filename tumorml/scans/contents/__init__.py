@@ -1,1 +1,1 @@
-"""The contents of a drop: a folder, a zip or a tar."""
+"""List and read the files of a drop: a folder, a zip or a tar."""

@@ -1,4 +1,4 @@
-"""Read a tar, packed or not, that nobody vouches for: as a stream, with every byte counted."""
+"""Read an untrusted tar, compressed or not, as a stream with limits on every byte."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ import zlib
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
-from tumorml.scans.contents.open_contents import NOT_TEXT, TOO_LARGE, DropRefusedError, Entry
-from tumorml.scans.contents.zip_archive import OUTSIDE
+from tumorml.errors import DropRefusedError
+from tumorml.scans.contents.entry import NOT_TEXT, OUTSIDE, TOO_LARGE, Entry, ReadEntry
 from tumorml.scans.inbox.names import is_text, leads_outside, printable, unique
 from tumorml.settings import Settings
 
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES = 4 * 1024**2
-"""Most bytes between two members: long names and attributes, which ``tarfile`` keeps in memory."""
+"""Limit for the bytes between two members: long names and attributes, which ``tarfile`` holds in
+memory."""
 _SMALLEST_BOMB_BYTES = 64 * 1024**2
-_UNPACKER_BYTES = 256 * 1024**2
-"""Memory that an xz may ask for to be unpacked."""
+"""The compression ratio is checked from this unpacked size on."""
+_XZ_MEMORY_BYTES = 256 * 1024**2
+"""Limit for the memory that unpacking an xz may take."""
 
 
 class TarContents:
-    """The members of a tar, in their order. The archive is read once to list it and once for data.
+    """The members of a tar, in their order.
 
-    Both raise ``DropRefusedError`` where it is damaged or unpacks to more than is allowed, listing
-    also where it has more members.
+    The archive is read once for the list and once for the data. Both raise `DropRefusedError` if it
+    is damaged or unpacks to more bytes than allowed; listing also if it has too many members.
     """
 
     def __init__(self, stream: IO[bytes], settings: Settings) -> None:
@@ -38,83 +40,91 @@ class TarContents:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """Every member but folders; for this the archive is read once."""
+        """All members except folders; reads the whole archive once."""
         entries: list[Entry] = []
+        limit = self._settings.max_archive_files
         with self._members() as members:
-            for entry, _, _ in members:
-                entries.append(entry)
-                if len(entries) > self._settings.max_archive_files:
-                    most = f"{self._settings.max_archive_files:,}"
-                    raise DropRefusedError(f"The archive holds more than {most} files.")
+            for member in members:
+                entries.append(member.entry)
+                if len(entries) > limit:
+                    raise DropRefusedError(f"The archive contains more than {limit:,} files.")
         return entries
 
-    def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
-        """The wanted entries with their bytes; see ``Contents``."""
+    def read(self, paths: Container[str]) -> Iterator[ReadEntry]:
+        """Read the entries with these paths; see `Contents.read`."""
         with self._members() as members:
-            for entry, archive, member in members:
-                if entry.refusal is None and entry.path in wanted:
-                    with _as_refusal():
-                        unpacked = archive.extractfile(member)
+            for entry, archive, header in members:
+                if entry.refusal is None and entry.path in paths:
+                    with _errors_as_refusals():
+                        unpacked = archive.extractfile(header)
                         data = unpacked.read() if unpacked else b""
-                    yield entry, data, None
+                    yield ReadEntry(entry, data, None)
 
     @contextmanager
-    def _members(
-        self,
-    ) -> Iterator[Iterator[tuple[Entry, tarfile.TarFile, tarfile.TarInfo]]]:
+    def _members(self) -> Iterator[Iterator[_Member]]:
         self._stream.seek(0)
-        counted = _Counted(_unpacked(self._stream), self._stream, self._settings)
-        with _as_refusal():
+        limited = _LimitedStream(_decompress(self._stream), self._stream, self._settings)
+        with _errors_as_refusals():
             archive = tarfile.open(  # noqa: SIM115 - closed below
-                fileobj=counted,  # type: ignore[call-overload]
+                fileobj=limited,  # type: ignore[call-overload]
                 mode="r|",
                 bufsize=_CHUNK_BYTES,
                 encoding="utf-8",
                 errors="surrogateescape",
             )
         try:
-            yield self._walk(archive, counted)
+            yield self._walk(archive, limited)
         finally:
             archive.close()
 
-    def _walk(
-        self, archive: tarfile.TarFile, counted: _Counted
-    ) -> Iterator[tuple[Entry, tarfile.TarFile, tarfile.TarInfo]]:
+    def _walk(self, archive: tarfile.TarFile, limited: _LimitedStream) -> Iterator[_Member]:
         taken: set[str] = set()
         while True:
-            counted.allow_until(archive.offset + _HEADER_BYTES)
-            with _as_refusal():
-                member = archive.next()
-            if member is None:
+            limited.allow_until(archive.offset + _HEADER_BYTES)
+            with _errors_as_refusals():
+                header = archive.next()
+            if header is None:
                 return
-            counted.allow_until(archive.offset + _HEADER_BYTES)
-            archive.members.clear()  # type: ignore[attr-defined]
-            if not member.isdir():
-                path = unique(printable(member.name), taken)
-                yield Entry(path, member.size, self._refusal(member)), archive, member
+            limited.allow_until(archive.offset + _HEADER_BYTES)
+            archive.members.clear()  # type: ignore[attr-defined]  # else memory grows by member
+            if not header.isdir():
+                path = unique(printable(header.name), taken)
+                yield _Member(Entry(path, header.size, self._refusal(header)), archive, header)
 
-    def _refusal(self, member: tarfile.TarInfo) -> str | None:
-        if not is_text(member.name):
+    def _refusal(self, header: tarfile.TarInfo) -> str | None:
+        if not is_text(header.name):
             return NOT_TEXT
-        if leads_outside(member.name):
+        if leads_outside(header.name):
             return OUTSIDE
-        if member.issym() or member.islnk():
+        if header.issym() or header.islnk():
             return "It is a link, not a file: pack the file itself."
-        if not member.isreg():
+        if not header.isreg():
             return "It is a device or a pipe, not a file."
-        if member.issparse():
+        if header.issparse():
             return "It is packed as a sparse file: pack it without --sparse."
-        if member.size > self._settings.max_file_bytes:
+        if header.size > self._settings.max_file_bytes:
             return TOO_LARGE.format(limit=self._settings.max_file_bytes)
         return None
+
+
+class _Member(NamedTuple):
+    entry: Entry
+    archive: tarfile.TarFile
+    header: tarfile.TarInfo
 
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Counted:
-    """Counts what is unpacked, and stops an archive that unpacks to too much."""
+class _LimitedStream:
+    """An unpacked stream that refuses the drop when it yields too many bytes.
+
+    Args:
+        unpacked: The decompressed stream.
+        packed: The archive file that it is decompressed from.
+        settings: For the limits.
+    """
 
     def __init__(self, unpacked: _Readable, packed: IO[bytes], settings: Settings) -> None:
         self._unpacked = unpacked
@@ -124,73 +134,74 @@ class _Counted:
         self._allowed = 0
 
     def allow_until(self, position: int) -> None:
-        """Bytes up to this position belong to members whose size is known; no more may come."""
+        """Allow reading up to this position; members and headers of known size end there."""
         self._allowed = position
 
     def read(self, size: int) -> bytes:
         data = self._unpacked.read(size)
         self._position += len(data)
         if self._position > self._settings.max_archive_bytes:
-            most = f"{self._settings.max_archive_bytes:,}"
-            raise DropRefusedError(f"The archive unpacks to more than {most} bytes.")
+            limit = f"{self._settings.max_archive_bytes:,}"
+            raise DropRefusedError(f"The archive unpacks to more than {limit} bytes.")
         ratio = self._settings.max_archive_ratio
         if self._position > max(_SMALLEST_BOMB_BYTES, ratio * (self._packed.tell() + 1)):
             raise DropRefusedError(
-                f"The archive unpacks to more than {ratio:g} times its size, as only archives "
-                "made to do harm do."
+                f"The archive unpacks to more than {ratio:g} times its size, which is typical of "
+                "archives made to do harm."
             )
         if self._position > self._allowed + _CHUNK_BYTES:
-            raise DropRefusedError("The archive holds a header that is far too long.")
+            raise DropRefusedError("The archive contains a header that is far too long.")
         return data
 
 
-_Unpacker = bz2.BZ2Decompressor | lzma.LZMADecompressor
+_Decompressor = bz2.BZ2Decompressor | lzma.LZMADecompressor
 
 
-class _Unpacked:
-    """A stream of one or more bz2 or xz streams, unpacked no further than is asked for."""
+class _DecompressedStream:
+    """A file of one or more bz2 or xz streams, unpacked only as far as it is read."""
 
-    def __init__(self, packed: IO[bytes], start: Callable[[], _Unpacker]) -> None:
+    def __init__(self, packed: IO[bytes], start: Callable[[], _Decompressor]) -> None:
         self._packed = packed
         self._start = start
-        self._unpacker = start()
+        self._decompressor = start()
 
     def read(self, size: int) -> bytes:
         while True:
             data = b""
-            if self._unpacker.eof:
-                data = self._unpacker.unused_data or self._packed.read(_CHUNK_BYTES)
+            if self._decompressor.eof:
+                data = self._decompressor.unused_data or self._packed.read(_CHUNK_BYTES)
                 if not data.strip(b"\0"):
                     return b""
-                self._unpacker = self._start()
-            elif self._unpacker.needs_input:
+                self._decompressor = self._start()
+            elif self._decompressor.needs_input:
                 data = self._packed.read(_CHUNK_BYTES)
                 if not data:
-                    raise DropRefusedError("The archive is cut short.")
+                    raise DropRefusedError("The archive is truncated.")
             try:
-                unpacked = self._unpacker.decompress(data, size)
+                unpacked = self._decompressor.decompress(data, size)
             except (OSError, lzma.LZMAError, MemoryError) as error:
                 raise DropRefusedError(f"The archive is damaged: {error}.") from error
             if unpacked:
                 return unpacked
 
 
-def _unpacked(packed: IO[bytes]) -> _Readable:
-    magic = packed.read(6)
+def _decompress(packed: IO[bytes]) -> _Readable:
+    """Return the decompressed stream; the signature, not the name, tells the compression."""
+    signature = packed.read(6)
     packed.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
+    if signature.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=packed)
-    if magic.startswith(b"BZh"):
-        return _Unpacked(packed, bz2.BZ2Decompressor)
-    if magic.startswith(b"\xfd7zXZ\0"):
-        return _Unpacked(packed, lambda: lzma.LZMADecompressor(memlimit=_UNPACKER_BYTES))
+    if signature.startswith(b"BZh"):
+        return _DecompressedStream(packed, bz2.BZ2Decompressor)
+    if signature.startswith(b"\xfd7zXZ\0"):
+        return _DecompressedStream(packed, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES))
     return packed
 
 
 @contextmanager
-def _as_refusal() -> Iterator[None]:
+def _errors_as_refusals() -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
         reason = str(error).rstrip(".")
-        raise DropRefusedError(f"It is not a tar archive that can be read: {reason}.") from error
+        raise DropRefusedError(f"It is not a readable tar archive: {reason}.") from error

@@ -1,4 +1,4 @@
-"""Read a zip that nobody vouches for: no header is trusted, nothing is unpacked to disk."""
+"""Read an untrusted zip: no header is trusted, and nothing is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -10,43 +10,47 @@ import zlib
 from collections.abc import Container, Iterator
 from typing import IO
 
-from tumorml.scans.contents.open_contents import NOT_TEXT, TOO_LARGE, DropRefusedError, Entry
+from tumorml.errors import DropRefusedError
+from tumorml.scans.contents.entry import NOT_TEXT, OUTSIDE, TOO_LARGE, Entry, ReadEntry
 from tumorml.scans.inbox.names import is_text, leads_outside, printable, unique
 from tumorml.settings import Settings
 
-OUTSIDE = "Its path leads out of the archive's own folder."
 _CHUNK_BYTES = 1024**2
 _SMALLEST_BOMB_BYTES = 1024**2
-_ENTRY_BYTES = 300
+"""The compression ratio of a member is checked from this unpacked size on."""
+_DIRECTORY_ENTRY_BYTES = 300
+"""Allowance for one member in the central directory."""
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
 _READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class ZipContents:
-    """The members of a zip, in the order in which they lie in it.
+    """The members of a zip, in the order of their offsets in the file.
 
     Raises:
-        DropRefusedError: It is damaged, or has more members or unpacks to more than is allowed.
+        DropRefusedError: The zip is damaged, has too many members, or unpacks to too many bytes.
     """
 
     def __init__(self, stream: IO[bytes], settings: Settings) -> None:
         self._settings = settings
-        most = settings.max_archive_files
-        if _directory_bytes(stream) > max(most * _ENTRY_BYTES, _CHUNK_BYTES):
-            raise DropRefusedError(f"The archive lists more than {most:,} files.")
+        limit = settings.max_archive_files
+        if _directory_bytes(stream) > max(limit * _DIRECTORY_ENTRY_BYTES, _CHUNK_BYTES):
+            raise DropRefusedError(f"The archive lists more than {limit:,} files.")
         try:
             self._archive = zipfile.ZipFile(stream)
-        # All of what zipfile lets through on damaged or hostile directories.
+        # All that zipfile raises on damaged or hostile directories.
         except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
-            store = error.__context__  # zipfile blames the archive for whatever its reads raise
-            if isinstance(store, OSError) and store.errno != errno.EINVAL:  # its own odd seeks
-                raise store from None
-            raise DropRefusedError(f"It is not a zip archive that can be read: {error}.") from error
+            # zipfile also reports failed reads as a bad archive. EINVAL comes from its own seeks to
+            # negative offsets; every other OSError is the object store's.
+            cause = error.__context__
+            if isinstance(cause, OSError) and cause.errno != errno.EINVAL:
+                raise cause from None
+            raise DropRefusedError(f"It is not a readable zip archive: {error}.") from error
         members = [member for member in self._archive.infolist() if not member.is_dir()]
-        if len(members) > most:
-            raise DropRefusedError(f"The archive holds more than {most:,} files.")
+        if len(members) > limit:
+            raise DropRefusedError(f"The archive contains more than {limit:,} files.")
         if sum(member.file_size for member in members) > settings.max_archive_bytes:
-            raise DropRefusedError(_too_much(settings))
+            raise DropRefusedError(_unpacks_to_too_much(settings))
         self.entries: list[Entry] = []
         self._members: dict[str, zipfile.ZipInfo] = {}
         taken: set[str] = set()
@@ -57,17 +61,17 @@ class ZipContents:
             self.entries.append(Entry(path, member.file_size, refusal))
             self._members[path] = member
 
-    def read(self, wanted: Container[str]) -> Iterator[tuple[Entry, bytes | None, str | None]]:
-        """The wanted entries with their bytes; see ``Contents``."""
+    def read(self, paths: Container[str]) -> Iterator[ReadEntry]:
+        """Read the entries with these paths; see `Contents.read`."""
         budget = self._settings.max_archive_bytes
         for entry in self.entries:
-            if entry.refusal or entry.path not in wanted:
+            if entry.refusal or entry.path not in paths:
                 continue
             data, refusal = self._unpack(self._members[entry.path])
             budget -= len(data)
             if budget < 0:
-                raise DropRefusedError(_too_much(self._settings))
-            yield (entry, None, refusal) if refusal else (entry, bytes(data), None)
+                raise DropRefusedError(_unpacks_to_too_much(self._settings))
+            yield ReadEntry(entry, None if refusal else bytes(data), refusal)
 
     def _refusal(self, member: zipfile.ZipInfo, name: str) -> str | None:
         if not is_text(name):
@@ -80,23 +84,23 @@ class ZipContents:
         if member.flag_bits & _ENCRYPTED_FLAG:
             return "It is encrypted: pack it without a password."
         if member.compress_type not in _READ_METHODS:
-            return "It is packed in a way that is not read here: use ordinary zip (deflate)."
+            return "Its compression method is not supported: use ordinary zip (deflate)."
         if member.file_size > self._settings.max_file_bytes:
             return TOO_LARGE.format(limit=self._settings.max_file_bytes)
         return None
 
     def _unpack(self, member: zipfile.ZipInfo) -> tuple[bytearray, str | None]:
         limit, ratio = self._settings.max_file_bytes, self._settings.max_archive_ratio
-        most = max(member.compress_size * ratio, _SMALLEST_BOMB_BYTES)
+        ratio_limit = max(member.compress_size * ratio, _SMALLEST_BOMB_BYTES)
         data = bytearray()
         try:
             with self._archive.open(member) as unpacked:
                 while chunk := unpacked.read(_CHUNK_BYTES):
                     data += chunk
-                    if len(data) > most:
+                    if len(data) > ratio_limit:
                         return data, (
-                            f"It unpacks to more than {ratio:g} times its packed size, as only "
-                            "archives made to do harm do."
+                            f"It unpacks to more than {ratio:g} times its packed size, which is "
+                            "typical of archives made to do harm."
                         )
                     if len(data) > limit:
                         return data, TOO_LARGE.format(limit=limit)
@@ -106,20 +110,21 @@ class ZipContents:
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """The member's name; where the zip does not say that it is UTF-8, its bytes decide."""
+    """Return the member's name; without the UTF-8 flag, its bytes are still read as UTF-8."""
     if member.flag_bits & _UTF8_FLAG:
         return member.orig_filename
     return member.orig_filename.encode("cp437").decode("utf-8", "surrogateescape")
 
 
-def _too_much(settings: Settings) -> str:
+def _unpacks_to_too_much(settings: Settings) -> str:
     return f"The archive unpacks to more than {settings.max_archive_bytes:,} bytes."
 
 
 def _directory_bytes(stream: IO[bytes]) -> int:
-    """Size of the zip's list of members, which ``zipfile`` reads whole: from its end record.
+    """Return the size in bytes of the central directory, from the end record.
 
-    Zero where there is no end record; ``zipfile`` then says so.
+    ``zipfile`` reads the directory whole, so a limit must hold before. Zero if there is no end
+    record; ``zipfile`` raises an error then.
     """
     size = stream.seek(0, 2)
     tail_bytes = min(size, 65_536 + 22 + 20 + 56)

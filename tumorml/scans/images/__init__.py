@@ -1,1 +1,1 @@
-"""Image files: decoding, profiles and fingerprints of single images."""
+"""Single images: decoding, profiles and fingerprints."""

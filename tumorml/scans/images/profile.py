@@ -1,4 +1,4 @@
-"""What is known of each dropped file before anyone judges it: one row a file."""
+"""Profiles of dropped files: one row of measurements per file, the input of the validation."""
 
 from __future__ import annotations
 
@@ -13,27 +13,22 @@ from numpy.typing import NDArray
 
 from tumorml.errors import TumorMLError
 from tumorml.scans.images.decode import decode, scan_id
+from tumorml.scans.images.readers.registry import has_suffix_of
 from tumorml.settings import Settings
 
 if TYPE_CHECKING:
     import pandas
 
 FOREGROUND_LEVEL = 16
-"""Grey levels from here on count as foreground."""
-
-_SUFFIXES = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "PNG": {".png"},
-    "BMP": {".bmp", ".dib"},
-    "TIFF": {".tif", ".tiff"},
-    "GIF": {".gif"},
-    "WEBP": {".webp"},
-}
+"""Gray levels of this value and above count as foreground."""
 
 
 @dataclass(slots=True)
 class FileProfile:
-    """One file that should be a scan. Everything after ``reason`` is None where it is refused."""
+    """The profile of one file that should be a scan.
+
+    All fields after ``reason`` are None if the file cannot be decoded.
+    """
 
     path: str
     size_bytes: int | None = None
@@ -41,18 +36,18 @@ class FileProfile:
     label: str | None = None
     split_understood: bool = True
     reason: str | None = None
-    """Why it is refused so far."""
+    """Why the file is refused; None if it is not."""
     scan_id: str | None = None
     width: int | None = None
     height: int | None = None
     mode: str | None = None
     format: str | None = None
     mean: float | None = None
-    """Mean grey level, 0 to 255."""
+    """Mean gray level, 0 to 255."""
     deviation: float | None = None
-    """Standard deviation of the grey levels."""
+    """Standard deviation of the gray levels."""
     entropy: float | None = None
-    """Shannon entropy of the grey levels, in bits, 0 to 8."""
+    """Shannon entropy of the gray levels, 0 to 8 bits."""
     foreground_share: float | None = None
     extension_matches: bool | None = None
     has_exif_person: bool | None = None
@@ -61,7 +56,11 @@ class FileProfile:
 
 
 def examine(profile: FileProfile, data: bytes, settings: Settings) -> NDArray[np.uint8] | None:
-    """Decode a file and fill its profile; its pixels, uint8 [height, width], or None if refused."""
+    """Decode a file and fill in its profile.
+
+    Returns:
+        The pixels, uint8 [height, width], or None if the file is refused.
+    """
     profile.size_bytes = len(data)
     profile.sha256 = hashlib.sha256(data).hexdigest()
     if profile.reason:
@@ -74,18 +73,18 @@ def examine(profile: FileProfile, data: bytes, settings: Settings) -> NDArray[np
     profile.height, profile.width = scan.pixels.shape
     profile.scan_id = scan_id(scan.pixels)
     profile.mode, profile.format = scan.mode, scan.format
-    profile.extension_matches = PurePosixPath(profile.path).suffix.lower() in _SUFFIXES[scan.format]
+    profile.extension_matches = has_suffix_of(scan.format, PurePosixPath(profile.path).suffix)
     profile.has_exif_person = scan.has_exif_person
     profile.single_frame = "more_frames" not in scan.warnings
     profile.exif_readable = "exif_unreadable" not in scan.warnings
-    _describe(profile, scan.pixels)
+    _measure_gray_levels(profile, scan.pixels)
     return scan.pixels
 
 
 def profile_frame(profiles: Iterable[FileProfile]) -> pandas.DataFrame:
-    """One row for each file, with the profile's fields, ``readable``, ``side`` and ``aspect``.
+    """Return a data frame of the profiles plus the columns ``readable``, ``side`` and ``aspect``.
 
-    ``side`` is the shorter side in pixels; ``aspect`` is the longer side over the shorter one.
+    ``side`` is the shorter side in pixels; ``aspect`` is the longer side divided by the shorter.
     """
     import pandas
 
@@ -102,8 +101,8 @@ def profile_frame(profiles: Iterable[FileProfile]) -> pandas.DataFrame:
     return frame
 
 
-def _describe(profile: FileProfile, pixels: NDArray[np.uint8]) -> None:
-    """Everything that is asked of the grey levels, from one histogram."""
+def _measure_gray_levels(profile: FileProfile, pixels: NDArray[np.uint8]) -> None:
+    """Fill in the statistics of the gray levels from one histogram."""
     counts = np.bincount(pixels.ravel(), minlength=256)
     shares = counts / pixels.size
     levels = np.arange(256)

@@ -1,1 +1,1 @@
-"""The inbox: drops, claims, and how a drop names and labels its files."""
+"""The inbox: waiting drops, claims, and what their layout says about each file."""

@@ -1,4 +1,4 @@
-"""From a drop that waits to a batch that will be taken in, with the listing it was claimed by."""
+"""Claim complete drops: each becomes a batch with a fixed list of files."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class ClaimedFile:
     version: str
     regular: bool
     path: str
-    """Its path inside the drop, printable, and no other file's of the batch."""
+    """The path in the drop, printable and unique in the batch."""
 
-    def is_still(self, stored: StoredObject | None) -> bool:
-        """Whether this is the object that was claimed, unchanged."""
+    def is_unchanged(self, stored: StoredObject | None) -> bool:
+        """Return whether the stored object is still the claimed one; None means it is gone."""
         return stored is not None and (stored.size, stored.version) == (self.size, self.version)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a batch was claimed with; whatever comes to the drop later is another batch."""
+    """The files that belong to a batch. Files that arrive later belong to another batch."""
 
     drop_key: str
     files: tuple[ClaimedFile, ...]
@@ -45,16 +45,19 @@ class Claim:
 
 
 def claim_drops(settings: Settings) -> list[str]:
-    """Make a batch of every complete drop, and name all batches that are not finished.
+    """Create a batch for each complete drop.
 
-    A drop whose earlier batch is not finished waits until it is, so that files that this batch
-    still has to move are not claimed twice. Ids are in the order of claiming.
+    A drop waits until the earlier batch of the same name is finished, because that batch may still
+    have files to move out of the inbox.
+
+    Returns:
+        The ids of all unfinished batches, oldest first.
     """
     store = object_store(settings)
     unfinished = select(Batch).where(Batch.finished_at.is_(None))
     with write_session(settings) as session:
         transaction_lock(session, "claim drops")
-        # Asked before the inbox is listed: a batch that ends in between has moved all its files.
+        # Queried before the inbox is listed: a batch that finishes in between has moved its files.
         busy = {batch.drop_name for batch in session.scalars(unfinished)}
         for drop in waiting_drops(settings):
             if not drop.complete or drop.name in busy:
@@ -71,7 +74,7 @@ def claim_drops(settings: Settings) -> list[str]:
 
 
 def read_claim(store: ObjectStore, batch_id: str) -> Claim:
-    """The listing that a batch was claimed by."""
+    """Read the claim of a batch from the object store."""
     stored = json.loads(store.read(claim_key(batch_id)))
     marker = stored["marker"]
     return Claim(
@@ -88,19 +91,19 @@ def _write_claim(store: ObjectStore, batch_id: str, drop: WaitingDrop) -> None:
         files=tuple(_claimed(stored, drop, taken) for stored in drop.objects),
         marker=_claimed(drop.marker, drop, taken) if drop.marker else None,
     )
-    # ASCII JSON keeps half surrogates, which stand for bytes of a name that are not UTF-8.
+    # ASCII JSON keeps lone surrogates, which encode the bytes of names that are not UTF-8.
     store.write(claim_key(batch_id), json.dumps(asdict(claim)).encode())
 
 
 def _claimed(stored: StoredObject, drop: WaitingDrop, taken: set[str]) -> ClaimedFile:
-    below = stored.key.startswith(f"{drop.key}/")
-    inside = stored.key.removeprefix(f"{drop.key}/" if below else f"{INBOX}/")
+    in_folder = stored.key.startswith(f"{drop.key}/")
+    path = stored.key.removeprefix(f"{drop.key}/" if in_folder else f"{INBOX}/")
     return ClaimedFile(
         key=stored.key,
         size=stored.size,
         version=stored.version,
         regular=stored.regular,
-        path=unique(printable(inside), taken),
+        path=unique(printable(path), taken),
     )
 
 

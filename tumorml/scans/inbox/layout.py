@@ -1,4 +1,4 @@
-"""What a drop says about its files by the way it is laid out: labels, splits, masks, people."""
+"""Labels, splits and patients of a drop's files, from the names of its folders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _IMAGE_FOLDERS = {"images", "image", "imgs"}
 
 @dataclass(frozen=True, slots=True)
 class FileDescription:
-    """What a drop says about one of its files."""
+    """The description of one file by its folder or its manifest row."""
 
     role: Role
     reason: str | None = None
@@ -44,80 +44,85 @@ class FileDescription:
     site: str | None = None
     acquired_at: str | None = None
     mask: str | None = None
-    """Path of the scan's mask in the drop."""
+    """Path of this scan's mask in the drop."""
     mask_of: tuple[str, ...] = ()
-    """Paths of the scans whose mask this file is."""
+    """Paths of the scans that have this file as their mask."""
     split_understood: bool = True
     attributes: dict[str, str] | None = None
-    """What else a manifest says about it, by column; never empty."""
+    """Values of the manifest's other columns, by column name; None instead of an empty dict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The reading of each file by its path, and what is wrong with files that are not there."""
+    """The descriptions of a drop's files.
+
+    Attributes:
+        descriptions: By path.
+        missing: Why a manifest row has no file, by the path in the row.
+    """
 
     descriptions: dict[str, FileDescription]
     missing: dict[str, str] = field(default_factory=dict)
 
 
 def parse_split(spelling: str) -> str | None:
-    """``train`` or ``test`` where a folder or manifest spells it; validation is ``train``."""
+    """Return ``train`` or ``test``, or None for other words; validation counts as ``train``."""
     return _SPLITS.get(re.sub(r"[\s_\-]+", "", spelling.casefold()))
 
 
 def read_folders(paths: Sequence[str], drop_stem: str) -> Layout:
-    """Labels and splits by the names of folders.
+    """Derive labels and splits from the names of folders.
 
-    A label may lie under ``Training`` and ``Testing`` and under folders with other names. One
-    folder around everything that is named like the drop itself says nothing.
+    Label folders may be inside ``Training``, ``Testing`` and folders with other names. A single
+    outer folder with the name of the drop is ignored.
 
     Args:
         paths: POSIX paths in the drop.
-        drop_stem: The drop's name without an archive's suffix.
+        drop_stem: The drop's name without an archive suffix.
     """
     folders = {path: path_parts(path)[:-1] for path in paths}
     ordinary = [path for path in paths if not is_system_file(path)]
     roots = {folders[path][0] if folders[path] else "" for path in ordinary}
-    if len(roots) == 1 and roots.pop().casefold() == drop_stem.casefold() != "":
-        wrapped = not _labels(folders[ordinary[0]][:1])
-        folders = {path: parts[1:] if wrapped else parts for path, parts in folders.items()}
+    has_outer_folder = len(roots) == 1 and roots.pop().casefold() == drop_stem.casefold() != ""
+    if has_outer_folder and not _labels(folders[ordinary[0]][:1]):
+        folders = {path: parts[1:] for path, parts in folders.items()}
     is_labelled = any(_labels(folders[path]) for path in ordinary)
-    return Layout({path: _by_folder(path, folders[path], is_labelled) for path in paths})
+    return Layout({path: _describe(path, folders[path], is_labelled) for path in paths})
 
 
-def _by_folder(path: str, folders: list[str], is_labelled: bool) -> FileDescription:
+def _describe(path: str, folders: list[str], is_labelled: bool) -> FileDescription:
     if is_system_file(path):
         return FileDescription("companion", SYSTEM_FILE)
     labels = _labels(folders)
     if len(labels) > 1:
         return FileDescription(
-            "refused", f"Its folders name different labels: {' and '.join(labels)}."
+            "refused", f"Its folders have different labels: {' and '.join(labels)}."
         )
     splits = [split for split in map(parse_split, folders) if split]
     split = splits[-1] if splits else None
     if labels:
         return FileDescription("scan", label=labels[0], given_split=split)
-    others = [folder for folder in folders if not parse_split(folder)]
-    words = {folder.casefold() for folder in others}
-    if words & _UNLABELLED:
+    other_folders = [folder for folder in folders if not parse_split(folder)]
+    if _UNLABELLED & {folder.casefold() for folder in other_folders}:
         return FileDescription("scan", given_split=split)
-    if not is_labelled and (not others or others[-1].casefold() in _IMAGE_FOLDERS):
+    in_image_folder = not other_folders or other_folders[-1].casefold() in _IMAGE_FOLDERS
+    if not is_labelled and in_image_folder:
         return FileDescription("scan", given_split=split)
-    if others:
+    if other_folders:
         return FileDescription(
             "refused",
-            f"The folder {others[-1]!r} is not the name of a label; known are {KNOWN_LABELS}, and "
-            "'unlabelled' for scans without one.",
+            f"The folder {other_folders[-1]!r} is not a known label. Known labels are "
+            f"{KNOWN_LABELS}, and 'unlabelled' for scans without a label.",
         )
     return FileDescription(
         "refused",
-        "It lies beside the label folders, not in one: put it into the folder of its label, or "
-        "into 'unlabelled'.",
+        "It is beside the label folders, not inside one: move it to the folder of its label, or "
+        "to 'unlabelled'.",
     )
 
 
 def _labels(folders: Sequence[str]) -> list[str]:
-    """The different labels that folders spell; ``tumor`` around a kind of tumour adds nothing."""
+    """Return the distinct labels of folders; ``tumor`` is dropped beside a kind of tumor."""
     labels = list(dict.fromkeys(filter(None, map(parse_label, folders))))
     if "tumor" in labels and len(labels) > 1 and "no_tumor" not in labels:
         labels.remove("tumor")

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tumorml.errors import DropRefusedError
 from tumorml.labels import parse_label
-from tumorml.scans.contents.open_contents import DropRefusedError
 from tumorml.scans.inbox.layout import (
     KNOWN_LABELS,
     SYSTEM_FILE,
@@ -20,18 +20,19 @@ from tumorml.scans.inbox.layout import (
 )
 from tumorml.scans.inbox.names import is_system_file, leads_outside, path_parts, printable
 
-NOT_IN_DROP = "Named by the manifest but not in the drop."
+NOT_IN_DROP = "In the manifest, but not in the drop."
 NOT_LISTED = "Not listed in manifest.csv."
 _KNOWN = ("path", "label", "patient_id", "study_id", "site", "acquired_at", "mask", "split")
-_MOST_FURTHER_COLUMNS = 32
-_LONGEST_FURTHER_TEXT = 200
+_MAX_OTHER_COLUMNS = 32
+_MAX_OTHER_TEXT = 200
+"""Characters of the name or a value of a column that is not in `_KNOWN`."""
 
 
 def find_manifest(paths: Sequence[str]) -> str | None:
-    """The path of the manifest at the drop's root or one folder down, or None.
+    """Return the path of the manifest at the drop's root or one folder below it, or None.
 
     Raises:
-        DropRefusedError: There are several, and none at the root.
+        DropRefusedError: There are several, and none is at the root.
     """
     found = [
         path
@@ -45,29 +46,30 @@ def find_manifest(paths: Sequence[str]) -> str | None:
         return (at_root or found)[0]
     if found:
         raise DropRefusedError(
-            f"The drop has several manifests ({', '.join(sorted(found)[:5])}): drop each folder by "
-            "itself, or put one manifest.csv at the root."
+            f"The drop has several manifests ({', '.join(sorted(found)[:5])}): drop each folder "
+            "separately, or put one manifest.csv at the root."
         )
     return None
 
 
 def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
-    """What a manifest says about the files of its drop.
+    """Describe the files of a drop by its manifest.
 
-    Columns that are not known here become the attributes of their files: at most 32, with names and
-    values of at most 200 characters. A column without a name is passed over, since programs write
-    the numbers of rows into one.
+    Unknown columns become attributes of the files: at most 32 columns, with names and values of at
+    most 200 characters. A column without a name is ignored, because some programs write row numbers
+    into one.
 
     Args:
-        data: The CSV's bytes: UTF-8, with a header, fields parted by commas, semicolons or tabs.
-        manifest: Its path in the drop; the paths in it are relative to its folder.
-        paths: The paths of all files in the drop.
+        data: The CSV: UTF-8, with a header, separated by commas, semicolons or tabs.
+        manifest: Path of the manifest in the drop; paths in the CSV are relative to its folder.
+        paths: Paths of all files in the drop.
 
     Raises:
-        DropRefusedError: It cannot be read, lacks the column ``path`` or ``label``, has a column
-            twice or a row with more fields than columns, or says more than is kept.
+        DropRefusedError: The CSV cannot be read, lacks the column ``path`` or ``label``, has a
+            duplicate column or a row with more fields than columns, or exceeds a limit for
+            unknown columns.
     """
-    by_name = {_folded(path): path for path in paths}
+    by_name = {_normalize(path): path for path in paths}
     folder = manifest.rpartition("/")[0]
     listed: dict[str, dict[str, str]] = {}
     descriptions: dict[str, FileDescription] = {}
@@ -77,7 +79,7 @@ def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
             continue
         name = row["path"]
         if not name:
-            missing[f"manifest.csv, row {line}"] = "The row names no file."
+            missing[f"manifest.csv, row {line}"] = "The row has no path."
             continue
         path = _resolve(name, folder, by_name)
         if path is None:
@@ -86,7 +88,7 @@ def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
             descriptions[path] = FileDescription("refused", _contradiction(listed[path], row))
         elif path not in listed:
             listed[path] = row
-            descriptions[path] = _reading(row)
+            descriptions[path] = _describe(row)
     masks = _attach_masks(listed, descriptions, missing, folder, by_name)
     for path in paths:
         if is_system_file(path):
@@ -104,7 +106,7 @@ def read_manifest(data: bytes, manifest: str, paths: Sequence[str]) -> Layout:
 
 
 def _rows(data: bytes) -> list[dict[str, str]]:
-    """The rows, stripped; names of columns in lower case, the known ones first, ``path`` last."""
+    """Return the rows with stripped values; column names in lower case, ``path`` last."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -114,71 +116,71 @@ def _rows(data: bytes) -> list[dict[str, str]]:
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         columns = [printable((name or "").strip().casefold()) for name in reader.fieldnames or ()]
-        further = _further_columns(columns)
+        other_columns = _other_columns(columns)
         reader.fieldnames = columns
-        used = (*_KNOWN[1:], *further, "path")
+        used = (*_KNOWN[1:], *other_columns, "path")
         rows = []
         for line, fields in enumerate(reader, start=2):
             row = {column: printable((fields.get(column) or "").strip()) for column in used}
-            _refuse_lost_text(line, row, further, fields.get(reader.restkey))
+            _check_row(line, row, other_columns, fields.get(reader.restkey))
             rows.append(row)
     except csv.Error as error:
         raise DropRefusedError(f"manifest.csv cannot be read as CSV: {error}.") from error
     return rows
 
 
-def _further_columns(columns: Sequence[str]) -> list[str]:
-    """The columns that are not known here, by name; what a header may not be is refused."""
+def _other_columns(columns: Sequence[str]) -> list[str]:
+    """Check the header and return the names of the columns that are not in `_KNOWN`."""
     for needed in ("path", "label"):
         if columns.count(needed) != 1:
             has = ", ".join(filter(None, columns))[:200] or "nothing"
             raise DropRefusedError(
-                f"manifest.csv needs one column {needed!r}; its first line has {has}."
+                f"manifest.csv needs exactly one column {needed!r}; its first line has: {has}."
             )
     counts = Counter(filter(None, columns))
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
+    duplicates = [name for name, count in counts.items() if count > 1]
+    if duplicates:
         raise DropRefusedError(
-            f"manifest.csv has the column {twice[0][:_LONGEST_FURTHER_TEXT]!r} more than once "
-            "(capitals make no difference): rename one, or leave it out."
+            f"manifest.csv has the column {duplicates[0][:_MAX_OTHER_TEXT]!r} more than once "
+            "(upper and lower case are the same): rename or remove one."
         )
-    further = [name for name in counts if name not in _KNOWN]
-    if len(further) > _MOST_FURTHER_COLUMNS:
+    other_columns = [name for name in counts if name not in _KNOWN]
+    if len(other_columns) > _MAX_OTHER_COLUMNS:
         raise DropRefusedError(
-            f"manifest.csv has {len(further)} columns beside {', '.join(_KNOWN)}, and at most "
-            f"{_MOST_FURTHER_COLUMNS} are kept: leave out those that you do not need."
+            f"manifest.csv has {len(other_columns)} columns besides {', '.join(_KNOWN)}; the limit "
+            f"is {_MAX_OTHER_COLUMNS}: remove those that you do not need."
         )
-    too_long = [name for name in further if len(name) > _LONGEST_FURTHER_TEXT]
+    too_long = [name for name in other_columns if len(name) > _MAX_OTHER_TEXT]
     if too_long:
         raise DropRefusedError(
-            f"manifest.csv has a column whose name has {len(too_long[0])} characters, "
-            f"{too_long[0][:40]!r}...; at most {_LONGEST_FURTHER_TEXT} are kept: shorten it."
+            f"manifest.csv has a column name of {len(too_long[0])} characters, "
+            f"{too_long[0][:40]!r}...; the limit is {_MAX_OTHER_TEXT}: shorten it."
         )
-    return further
+    return other_columns
 
 
-def _refuse_lost_text(
-    line: int, row: dict[str, str], further: Sequence[str], surplus: Sequence[str] | None
+def _check_row(
+    line: int, row: dict[str, str], other_columns: Sequence[str], surplus: Sequence[str] | None
 ) -> None:
-    """Refuse the drop for what a row says that could not be kept."""
+    """Refuse the drop if the row has more fields than columns, or a value that is too long."""
     if any(field.strip() for field in surplus or ()):
         raise DropRefusedError(
-            f"manifest.csv, row {line}, has more fields than the first line has columns: put a "
-            "value that holds the delimiter into quotation marks."
+            f"manifest.csv, row {line}, has more fields than the first line has columns: put "
+            "values that contain the delimiter in quotation marks."
         )
-    for column in further:
-        if len(row[column]) > _LONGEST_FURTHER_TEXT:
+    for column in other_columns:
+        if len(row[column]) > _MAX_OTHER_TEXT:
             raise DropRefusedError(
-                f"manifest.csv, row {line}: its {column} has {len(row[column])} characters, and at "
-                f"most {_LONGEST_FURTHER_TEXT} are kept: shorten it, or leave the column out."
+                f"manifest.csv, row {line}: the value of {column} has {len(row[column])} "
+                f"characters; the limit is {_MAX_OTHER_TEXT}: shorten it, or remove the column."
             )
 
 
-def _reading(row: dict[str, str]) -> FileDescription:
+def _describe(row: dict[str, str]) -> FileDescription:
     label = parse_label(row["label"]) if row["label"] else None
     if row["label"] and label is None:
         return FileDescription(
-            "refused", f"The label {row['label']!r} is not known; known are {KNOWN_LABELS}."
+            "refused", f"The label {row['label']!r} is not known. Known labels are {KNOWN_LABELS}."
         )
     split = parse_split(row["split"])
     return FileDescription(
@@ -201,7 +203,7 @@ def _attach_masks(
     folder: str,
     by_name: dict[str, str],
 ) -> dict[str, list[str]]:
-    """Give each scan the path of its mask; the scans of each mask are returned."""
+    """Set the mask of each scan's description; return the paths of the scans of each mask."""
     masks: dict[str, list[str]] = {}
     for path, row in listed.items():
         if not row["mask"] or descriptions[path].role != "scan":
@@ -211,7 +213,7 @@ def _attach_masks(
             missing[row["mask"]] = NOT_IN_DROP
         elif mask in listed:
             descriptions[path] = FileDescription(
-                "refused", f"Its mask {mask} is listed as a scan, too."
+                "refused", f"Its mask {mask} is also listed as a scan."
             )
         else:
             descriptions[path] = replace(descriptions[path], mask=mask)
@@ -222,7 +224,7 @@ def _attach_masks(
 def _contradiction(first: dict[str, str], second: dict[str, str]) -> str:
     column = next(name for name in first if first[name] != second[name])
     return (
-        f"Listed twice in manifest.csv, with the {column} {first[column] or 'empty'!r} and with "
+        f"Listed twice in manifest.csv, with the {column} {first[column] or 'empty'!r} and "
         f"{second[column] or 'empty'!r}."
     )
 
@@ -230,9 +232,9 @@ def _contradiction(first: dict[str, str], second: dict[str, str]) -> str:
 def _resolve(name: str, folder: str, by_name: dict[str, str]) -> str | None:
     if leads_outside(name):
         return None
-    return by_name.get(_folded(f"{folder}/{name}" if folder else name))
+    return by_name.get(_normalize(f"{folder}/{name}" if folder else name))
 
 
-def _folded(path: str) -> str:
-    """The path without ``.`` and doubled slashes, its accents in one spelling (macOS has two)."""
+def _normalize(path: str) -> str:
+    """Return the path without ``.`` and double slashes, in Unicode form NFC (macOS uses NFD)."""
     return unicodedata.normalize("NFC", "/".join(path_parts(path)))

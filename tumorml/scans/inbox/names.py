@@ -1,11 +1,11 @@
-"""Names of dropped files: what of them can be stored, trusted, or told apart as a system's own."""
+"""Names of dropped files: safe text, unique paths, archive suffixes and system files."""
 
 from __future__ import annotations
 
 import re
 
 READY = "_READY"
-"""The marker that says that a drop is whole."""
+"""Name of the marker file of a complete drop."""
 
 _ARCHIVE_SUFFIXES = (
     ".zip",
@@ -22,39 +22,39 @@ _SYSTEM_FOLDERS = {"__macosx", ".spotlight-v100", ".trashes", ".fseventsd", "@ea
 
 
 def printable(name: str) -> str:
-    r"""The name as text that Postgres takes: bytes that are not UTF-8 stand as ``\xNN``."""
+    r"""Return the name as text that Postgres accepts; bytes that are not UTF-8 become ``\xNN``."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text.replace("\0", "\\x00")
 
 
 def is_text(name: str) -> bool:
-    """Whether the name was UTF-8 text without null characters."""
+    """Return whether the name is UTF-8 text without null characters."""
     return printable(name) == name
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """The name, or the name with a number where it is taken; the answer is taken from then on."""
-    found, number = name, 2
-    while found in taken:
-        found, number = f"{name} ({number})", number + 1
-    taken.add(found)
-    return found
+    """Return the name, with a number if it is taken, and add the result to the taken names."""
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name} ({number})", number + 1
+    taken.add(candidate)
+    return candidate
 
 
 def archive_suffix(name: str) -> str | None:
-    """The suffix that makes this the name of an archive that is read here, else None."""
+    """Return the suffix if the name is that of a supported archive, else None."""
     lower = name.lower()
     return max((s for s in _ARCHIVE_SUFFIXES if lower.endswith(s)), key=len, default=None)
 
 
 def drop_stem(name: str) -> str:
-    """A drop's name without the suffix of an archive."""
+    """Return a drop's name without the suffix of an archive."""
     suffix = archive_suffix(name)
     return name[: -len(suffix)] if suffix else name
 
 
 def leads_outside(path: str) -> bool:
-    """Whether a path, read as a POSIX or as a Windows one, leaves the folder it is unpacked to."""
+    """Return whether a POSIX or Windows path leaves the folder that it is unpacked to."""
     slashed = path.replace("\\", "/")
     return (
         slashed.startswith("/")
@@ -64,12 +64,12 @@ def leads_outside(path: str) -> bool:
 
 
 def path_parts(path: str) -> list[str]:
-    """The names along a path, split at slashes of either kind, without empty ones and dots."""
+    """Split a path at slashes and backslashes, without empty parts and ``.``."""
     return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
 def is_system_file(path: str) -> bool:
-    """Whether an operating system left this file beside the user's own."""
+    """Return whether an operating system created this file, such as ``.DS_Store``."""
     *folders, name = path_parts(path) or [""]
     return (
         name.lower() in _SYSTEM_NAMES

@@ -1,1 +1,1 @@
-"""The ingest steps: plan shards, read them, validate the batch, record it."""
+"""Ingest drops: read their scans in shards, validate the batch, record it and move its files."""

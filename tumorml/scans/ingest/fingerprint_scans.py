@@ -1,4 +1,4 @@
-"""The fingerprints of stored scans, as rows."""
+"""Compute fingerprints of stored scans and write them to the table ``fingerprint``."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from tumorml.timers import Interval
 
 logger = logging.getLogger(__name__)
 
-_SCANS_AT_ONCE = 512
+_SCANS_PER_TRANSACTION = 512
 _LOG_SECONDS = 5.0
 
 
 def fingerprint_scans(
     settings: Settings, batch_id: str | None = None, shard: int = 1, shards: int = 1
 ) -> int:
-    """Give every scan that has none a fingerprint; older ones are made anew.
+    """Compute the fingerprints of all scans without one, and replace those of older versions.
 
-    Done again after a crash it goes on where it was. A scan in which no head stands out needs no
-    comparison and counts as compared.
+    After a crash, a second call continues. A scan without a visible head has no fingerprint data;
+    its row is marked as compared, because there is nothing to compare.
 
     Args:
-        settings: Where.
-        batch_id: Only the scans that this batch brought; none: all.
-        shard: Which part of them, from 1; ids are digests, so that the parts are equally large.
-        shards: Of how many.
+        settings: The stores.
+        batch_id: Only the scans that are new in this batch; none: all scans.
+        shard: Number of the part to compute, from 1. Parts are ranges of scan ids, which are
+            digests, so all parts have about the same size.
+        shards: The number of parts.
 
     Returns:
-        How many were made.
+        The number of fingerprints computed.
     """
     store = object_store(settings)
     after = _bound(shard - 1, shards) if shard > 1 else ""
@@ -51,12 +52,12 @@ def fingerprint_scans(
     with ThreadPoolExecutor() as pool:
         while True:
             with read_session(settings) as session:
-                waiting = _without(session, batch_id, after, until)
+                waiting = _scans_without(session, batch_id, after, until)
             if not waiting:
                 break
             rows = list(pool.map(lambda scan: _row(store, scan), waiting))
             with write_session(settings) as session:
-                _forget(session, waiting)
+                _delete_outdated(session, waiting)
                 made += copy_rows(session, Fingerprint, rows, on_conflict_do_nothing=True)
             after = waiting[-1]
             if progress_log.due():
@@ -67,11 +68,11 @@ def fingerprint_scans(
 
 
 def _bound(part: int, parts: int) -> str:
-    """Ids up to this one are of the first ``part`` of all parts."""
+    """Return the largest id of the first ``part`` of ``parts`` equal ranges."""
     return f"{16**8 * part // parts:08x}"
 
 
-def _without(
+def _scans_without(
     session: Session, batch_id: str | None, after: str, until: str | None
 ) -> Sequence[str]:
     query = (
@@ -82,7 +83,7 @@ def _without(
             or_(Fingerprint.scan_id.is_(None), Fingerprint.version < VERSION),
         )
         .order_by(Scan.id)
-        .limit(_SCANS_AT_ONCE)
+        .limit(_SCANS_PER_TRANSACTION)
     )
     if batch_id is not None:
         query = query.where(Scan.batch_id == batch_id)
@@ -91,25 +92,27 @@ def _without(
     return session.scalars(query).all()
 
 
-def _forget(session: Session, scans: Sequence[str]) -> None:
-    """Take away older fingerprints, and the twins that they were found by."""
-    stale = session.scalars(
+def _delete_outdated(session: Session, scans: Sequence[str]) -> None:
+    """Delete fingerprints of older versions, and the twins that were found with them."""
+    outdated = session.scalars(
         delete(Fingerprint)
         .where(Fingerprint.scan_id.in_(scans), Fingerprint.version < VERSION)
         .returning(Fingerprint.scan_id)
     ).all()
-    if stale:
-        session.execute(delete(Twin).where(or_(Twin.scan_id.in_(stale), Twin.other_id.in_(stale))))
+    if outdated:
+        session.execute(
+            delete(Twin).where(or_(Twin.scan_id.in_(outdated), Twin.other_id.in_(outdated)))
+        )
 
 
 def _row(store: ObjectStore, scan_id: str) -> dict[str, Any]:
-    made = fingerprint(decode(store.read(scan_key(scan_id))).pixels)
+    result = fingerprint(decode(store.read(scan_key(scan_id))).pixels)
     return {
         "scan_id": scan_id,
         "version": VERSION,
-        "keys": made.keys.tobytes() if made else None,
-        "grids": made.grids.tobytes() if made else None,
-        "thumbnail": made.thumbnail.tobytes() if made else None,
-        "height": made.thumbnail.shape[0] if made else None,
-        "compared_at": None if made else datetime.now(UTC).isoformat(),
+        "keys": result.keys.tobytes() if result else None,
+        "grids": result.grids.tobytes() if result else None,
+        "thumbnail": result.thumbnail.tobytes() if result else None,
+        "height": result.thumbnail.shape[0] if result else None,
+        "compared_at": None if result else datetime.now(UTC).isoformat(),
     }

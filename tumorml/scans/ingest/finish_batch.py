@@ -1,4 +1,4 @@
-"""Take a claimed drop in: objects first, then one transaction, then the originals are moved."""
+"""Finish a batch: write its objects, then its rows in one transaction, then move its files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tumorml.results.session import read_session
 from tumorml.results.tables import Batch, BatchFile
 from tumorml.scans.inbox.claim import read_claim
 from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
-from tumorml.scans.ingest.intake import gather
+from tumorml.scans.ingest.gather_batch import gather_batch
+from tumorml.scans.ingest.move_originals import move_originals
 from tumorml.scans.ingest.plan_shards import plan_batch
-from tumorml.scans.ingest.put_away import put_away
 from tumorml.scans.ingest.read_shard import OnProgress, read_shard
-from tumorml.scans.ingest.record import record
+from tumorml.scans.ingest.record_batch import record_batch
 from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,44 +26,48 @@ log = logging.getLogger(__name__)
 def ingest_batch(
     settings: Settings, batch_id: str, *, on_progress: OnProgress | None = None
 ) -> str:
-    """Take in one batch that ``claim_drops`` made, one shard after the other; its id is returned.
+    """Ingest one claimed batch in this process, one shard after the other.
 
-    After a crash anywhere, doing it again ends with the same rows and files. A batch that is
-    finished is left as it is.
+    After a crash, a second call ends with the same rows and files. A finished batch is not changed.
 
     Args:
-        settings: Where the object store and the results store are, and the limits.
-        batch_id: A row of ``batch``.
-        on_progress: Called with the number of files read and their total, after each file.
+        settings: The stores and the limits.
+        batch_id: Id of a row of the table ``batch``.
+        on_progress: Called after each file with the number of files read and their total.
+
+    Returns:
+        The id of the batch.
 
     Raises:
         TumorMLError: There is no such batch.
     """
     if _batch(settings, batch_id).state == "waiting":
         plan = plan_batch(settings, batch_id)
-        before = 0
+        earlier_shards = 0
 
-        def read(done: int, of_shard: int) -> None:
-            nonlocal before
+        def report(done: int, shard_files: int) -> None:
+            nonlocal earlier_shards
             if on_progress is not None:
-                on_progress(before + done, plan.files)
-            before += of_shard if done == of_shard else 0
+                on_progress(earlier_shards + done, plan.files)
+            earlier_shards += shard_files if done == shard_files else 0
 
         for shard in range(1, plan.shards + 1):
-            read_shard(settings, batch_id, shard, plan.shards, on_progress=read)
+            read_shard(settings, batch_id, shard, plan.shards, on_progress=report)
     finish_batch(settings, batch_id)
     fingerprint_scans(settings, batch_id)
     return batch_id
 
 
 def finish_batch(settings: Settings, batch_id: str) -> str:
-    """Judge a batch whose shards are read, record it and put its files away; its id is returned.
+    """Validate and record a batch whose shards have been read, and move its files.
 
-    Needs of each file what was found in it, and no pixels. A batch that is finished is left as it
-    is.
+    Needs the findings of the shards, but no pixels. A finished batch is not changed.
+
+    Returns:
+        The id of the batch.
 
     Raises:
-        TumorMLError: There is no such batch, or a shard of it was not read.
+        TumorMLError: There is no such batch, or one of its shards has not been read.
     """
     started = time.monotonic()
     batch = _batch(settings, batch_id)
@@ -72,9 +76,10 @@ def finish_batch(settings: Settings, batch_id: str) -> str:
     store = object_store(settings)
     claim = read_claim(store, batch_id)
     if batch.state == "waiting":
-        intake = gather(settings, store, batch_id, claim, batch.claimed_at)
-        record(settings, batch_id, claim, intake, intake.seconds + time.monotonic() - started)
-    put_away(settings, store, batch_id, claim)
+        gathered = gather_batch(settings, store, batch_id, claim, batch.claimed_at)
+        seconds = gathered.seconds + time.monotonic() - started
+        record_batch(settings, batch_id, claim, gathered, seconds)
+    move_originals(settings, store, batch_id, claim)
     with read_session(settings) as session:
         counts = session.execute(
             select(BatchFile.outcome, func.count())
@@ -85,7 +90,7 @@ def finish_batch(settings: Settings, batch_id: str) -> str:
             f"{number} {outcome}" for outcome, number in sorted(map(tuple, counts))
         )
     seconds = time.monotonic() - started
-    log.info("%s is finished in %.1f s: %s", batch_id, seconds, outcomes or "no file")
+    log.info("batch %s: finished in %.1f s; %s", batch_id, seconds, outcomes or "no file")
     return batch_id
 
 
@@ -93,5 +98,5 @@ def _batch(settings: Settings, batch_id: str) -> Batch:
     with read_session(settings) as session:
         batch = session.get(Batch, batch_id)
     if batch is None:
-        raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch for those there.")
+        raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch.")
     return batch

@@ -1,4 +1,4 @@
-"""Masks that a manifest names: each is stored under the id of its scan."""
+"""Store the masks that a manifest lists, each under the id of its scan."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from tumorml.objects import ObjectStore
 from tumorml.objects.keys import mask_key
 from tumorml.results.session import read_session
 from tumorml.results.tables import BatchFile
-from tumorml.scans.contents.open_contents import Contents
+from tumorml.scans.contents.entry import Contents
 from tumorml.scans.images.decode import decode, encode_png
 from tumorml.scans.ingest.shard_files import ShardFile
 from tumorml.settings import Settings
 
 
 class MaskPairs:
-    """Brings masks and scans together, whichever of the two is read first.
+    """Matches masks and scans of a shard, in whichever order they are read.
 
-    A stored mask is a PNG of the scan's size, 255 where the file is brighter than half of its
-    brightest pixel, else 0. The first mask of a scan stays; ``settle_masks`` sees to which that is.
+    A stored mask is a PNG of the scan's size: 255 where the mask file is brighter than half of its
+    brightest pixel, else 0. An existing mask of a scan is not overwritten; `store_first_masks`
+    corrects the choice if a scan has several masks.
+
+    Attributes:
+        stored: SHA-256 of the mask's PNG, by the path of the scan.
+        refused: Why a mask is refused, by the path of the mask.
     """
 
     def __init__(self, store: ObjectStore, settings: Settings) -> None:
@@ -33,20 +38,18 @@ class MaskPairs:
         self._scans: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._pending: dict[str, tuple[bytes, tuple[int, ...], list[str]]] = {}
         self.stored: dict[str, str] = {}
-        """SHA-256 of the PNG of the mask, by the path of the scan."""
         self.refused: dict[str, str] = {}
-        """Why a mask is refused, by its path."""
 
     def add_scan(self, path: str, scan_id: str, shape: tuple[int, ...], mask: str) -> None:
-        """A scan was decoded that has a mask."""
+        """Add a decoded scan that has a mask."""
         self._scans[path] = (scan_id, shape)
         if mask in self._pending:
             self._store_for(mask, path)
 
     def add_mask(self, path: str, data: bytes, mask_of: tuple[str, ...]) -> None:
-        """A mask was read that belongs to these scans."""
+        """Add a mask file that belongs to these scans."""
         try:
-            mask = _mask(data, self._settings)
+            mask = _decode_mask(data, self._settings)
         except TumorMLError as error:
             self.refused[path] = str(error)
             return
@@ -64,7 +67,7 @@ class MaskPairs:
         if shape != scan_shape:
             (height, width), (scan_height, scan_width) = shape, scan_shape
             self.refused[mask] = (
-                f"The mask has {width} x {height} pixels and its scan {scan} has {scan_width} x "
+                f"The mask has {width} x {height} pixels, but its scan {scan} has {scan_width} x "
                 f"{scan_height}."
             )
             return
@@ -74,20 +77,20 @@ class MaskPairs:
             self._store.write(key, png)
 
 
-def settle_masks(
+def store_first_masks(
     settings: Settings,
     store: ObjectStore,
     batch_id: str,
     files: Iterable[ShardFile],
     contents: Contents,
 ) -> None:
-    """Where a batch brings several masks for one scan, let the mask of its first file stay.
+    """If a batch has several masks for one scan, store the mask of the scan's first file.
 
-    Which of them was stored first depends on which shard was read first. A mask that an earlier
-    batch brought stays before all of them.
+    Without this, the stored mask would be the one of the shard that was read first. A mask from an
+    earlier batch is never replaced.
     """
     first: dict[str, ShardFile] = {}
-    torn: dict[str, str] = {}
+    conflicts: dict[str, str] = {}
     for file in files:
         if file.mask_sha256 is None or file.profile.scan_id is None:
             continue
@@ -97,30 +100,30 @@ def settle_masks(
             and chosen.description
             and chosen.description.mask
         ):
-            torn[file.profile.scan_id] = chosen.description.mask
-    if not torn:
+            conflicts[file.profile.scan_id] = chosen.description.mask
+    if not conflicts:
         return
     with read_session(settings) as session:
-        settled = set(
+        from_earlier_batches = set(
             session.scalars(
                 select(BatchFile.scan_id).where(
-                    BatchFile.scan_id.in_(torn),
+                    BatchFile.scan_id.in_(conflicts),
                     BatchFile.mask_key.is_not(None),
                     BatchFile.batch_id != batch_id,
                 )
             )
         )
     scans: dict[str, list[str]] = {}
-    for scan_id, mask in torn.items():
-        if scan_id not in settled:
+    for scan_id, mask in conflicts.items():
+        if scan_id not in from_earlier_batches:
             scans.setdefault(mask, []).append(scan_id)
     for entry, data, _ in contents.read(scans):
         if data is None:
-            continue  # It went away: whoever judged the batch could not know.
+            continue  # removed from the inbox since the batch was validated
         for scan_id in scans[entry.path]:
-            store.write(mask_key(scan_id), encode_png(_mask(data, settings)))
+            store.write(mask_key(scan_id), encode_png(_decode_mask(data, settings)))
 
 
-def _mask(data: bytes, settings: Settings) -> NDArray[np.uint8]:
+def _decode_mask(data: bytes, settings: Settings) -> NDArray[np.uint8]:
     pixels = decode(data, max_pixels=settings.max_scan_pixels, min_side=1).pixels
     return np.where(pixels > pixels.max() / 2, 255, 0).astype(np.uint8)

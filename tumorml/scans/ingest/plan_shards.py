@@ -1,4 +1,4 @@
-"""Cut claimed drops into shards, which many workers can read at once."""
+"""Split claimed drops into shards, which several workers can read in parallel."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tumorml.errors import TumorMLError
+from tumorml.errors import DropRefusedError, TumorMLError
 from tumorml.objects import ObjectStore, object_store
 from tumorml.results.session import read_session, transaction_lock, write_session
 from tumorml.results.tables import Batch
-from tumorml.scans.contents.open_contents import (
-    Contents,
-    DropRefusedError,
-    Entry,
-    is_archive,
-    is_tar,
-    open_contents,
-)
+from tumorml.scans.contents.entry import Contents, Entry
+from tumorml.scans.contents.open_contents import is_archive, is_tar, open_contents
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim, read_claim
 from tumorml.scans.inbox.layout import FileDescription, Layout, read_folders
@@ -29,7 +23,7 @@ from tumorml.scans.inbox.names import drop_stem, leads_outside
 from tumorml.scans.ingest.shard_files import (
     Plan,
     ShardFile,
-    Work,
+    ShardWork,
     read_plan,
     write_plan,
     write_work,
@@ -38,16 +32,26 @@ from tumorml.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MOST_SHARDS = 1_000
-"""Of a run, as of a batch: Airflow maps a task over at most 1,024 (``core.max_map_length``)."""
+MAX_SHARDS = 1_000
+"""Limit for the shards of one run and of one batch.
+
+Airflow maps a task over at most 1,024 values (``core.max_map_length``).
+"""
 
 
 def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Cut batches, named oldest first; their shards: ``batch_id``, ``shard`` (from 1), ``shards``.
+    """Plan the shards of batches.
 
-    Where that would be more than ``MOST_SHARDS``, a batch that does not fit beside older ones waits
-    for the next run. One that cannot be cut now is named as one shard, so that reading it says why
-    and the others go on; so is a tar, which cannot be listed without reading all of it.
+    If there are more than ``MAX_SHARDS``, batches that do not fit after the older ones wait for the
+    next run. A batch whose planning fails becomes one shard: reading it raises the error again, and
+    the other batches continue. A tar is always one shard, because it can only be read sequentially.
+
+    Args:
+        settings: The stores and the shard size.
+        batch_ids: Ids of batches, oldest first.
+
+    Returns:
+        One entry per shard: ``batch_id``, ``shard`` (from 1) and ``shards`` (their number).
     """
     with read_session(settings) as session:
         waiting = set(
@@ -58,13 +62,13 @@ def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, 
     counts = dict.fromkeys(batch_ids, 1)
     for batch_id in batch_ids:
         if batch_id in waiting:
-            counts[batch_id] = _count(settings, batch_id)
+            counts[batch_id] = _count_shards(settings, batch_id)
     shards: list[dict[str, Any]] = []
     for batch_id, count in counts.items():
-        if len(shards) + count > MOST_SHARDS:
-            log.warning("%s with its %s shards waits for the next run", batch_id, count)
+        if len(shards) + count > MAX_SHARDS:
+            log.warning("batch %s: %s shards do not fit into this run; it waits", batch_id, count)
             continue
-        log.info("%s is read as %s shards", batch_id, count)
+        log.info("batch %s: %s shards", batch_id, count)
         shards += (
             {"batch_id": batch_id, "shard": number, "shards": count}
             for number in range(1, count + 1)
@@ -73,12 +77,12 @@ def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, 
 
 
 def planned_batches(shards: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The batches of these shards, each once."""
+    """Return the distinct batch ids of these shards, in order."""
     return list(dict.fromkeys(str(shard["batch_id"]) for shard in shards))
 
 
-def plan_batch(settings: Settings, batch_id: str, *, most_shards: int = MOST_SHARDS) -> Plan:
-    """The plan of a batch: made once, with the work of its shards, and kept from then on.
+def plan_batch(settings: Settings, batch_id: str, *, max_shards: int = MAX_SHARDS) -> Plan:
+    """Return the plan of a batch; the first call makes and stores it with the work of its shards.
 
     Raises:
         TumorMLError: There is no such batch.
@@ -91,20 +95,20 @@ def plan_batch(settings: Settings, batch_id: str, *, most_shards: int = MOST_SHA
         transaction_lock(session, f"plan of batch {batch_id}")
         if session.get(Batch, batch_id) is None:
             raise TumorMLError(f"There is no batch {batch_id!r}: see the table batch.")
-        return read_plan(store, batch_id) or _plan(settings, store, batch_id, most_shards)
+        return read_plan(store, batch_id) or _make_plan(settings, store, batch_id, max_shards)
 
 
-def _count(settings: Settings, batch_id: str) -> int:
+def _count_shards(settings: Settings, batch_id: str) -> int:
     try:
         if is_tar(read_claim(object_store(settings), batch_id)):
             return 1
-        return plan_batch(settings, batch_id, most_shards=MOST_SHARDS).shards
+        return plan_batch(settings, batch_id, max_shards=MAX_SHARDS).shards
     except Exception:
-        log.exception("%s cannot be cut into shards; its reading will try again", batch_id)
+        log.exception("batch %s: planning failed; reading its one shard will retry it", batch_id)
         return 1
 
 
-def _plan(settings: Settings, store: ObjectStore, batch_id: str, most_shards: int) -> Plan:
+def _make_plan(settings: Settings, store: ObjectStore, batch_id: str, max_shards: int) -> Plan:
     claim = read_claim(store, batch_id)
     entries: list[Entry] = []
     layout, reason = Layout({}), None
@@ -114,39 +118,42 @@ def _plan(settings: Settings, store: ObjectStore, batch_id: str, most_shards: in
             layout = _read_layout(contents, claim)
     except DropRefusedError as refused:
         reason = str(refused)
-    most = 1 if is_tar(claim) else most_shards
-    number = 0
-    for number, part in enumerate(cut(entries, layout.descriptions, settings, most), start=1):
-        files = [_shard_file(index, entries[index], layout.descriptions) for index in part]
-        claimed = claim.files if is_archive(claim) else tuple(claim.files[i] for i in part)
-        write_work(store, batch_id, number, Work(Claim(claim.drop_key, claimed, None), files))
-    there = {entry.path for entry in entries}
-    missing = {path: why for path, why in layout.missing.items() if path not in there}
-    plan = Plan(number, len(layout.descriptions), reason, missing)
+    limit = 1 if is_tar(claim) else max_shards
+    shards = 0
+    for shards, indices in enumerate(
+        split_into_shards(entries, layout.descriptions, settings, limit), start=1
+    ):
+        files = [_shard_file(index, entries[index], layout.descriptions) for index in indices]
+        claimed = claim.files if is_archive(claim) else tuple(claim.files[i] for i in indices)
+        write_work(store, batch_id, shards, ShardWork(Claim(claim.drop_key, claimed, None), files))
+    existing = {entry.path for entry in entries}
+    missing = {path: reason for path, reason in layout.missing.items() if path not in existing}
+    plan = Plan(shards, len(layout.descriptions), reason, missing)
     write_plan(store, batch_id, plan)
     return plan
 
 
-def cut(
+def split_into_shards(
     entries: Sequence[Entry],
     descriptions: Mapping[str, FileDescription],
     settings: Settings,
-    most_shards: int,
+    max_shards: int,
 ) -> Iterator[list[int]]:
-    """The places of the entries of each shard, in order: a mask goes with the scans it belongs to.
+    """Yield the indices of the entries of each shard, sorted.
 
-    A shard has ``ingest_shard_files`` files, or more where there would be too many shards; the last
-    one may have fewer. A drop without a file is one shard without one.
+    A mask is always in the shard of its scans. A shard has ``ingest_shard_files`` files, or more if
+    there would be too many shards otherwise; the last shard may have fewer. A drop without files is
+    one empty shard.
     """
-    size = max(settings.ingest_shard_files, math.ceil(len(entries) / most_shards))
-    together: dict[str, list[int]] = {}
+    size = max(settings.ingest_shard_files, math.ceil(len(entries) / max_shards))
+    by_mask: dict[str, list[int]] = {}
     for index, entry in enumerate(entries):
-        reading = descriptions.get(entry.path)
-        mask = reading.mask if reading else None
-        together.setdefault(mask or entry.path, []).append(index)
+        description = descriptions.get(entry.path)
+        mask = description.mask if description else None
+        by_mask.setdefault(mask or entry.path, []).append(index)
     shard: list[int] = []
-    for places in together.values():
-        shard += places
+    for indices in by_mask.values():
+        shard += indices
         if len(shard) >= size:
             yield sorted(shard)
             shard = []
@@ -156,17 +163,17 @@ def cut(
 
 def _shard_file(index: int, entry: Entry, descriptions: Mapping[str, FileDescription]) -> ShardFile:
     profile = FileProfile(entry.path, size_bytes=entry.size, reason=entry.refusal)
-    reading = descriptions.get(entry.path)
-    if reading:
-        profile.label = reading.label
-        profile.split_understood = reading.split_understood
-        if reading.role == "refused":
-            profile.reason = reading.reason
-    return ShardFile(index, profile, reading)
+    description = descriptions.get(entry.path)
+    if description:
+        profile.label = description.label
+        profile.split_understood = description.split_understood
+        if description.role == "refused":
+            profile.reason = description.reason
+    return ShardFile(index, profile, description)
 
 
 def _read_layout(contents: Contents, claim: Claim) -> Layout:
-    """Let the manifest or the folders speak about every file that may be read."""
+    """Describe every readable file by the manifest, or by the folders if there is none."""
     paths = [entry.path for entry in contents.entries if entry.refusal is None]
     name = find_manifest([e.path for e in contents.entries if not leads_outside(e.path)])
     if name is None:

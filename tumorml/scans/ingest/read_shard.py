@@ -1,4 +1,4 @@
-"""Read one shard of a claimed drop: store its scans and masks, and keep what was found in it."""
+"""Read one shard of a claimed drop: store its scans and masks, and write its findings."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from tumorml.errors import DropRefusedError
 from tumorml.memory import peak_memory_bytes
 from tumorml.objects import ObjectStore, object_store
 from tumorml.objects.keys import scan_key
 from tumorml.results.session import read_session
 from tumorml.results.tables import Batch
-from tumorml.scans.contents.open_contents import Contents, DropRefusedError, open_contents
+from tumorml.scans.contents.entry import Contents
+from tumorml.scans.contents.open_contents import open_contents
 from tumorml.scans.images.decode import encode_png
 from tumorml.scans.images.profile import examine
 from tumorml.scans.ingest.masks import MaskPairs
 from tumorml.scans.ingest.plan_shards import plan_batch
-from tumorml.scans.ingest.shard_files import Found, ShardFile, is_read, read_work, write_found
+from tumorml.scans.ingest.shard_files import (
+    ShardFile,
+    ShardFindings,
+    is_read,
+    read_work,
+    write_findings,
+)
 from tumorml.settings import Settings
 from tumorml.timers import Interval
 
@@ -36,17 +44,16 @@ def read_shard(
     *,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Read the files of one shard once; a shard that was read already is left as it is.
+    """Read the files of one shard, unless it has been read already.
 
-    Any number of shards can be read at once, and also the same one twice: nothing is written that
-    doing it again would not write just so.
+    Shards can be read in parallel, even the same one twice: all writes are idempotent.
 
     Args:
-        settings: Where, and the limits.
-        batch_id: A batch that waits.
-        shard: Which one, from 1.
-        shards: Of how many; a batch without a plan is cut into no more.
-        on_progress: Called with the number of files read and their total, after each file.
+        settings: The stores and the limits.
+        batch_id: Id of a waiting batch.
+        shard: Number of the shard, from 1.
+        shards: Number of shards; a batch without a plan is split into at most this many.
+        on_progress: Called after each file with the number of files read and their total.
 
     Raises:
         TumorMLError: There is no such batch.
@@ -56,21 +63,22 @@ def read_shard(
         batch = session.get(Batch, batch_id)
     if (batch and batch.state != "waiting") or is_read(store, batch_id, shard):
         return
-    plan = plan_batch(settings, batch_id, most_shards=shards)
+    plan = plan_batch(settings, batch_id, max_shards=shards)
     if shard > plan.shards:
         return
     started = time.monotonic()
     work = read_work(store, batch_id, shard)
     reason = None
     if plan.reason is None:
-        name = f"shard {shard}/{plan.shards} of {batch_id}"
+        name = f"batch {batch_id}, shard {shard}/{plan.shards}"
         try:
             with open_contents(store, work.claim, settings) as contents:
                 _read_files(name, work.files, contents, settings, store, on_progress)
         except DropRefusedError as refused:
             reason = str(refused)
     seconds = time.monotonic() - started
-    write_found(store, batch_id, shard, Found(work.files, reason, seconds, peak_memory_bytes()))
+    findings = ShardFindings(work.files, reason, seconds, peak_memory_bytes())
+    write_findings(store, batch_id, shard, findings)
 
 
 def _read_files(
@@ -81,21 +89,21 @@ def _read_files(
     store: ObjectStore,
     on_progress: OnProgress | None,
 ) -> None:
-    wanted = {file.profile.path: file for file in files if file.description}
+    by_path = {file.profile.path: file for file in files if file.description}
     masks = MaskPairs(store, settings)
     started, progress_log = time.monotonic(), Interval(_LOG_SECONDS)
     done = 0
-    for done, (entry, data, failure) in enumerate(contents.read(wanted), start=1):
-        _read_file(wanted[entry.path], data, failure, masks, settings, store)
+    for done, (entry, data, failure) in enumerate(contents.read(by_path), start=1):
+        _read_file(by_path[entry.path], data, failure, masks, settings, store)
         if on_progress is not None:
-            on_progress(done, len(wanted))
+            on_progress(done, len(by_path))
         if progress_log.due():
             rate = done / (time.monotonic() - started)
-            log.info("%s: read %s of %s files, %.0f a second", name, done, len(wanted), rate)
+            log.info("%s: read %s of %s files, %.0f a second", name, done, len(by_path), rate)
     for path, sha256 in masks.stored.items():
-        wanted[path].mask_sha256 = sha256
+        by_path[path].mask_sha256 = sha256
     for path, reason in masks.refused.items():
-        wanted[path].profile.reason = reason
+        by_path[path].profile.reason = reason
     log.info("%s: read %s files in %.1f s", name, done, time.monotonic() - started)
 
 
@@ -107,14 +115,14 @@ def _read_file(
     settings: Settings,
     store: ObjectStore,
 ) -> None:
-    profile, said = file.profile, file.description
-    if data is None or said is None:
+    profile, description = file.profile, file.description
+    if data is None or description is None:
         profile.reason = failure
         return
-    if said.role == "companion":
+    if description.role == "companion":
         profile.size_bytes, profile.sha256 = len(data), hashlib.sha256(data).hexdigest()
-        if said.mask_of:
-            masks.add_mask(profile.path, data, said.mask_of)
+        if description.mask_of:
+            masks.add_mask(profile.path, data, description.mask_of)
         return
     pixels = examine(profile, data, settings)
     if pixels is None or profile.scan_id is None:
@@ -122,5 +130,5 @@ def _read_file(
     key = scan_key(profile.scan_id)
     if not store.exists(key):
         store.write(key, encode_png(pixels))
-    if said.mask:
-        masks.add_scan(profile.path, profile.scan_id, pixels.shape, said.mask)
+    if description.mask:
+        masks.add_scan(profile.path, profile.scan_id, pixels.shape, description.mask)

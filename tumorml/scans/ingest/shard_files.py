@@ -1,7 +1,6 @@
-"""What the tasks of one ingest hand to each other by way of the object store.
+"""Files through which the tasks of one ingest exchange data: plan, shard work and shard findings.
 
-Under ``claims/<batch>/`` lie the plan, and for each shard its work and, once it is read, what was
-found. Each is written whole or not at all, and says the same however often it is written.
+They are stored as gzipped JSON under ``claims/<batch>/``. Every write is atomic and idempotent.
 """
 
 from __future__ import annotations
@@ -19,110 +18,128 @@ from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
 from tumorml.scans.inbox.layout import FileDescription
 
-_LEVEL = 3
+_GZIP_LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a batch is cut, and what is known of it without reading its files."""
+    """The division of a batch into shards, and the findings from its listing.
+
+    Attributes:
+        shards: The number of shards.
+        files: The number of files that all shards together have to read.
+        reason: Why the whole drop is refused without reading its files; None if it is not.
+        missing: Why a manifest row has no file, by the path in the row.
+    """
 
     shards: int
     files: int
-    """How many files the shards have to read, together."""
     reason: str | None = None
-    """Why the drop is refused whole, so that none of its files is read."""
     missing: dict[str, str] = field(default_factory=dict)
-    """What the manifest names wrongly, with the reason."""
 
 
 @dataclass(slots=True)
 class ShardFile:
-    """One file of a drop; without a reading it must not be read."""
+    """One file of a shard.
+
+    Attributes:
+        index: The position in the drop, from 0.
+        profile: The measurements; filled in when the file is read.
+        description: From the folders or the manifest; None if the file must not be read.
+        mask_sha256: SHA-256 of the stored PNG of its mask; None without a mask.
+    """
 
     index: int
-    """Its place in the drop."""
     profile: FileProfile
     description: FileDescription | None
     mask_sha256: str | None = None
-    """Of the PNG of its mask."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What one shard has to read; the claim names no file of a folder that is another shard's."""
+class ShardWork:
+    """The files that one shard has to read.
+
+    The claim of a folder is reduced to the files of the shard. That of an archive has the archive.
+    """
 
     claim: Claim
     files: Sequence[ShardFile]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was found in a shard's files, and what it took to read them."""
+class ShardFindings:
+    """The result of reading one shard.
+
+    Attributes:
+        files: The files with their profiles.
+        reason: Why the whole drop must be refused; None if not.
+        seconds: The time that reading took.
+        peak_memory_bytes: The largest memory of the worker's process.
+    """
 
     files: Sequence[ShardFile]
     reason: str | None
-    """Why the drop must be refused whole."""
     seconds: float
     peak_memory_bytes: int
 
 
 def write_plan(store: ObjectStore, batch_id: str, plan: Plan) -> None:
-    """Keep the plan; after its shards' work, since whoever finds it starts to read."""
+    """Write the plan. Write the work of all shards first: a worker starts once the plan exists."""
     _write(store, plan_key(batch_id), asdict(plan))
 
 
 def read_plan(store: ObjectStore, batch_id: str) -> Plan | None:
-    """The batch's plan, or None where none was made yet."""
+    """Read the plan of a batch, or return None if it has none yet."""
     try:
         return Plan(**_read(store, plan_key(batch_id)))
     except MissingObjectError:
         return None
 
 
-def write_work(store: ObjectStore, batch_id: str, shard: int, work: Work) -> None:
-    """Keep what a shard has to read; shards are counted from 1."""
+def write_work(store: ObjectStore, batch_id: str, shard: int, work: ShardWork) -> None:
+    """Write the work of a shard; shards are counted from 1."""
     stored = {"claim": asdict(work.claim), "files": [_packed(file) for file in work.files]}
     _write(store, shard_work_key(batch_id, shard), stored)
 
 
-def read_work(store: ObjectStore, batch_id: str, shard: int) -> Work:
-    """What a shard has to read."""
+def read_work(store: ObjectStore, batch_id: str, shard: int) -> ShardWork:
+    """Read the work of a shard."""
     stored = _read(store, shard_work_key(batch_id, shard))
     claimed = tuple(ClaimedFile(**file) for file in stored["claim"]["files"])
-    return Work(
+    return ShardWork(
         Claim(stored["claim"]["drop_key"], claimed, None), [_unpacked(f) for f in stored["files"]]
     )
 
 
-def write_found(store: ObjectStore, batch_id: str, shard: int, found: Found) -> None:
-    """Keep what was found in a shard."""
+def write_findings(store: ObjectStore, batch_id: str, shard: int, findings: ShardFindings) -> None:
+    """Write the findings of a shard."""
     stored = {
-        "files": [_packed(file) for file in found.files],
-        "reason": found.reason,
-        "seconds": found.seconds,
-        "peak_memory_bytes": found.peak_memory_bytes,
+        "files": [_packed(file) for file in findings.files],
+        "reason": findings.reason,
+        "seconds": findings.seconds,
+        "peak_memory_bytes": findings.peak_memory_bytes,
     }
     _write(store, shard_found_key(batch_id, shard), stored)
 
 
-def read_found(store: ObjectStore, batch_id: str, shard: int) -> Found:
-    """What was found in a shard.
+def read_findings(store: ObjectStore, batch_id: str, shard: int) -> ShardFindings:
+    """Read the findings of a shard.
 
     Raises:
-        MissingObjectError: It was not read yet.
+        MissingObjectError: The shard has not been read yet.
     """
     stored = _read(store, shard_found_key(batch_id, shard))
-    return Found(**stored | {"files": [_unpacked(file) for file in stored["files"]]})
+    return ShardFindings(**stored | {"files": [_unpacked(file) for file in stored["files"]]})
 
 
 def is_read(store: ObjectStore, batch_id: str, shard: int) -> bool:
-    """Whether what was found in a shard lies there."""
+    """Return whether the findings of a shard exist."""
     return store.exists(shard_found_key(batch_id, shard))
 
 
 def _write(store: ObjectStore, key: str, content: Any) -> None:
-    # ASCII JSON keeps half surrogates, which stand for bytes of a name that are not UTF-8.
-    store.write(key, gzip.compress(json.dumps(content).encode(), _LEVEL))
+    # ASCII JSON keeps lone surrogates, which encode the bytes of names that are not UTF-8.
+    store.write(key, gzip.compress(json.dumps(content).encode(), _GZIP_LEVEL))
 
 
 def _read(store: ObjectStore, key: str) -> Any:
@@ -130,11 +147,12 @@ def _read(store: ObjectStore, key: str) -> Any:
 
 
 def _packed(file: ShardFile) -> list[Any]:
-    profile, description = _said(file.profile), file.description and _said(file.description)
+    profile = _set_fields(file.profile)
+    description = file.description and _set_fields(file.description)
     return [file.index, profile, description, file.mask_sha256]
 
 
-def _said(row: FileProfile | FileDescription) -> dict[str, Any]:
+def _set_fields(row: FileProfile | FileDescription) -> dict[str, Any]:
     values = ((name, getattr(row, name)) for name in row.__slots__)
     return {name: value for name, value in values if value is not None}
 

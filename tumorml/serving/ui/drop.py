@@ -13,8 +13,8 @@ import streamlit as st
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.scans.inbox.drops import waiting_drops
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.inbox.names import archive_suffix, unique
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.serving.ui.queries import Row, query_rows
 from tumorml.serving.ui.widgets import escape_markdown, format_label, show_errors, show_table
 from tumorml.settings import Settings

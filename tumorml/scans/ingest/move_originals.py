@@ -1,4 +1,4 @@
-"""Move the originals of a batch out of the inbox."""
+"""Move the original files of a batch out of the inbox."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch, BatchFile
 from tumorml.scans.contents.open_contents import is_archive
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
-from tumorml.scans.ingest.record import place_of_archive
+from tumorml.scans.ingest.record_batch import archive_location
 from tumorml.settings import Settings
 from tumorml.timers import Interval
 
 log = logging.getLogger(__name__)
 
 _REMOTE_MOVES = 8
-"""In a bucket a move is five requests, which mostly wait."""
-_MOVES_AT_ONCE = 500
+"""Parallel moves in a bucket, where a move takes five requests."""
+_MOVES_PER_CHUNK = 500
 _LOG_SECONDS = 5.0
 
 
-def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim) -> None:
-    """Move what was claimed to ``archive/`` and ``quarantine/``, then close the batch.
+def move_originals(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim) -> None:
+    """Move the claimed files to ``archive/`` and ``quarantine/``, then mark the batch finished.
 
-    Only files that are still what was claimed are moved, and never onto another; whatever came
-    later stays in the inbox. Doing it again finishes what was left.
+    Only files that are unchanged since the claim are moved, and no file is overwritten. Files that
+    arrived later stay in the inbox. After a crash, a second call moves the remaining files.
     """
     with write_session(settings) as session:
         transaction_lock(session, f"batch {batch_id}")
@@ -47,7 +47,7 @@ def put_away(settings: Settings, store: ObjectStore, batch_id: str, claim: Claim
             [
                 (file, target)
                 for file, target in _moves(session, batch, claim)
-                if target and file.is_still(waiting.get(file.key))
+                if target and file.is_unchanged(waiting.get(file.key))
             ],
         )
         store.remove_empty_folders(claim.drop_key)
@@ -59,47 +59,47 @@ def _moves(
 ) -> Iterator[tuple[ClaimedFile, str | None]]:
     quarantined = batch.state == "quarantined"
     if is_archive(claim):
-        yield claim.files[0], place_of_archive(batch.id, claim, quarantined=quarantined)
+        yield claim.files[0], archive_location(batch.id, claim, quarantined=quarantined)
     else:
         rows = session.execute(
             select(BatchFile.path, BatchFile.object_key).where(BatchFile.batch_id == batch.id)
         )
-        places = {row.path: row.object_key for row in rows}
+        targets = {row.path: row.object_key for row in rows}
         for file in claim.files:
-            yield file, places.get(file.path)
+            yield file, targets.get(file.path)
     if claim.marker:
-        place = quarantine_key if quarantined else archive_key
-        yield claim.marker, place(batch.id, claim.marker.path)
+        key = quarantine_key if quarantined else archive_key
+        yield claim.marker, key(batch.id, claim.marker.path)
 
 
 def _move_all(store: ObjectStore, moves: Sequence[tuple[ClaimedFile, str]]) -> None:
-    """Where a move is a copy and a delete over a network, many at a time."""
+    """Move the files; in a remote store several at a time."""
     threads = 1 if store.local_path(INBOX) else _REMOTE_MOVES
     with ThreadPoolExecutor(threads) as pool:
         progress_log = Interval(_LOG_SECONDS)
-        for start in range(0, len(moves), _MOVES_AT_ONCE):
-            for _ in pool.map(lambda m: _move(store, *m), moves[start : start + _MOVES_AT_ONCE]):
-                pass  # raises what a move raised
+        for start in range(0, len(moves), _MOVES_PER_CHUNK):
+            for _ in pool.map(lambda m: _move(store, *m), moves[start : start + _MOVES_PER_CHUNK]):
+                pass  # reraises the exceptions of the moves
             if progress_log.due():
-                moved = min(start + _MOVES_AT_ONCE, len(moves))
+                moved = min(start + _MOVES_PER_CHUNK, len(moves))
                 log.info("moved %s of %s files", moved, len(moves))
 
 
 def _move(store: ObjectStore, file: ClaimedFile, target: str) -> None:
-    # Asked once more: the files before it may have taken minutes.
-    if not file.is_still(store.find(file.key)):
-        log.warning("%s was changed before it could be moved", file.key)
+    # Checked again, because moving the earlier files may have taken minutes.
+    if not file.is_unchanged(store.find(file.key)):
+        log.warning("%s: not moved, because it was changed or removed", file.key)
         return
     try:
         if not store.exists(target):
             store.move(file.key, target)
         elif store.holds_same(file.key, target):
-            # The rest of a move that was interrupted between copy and delete.
+            # An earlier move was interrupted between copy and delete.
             store.remove(file.key)
         else:
-            log.warning("%s stays in the inbox: %s exists", file.key, target)
+            log.warning("%s: not moved, because %s exists with other content", file.key, target)
     except FileNotFoundError:
-        log.warning("%s went away before it could be moved", file.key)
+        log.warning("%s: not moved, because it was removed", file.key)
 
 
 def _write_reasons(session: Session, store: ObjectStore, batch: Batch) -> None:

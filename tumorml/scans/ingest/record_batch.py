@@ -1,4 +1,4 @@
-"""Write a batch's rows, all in one transaction."""
+"""Write all rows of a batch in one transaction."""
 
 from __future__ import annotations
 
@@ -13,53 +13,56 @@ from tumorml.objects.keys import archive_key, archive_member_key, quarantine_key
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import Batch, BatchFile, Scan, ScanLabel
-from tumorml.scans.contents.open_contents import CHANGED, is_archive
+from tumorml.scans.contents.entry import CHANGED
+from tumorml.scans.contents.open_contents import is_archive
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim
 from tumorml.scans.inbox.layout import FileDescription
-from tumorml.scans.ingest.intake import Intake, file_warnings
+from tumorml.scans.ingest.gather_batch import GatheredBatch
 from tumorml.settings import Settings
 
-_IDS_AT_ONCE = 5_000
+_IDS_PER_QUERY = 5_000
 
 
-def record(settings: Settings, batch_id: str, claim: Claim, intake: Intake, seconds: float) -> None:
-    """Write what became of a batch: its scans, labels, files and the batch itself.
+def record_batch(
+    settings: Settings, batch_id: str, claim: Claim, gathered: GatheredBatch, seconds: float
+) -> None:
+    """Write the scans, labels and files of a batch, and the state of the batch itself.
 
-    Where another ingest of the same batch was first, nothing is written.
+    Nothing is written if another process has recorded the batch already.
     """
     with write_session(settings) as session:
         transaction_lock(session, f"batch {batch_id}")
         batch = session.get_one(Batch, batch_id)
         if batch.state != "waiting":
             return
-        accepted = [] if intake.reason else list(_scans(intake))
+        accepted = [] if gathered.reason else list(_scans(gathered))
         copy_rows(session, Scan, _scan_rows(accepted, batch_id), on_conflict_do_nothing=True)
         copy_rows(session, ScanLabel, _label_rows(accepted, batch_id), on_conflict_do_nothing=True)
         originals = _originals(session, batch_id, {p.scan_id for p in accepted if p.scan_id})
-        copy_rows(session, BatchFile, _file_rows(intake, claim, batch_id, originals))
-        batch.state = "quarantined" if intake.reason else "ingested"
-        batch.reason = intake.reason
+        copy_rows(session, BatchFile, _file_rows(gathered, claim, batch_id, originals))
+        batch.state = "quarantined" if gathered.reason else "ingested"
+        batch.reason = gathered.reason
         batch.seconds = seconds
-        batch.peak_memory_bytes = max(intake.peak_memory_bytes, peak_memory_bytes())
-        batch.data_docs_key = intake.docs_key
-        if intake.judgement:
-            batch.validation = intake.judgement.summary
-            batch.warnings = intake.judgement.failed_warnings
+        batch.peak_memory_bytes = max(gathered.peak_memory_bytes, peak_memory_bytes())
+        batch.data_docs_key = gathered.docs_key
+        if gathered.validation:
+            batch.validation = gathered.validation.summary
+            batch.warnings = gathered.validation.failed_warnings
 
 
-def place_of_archive(batch_id: str, claim: Claim, *, quarantined: bool) -> str:
-    """The key at which a dropped archive ends up."""
-    place = quarantine_key if quarantined else archive_key
-    return place(batch_id, claim.files[0].path)
+def archive_location(batch_id: str, claim: Claim, *, quarantined: bool) -> str:
+    """Return the key to which a dropped archive is moved."""
+    key = quarantine_key if quarantined else archive_key
+    return key(batch_id, claim.files[0].path)
 
 
-def _scans(intake: Intake) -> Iterator[FileProfile]:
-    return (p for p in intake.profiles.values() if intake.role(p.path) == "scan")
+def _scans(gathered: GatheredBatch) -> Iterator[FileProfile]:
+    return (p for p in gathered.profiles.values() if gathered.role(p.path) == "scan")
 
 
 def _scan_rows(accepted: Iterable[FileProfile], batch_id: str) -> list[dict[str, Any]]:
-    """In the order of their ids, so that two batches that share scans cannot block each other."""
+    """Return the rows sorted by id, so that two batches with common scans cannot deadlock."""
     rows = {
         profile.scan_id: {
             "id": profile.scan_id,
@@ -86,10 +89,10 @@ def _label_rows(accepted: Iterable[FileProfile], batch_id: str) -> list[dict[str
 
 
 def _originals(session: Session, batch_id: str, scan_ids: set[str]) -> dict[str, str]:
-    """Of the scans that another batch brought first: which file of which batch, in words."""
+    """Return, by scan id, a sentence about the earlier batch that brought the same scan."""
     ordered = sorted(scan_ids)
     found: dict[str, str] = {}
-    for start in range(0, len(ordered), _IDS_AT_ONCE):
+    for start in range(0, len(ordered), _IDS_PER_QUERY):
         rows = session.execute(
             select(Scan.id, Scan.batch_id, func.min(BatchFile.path))
             .outerjoin(
@@ -98,51 +101,50 @@ def _originals(session: Session, batch_id: str, scan_ids: set[str]) -> dict[str,
                 & (BatchFile.scan_id == Scan.id)
                 & (BatchFile.outcome == "taken_in"),
             )
-            .where(Scan.id.in_(ordered[start : start + _IDS_AT_ONCE]), Scan.batch_id != batch_id)
+            .where(Scan.id.in_(ordered[start : start + _IDS_PER_QUERY]), Scan.batch_id != batch_id)
             .group_by(Scan.id, Scan.batch_id)
         )
         for scan_id, other, path in rows:
-            found[scan_id] = f"The same picture as {path or 'a file'} of the batch {other}."
+            found[scan_id] = f"The same picture as {path or 'a file'} in batch {other}."
     return found
 
 
 def _file_rows(
-    intake: Intake, claim: Claim, batch_id: str, originals: dict[str, str]
+    gathered: GatheredBatch, claim: Claim, batch_id: str, originals: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
     first_paths: dict[str, str] = {}
-    for path, profile in intake.profiles.items():
-        outcome, reason = intake.role(path), profile.reason
-        if (outcome == "scan" and intake.reason) or outcome == "refused":
+    for path, profile in gathered.profiles.items():
+        outcome, reason = gathered.role(path), profile.reason
+        if (outcome == "scan" and gathered.reason) or outcome == "refused":
             outcome = "refused"
-            reason = reason or f"The whole drop was refused. {intake.reason}"
+            reason = reason or f"The whole drop is refused. {gathered.reason}"
         elif outcome == "companion":
-            reason = intake.descriptions[path].reason
+            reason = gathered.descriptions[path].reason
         else:
             scan_id = str(profile.scan_id)
             reason = originals.get(scan_id)
             if scan_id in first_paths:
-                reason = reason or f"The same picture as {first_paths[scan_id]} of this batch."
+                reason = reason or f"The same picture as {first_paths[scan_id]} in this batch."
             first_paths.setdefault(scan_id, path)
             outcome = "duplicate" if reason else "taken_in"
-        yield _file_row(intake, batch_id, profile, outcome, reason) | {
-            "object_key": _place(intake, claim, batch_id, profile, outcome)
+        yield _file_row(gathered, batch_id, profile, outcome, reason) | {
+            "object_key": _original_key(gathered, claim, batch_id, profile, outcome)
         }
-    nothing = FileProfile("")
-    for path, reason in intake.missing.items():
-        nothing.path = path
-        yield _file_row(intake, batch_id, nothing, "refused", reason) | {"object_key": None}
-    if not intake.profiles and is_archive(claim):
+    for path, reason in gathered.missing.items():
+        profile = FileProfile(path)
+        yield _file_row(gathered, batch_id, profile, "refused", reason) | {"object_key": None}
+    if not gathered.profiles and is_archive(claim):
         (archive,) = claim.files
         whole = FileProfile(archive.path, size_bytes=archive.size)
-        gone = intake.reason == CHANGED
-        place = None if gone else place_of_archive(batch_id, claim, quarantined=True)
-        yield _file_row(intake, batch_id, whole, "refused", intake.reason) | {"object_key": place}
+        changed = gathered.reason == CHANGED
+        key = None if changed else archive_location(batch_id, claim, quarantined=True)
+        yield _file_row(gathered, batch_id, whole, "refused", gathered.reason) | {"object_key": key}
 
 
 def _file_row(
-    intake: Intake, batch_id: str, profile: FileProfile, outcome: str, reason: str | None
+    gathered: GatheredBatch, batch_id: str, profile: FileProfile, outcome: str, reason: str | None
 ) -> dict[str, Any]:
-    description = intake.descriptions.get(profile.path) or FileDescription("refused")
+    description = gathered.descriptions.get(profile.path) or FileDescription("refused")
     return {
         "batch_id": batch_id,
         "path": profile.path,
@@ -158,25 +160,25 @@ def _file_row(
         "acquired_at": description.acquired_at,
         "given_split": description.given_split,
         "attributes": description.attributes,
-        "mask_key": intake.mask_keys.get(profile.path)
+        "mask_key": gathered.mask_keys.get(profile.path)
         if outcome in ("taken_in", "duplicate")
         else None,
         "mode": profile.mode,
         "format": profile.format,
-        "warnings": file_warnings(intake, profile.path),
+        "warnings": gathered.warnings(profile.path),
     }
 
 
-def _place(
-    intake: Intake, claim: Claim, batch_id: str, profile: FileProfile, outcome: str
+def _original_key(
+    gathered: GatheredBatch, claim: Claim, batch_id: str, profile: FileProfile, outcome: str
 ) -> str | None:
-    """Where the file's original will lie."""
-    if profile.reason == CHANGED or (is_archive(claim) and intake.reason == CHANGED):
+    """Return the key of the original file, or None if it stays in the inbox."""
+    if profile.reason == CHANGED or (is_archive(claim) and gathered.reason == CHANGED):
         return None
     if not is_archive(claim):
-        refused = outcome == "refused" or intake.reason
+        refused = outcome == "refused" or gathered.reason
         return (quarantine_key if refused else archive_key)(batch_id, profile.path)
-    if profile.path in intake.copies:
-        return intake.copies[profile.path]
-    archive = place_of_archive(batch_id, claim, quarantined=bool(intake.reason))
+    if profile.path in gathered.copies:
+        return gathered.copies[profile.path]
+    archive = archive_location(batch_id, claim, quarantined=bool(gathered.reason))
     return archive_member_key(archive, profile.path)

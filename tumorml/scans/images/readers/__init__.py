@@ -1,0 +1,1 @@
+"""One module per kind of image file, and the registry of all of them."""

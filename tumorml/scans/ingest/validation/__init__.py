@@ -1,0 +1,1 @@
+"""Validation of a batch with Great Expectations."""
