@@ -42,7 +42,7 @@ def change_champion() -> None:
     @task
     def change(**context: Any) -> str:
         """The id of the model version that serves afterwards."""
-        from tumorml.airflow_plugin.people import triggered_by
+        from tumorml.airflow_plugin.triggering_user import triggering_user
         from tumorml.promotion.champion import change_champion
 
         params = context["params"]
@@ -52,7 +52,7 @@ def change_champion() -> None:
             change=params["change"],
             model_version_id=params["model_version"] or None,
             why=params["reason"],
-            who=triggered_by(context),
+            who=triggering_user(context),
             request=context["dag_run"].run_id,
         )
 

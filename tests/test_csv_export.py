@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from tumorml.cli import app
 from tumorml.csv_export import csv_writer
 from tumorml.datasets.audit.findings import AuditedFile, Place
-from tumorml.datasets.audit.summary import summarise
+from tumorml.datasets.audit.summarize import summarize
 from tumorml.reports.audit.table import write_audit_csv
-from tumorml.serving.ui.history import csv_of
+from tumorml.serving.ui.history import predictions_csv
 from tumorml.settings import Settings
 
 FORMULAS = ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", "\r=1"]
@@ -55,7 +55,9 @@ def test_line_end_is_the_callers() -> None:
 
 
 def test_history_of_the_ui_guards_against_formulas() -> None:
-    assert csv_of([{"file": "=1+1", "distance": -0.5}]) == b"file,distance\r\n'=1+1,-0.5\r\n"
+    assert (
+        predictions_csv([{"file": "=1+1", "distance": -0.5}]) == b"file,distance\r\n'=1+1,-0.5\r\n"
+    )
 
 
 def test_sql_command_guards_against_formulas(
@@ -71,7 +73,7 @@ def test_sql_command_guards_against_formulas(
 
 
 def test_audit_table_guards_against_formulas(tmp_path: Path) -> None:
-    audit = summarise(
+    audit = summarize(
         [AuditedFile("=1+1.png", None, "glioma", "a", "s")], [], {"s": Place("g", "train")}
     )
     write_audit_csv(audit, tmp_path / "audit.csv")

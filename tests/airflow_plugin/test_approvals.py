@@ -1,4 +1,4 @@
-"""What Airflow hands over of a person's answer, and what becomes of it."""
+"""Approvals in the Airflow UI: requests, answers, timeouts and skipped tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tumorml.settings import Settings
 
 
 def answer(option: str, why: str | None, user: str | None) -> dict[str, Any]:
-    """As ``ApprovalOperator`` returns it."""
+    """The result of an ``ApprovalOperator``."""
     return {
         "chosen_options": [option],
         "params_input": {"why": why},
@@ -32,40 +32,44 @@ def answer(option: str, why: str | None, user: str | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("given", "verdict"),
+    ("response", "expected"),
     [
         (answer("Approve", "fine", "ann"), ("promoted", "approved", "ann", "fine")),
         (answer("Approve", None, "ann"), ("promoted", "approved", "ann", None)),
         (answer("Reject", "", "ann"), ("kept", "rejected", "ann", "no reason given")),
     ],
 )
-def test_an_answer_is_kept_with_its_user_and_reason(
-    settings: Settings, given: dict[str, Any], verdict: tuple[str | None, ...]
+def test_answer_is_recorded_with_user_and_reason(
+    settings: Settings, response: dict[str, Any], expected: tuple[str | None, ...]
 ) -> None:
-    name = winning_verdict(settings, "a")
-    assert record_answer(settings, name, given) == verdict[0]
-    outcome, _, *approval = read_approval(settings, name)
-    assert (outcome, *approval) == verdict
+    verdict_id = winning_verdict(settings, "a")
+    assert record_answer(settings, verdict_id, response) == expected[0]
+    outcome, _, *approval = read_approval(settings, verdict_id)
+    assert (outcome, *approval) == expected
 
 
-def test_an_answer_of_nobody_is_a_silence_of_so_many_hours(settings: Settings) -> None:
-    name = winning_verdict(settings, "a")
+def test_timeout_is_recorded_as_rejection_with_its_hours(settings: Settings) -> None:
+    verdict_id = winning_verdict(settings, "a")
     hours = load_policy(settings.promotion_policy).approval.timeout_hours
-    record_answer(settings, name, answer("Reject", "", None))
+    record_answer(settings, verdict_id, answer("Reject", "", None))
     reason = f"nobody approved it within {hours:g} hours"
-    assert read_approval(settings, name) == ("kept", f"won, but {reason}", "rejected", None, reason)
+    assert read_approval(settings, verdict_id) == (
+        "kept",
+        f"won, but {reason}",
+        "rejected",
+        None,
+        reason,
+    )
 
 
-def test_where_nobody_is_asked_or_nothing_was_judged_the_task_is_skipped(
-    settings: Settings,
-) -> None:
-    with pytest.raises(AirflowSkipException, match="v-a needs nobody's approval"):
+def test_task_is_skipped_without_approval_or_verdict(settings: Settings) -> None:
+    with pytest.raises(AirflowSkipException, match="Verdict v-a needs no approval"):
         request_or_skip(settings, winning_verdict(settings, "a", approval=None))
-    with pytest.raises(AirflowSkipException, match="Nothing was judged"):
+    with pytest.raises(AirflowSkipException, match="There is no verdict: no run was judged"):
         promote_or_skip(settings, None, who="ann")
 
 
-def test_a_person_has_the_hours_that_the_policy_gives(settings: Settings, tmp_path: Path) -> None:
+def test_response_timeout_is_the_policys(settings: Settings, tmp_path: Path) -> None:
     policy = load_policy(settings.promotion_policy)
     assert response_timeout(settings) == timedelta(hours=policy.approval.timeout_hours)
     broken = settings.model_copy(update={"promotion_policy": tmp_path / "none.toml"})

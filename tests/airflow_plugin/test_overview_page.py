@@ -1,8 +1,9 @@
-"""The page about the whole service, over rows of a real results store."""
+"""The overview page in the Airflow UI, from rows of a real results store."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import update
@@ -25,13 +26,13 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def overview(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    """The page's text as it is now."""
+def overview(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """A function that returns the HTML of the page."""
     monkeypatch.setattr(pages, "get_settings", lambda: settings)
     return lambda: bytes(pages.overview().body).decode()
 
 
-def part(page: str, begin: str, end: str) -> str:
+def between(page: str, begin: str, end: str) -> str:
     return page[page.index(begin) : page.index(end, page.index(begin))]
 
 
@@ -39,28 +40,36 @@ def words(html: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
-def serve(settings: Settings, **values: str | bool) -> None:
+def make_champion(settings: Settings, *, pinned: bool = False) -> None:
     with write_session(settings) as session:
-        replace_champion(session, TASK, CHALLENGER, **{"change": "pin", "who": "ann", "why": "calm"} | values)
+        replace_champion(
+            session, TASK, CHALLENGER, change="pin", who="ann", why="calm", pinned=pinned
+        )
 
 
-def test_an_empty_store_says_what_to_do_next(settings: Settings, overview) -> None:
+def test_empty_store_explains_the_first_drop(
+    settings: Settings, overview: Callable[[], str]
+) -> None:
     page = words(overview())
     assert "tumorml drop" in page and str(settings.home / "objects" / "inbox") in page
-    assert page.count("No champion yet.") == page.count("Nothing has been judged yet.") == 2
+    assert page.count("No champion yet.") == page.count("No verdict yet.") == 2
 
 
-def test_a_store_without_champion_says_how_to_get_one(settings: Settings, overview) -> None:
+def test_without_champion_the_page_names_the_retraining_dag(
+    settings: Settings, overview: Callable[[], str]
+) -> None:
     add_batch(settings, "b", [Dropped("one", "glioma")])
     page = words(overview())
     assert "Start the DAG retrain_champion" in page and "tumorml drop" not in page
 
 
-def test_a_champion_is_shown_with_who_why_numbers_and_files(settings: Settings, overview) -> None:
+def test_champion_is_shown_with_reason_numbers_and_files(
+    settings: Settings, overview: Callable[[], str]
+) -> None:
     judged_run(settings, random_answers(1, 200), pointing=(0.8, 0.7, 0.9))
     write_run_report(settings, RUN)
-    serve(settings, pinned=True)
-    shown = part(overview(), 'id="four_class"', "Last verdicts")
+    make_champion(settings, pinned=True)
+    shown = between(overview(), 'id="four_class"', "Recent verdicts")
     assert CHALLENGER in shown and "(pin by ann): calm" in words(shown) and "Pinned:" in shown
     assert "SYNTHETIC" not in shown
     with write_session(settings) as session:
@@ -68,55 +77,53 @@ def test_a_champion_is_shown_with_who_why_numbers_and_files(settings: Settings, 
         row = session.get_one(Evaluation, key)
         numbers = f"F1, macro {row.value:.3f} {row.low:.3f} to {row.high:.3f}"
     assert numbers in words(shown)
-    assert "Both baselines that look at no scan are beaten" in shown
+    assert "beats both baselines that ignore the scan" in shown
     assert all(f"/tumorml/files/runs/{RUN}/{name}" in shown for name in KINDS)
 
 
-def test_heatmaps_that_do_not_beat_a_fixed_pixel_are_warned_of(
-    settings: Settings, overview
-) -> None:
+def test_heatmaps_below_a_baseline_are_a_warning(settings: Settings, overview) -> None:
     judged_run(settings, random_answers(1, 60), pointing=(0.3, 0.2, 0.4))
-    serve(settings)
-    assert '<p class="warning">The warmest place' in overview()
+    make_champion(settings)
+    assert '<p class="warning">The hottest point' in overview()
     assert "always the same pixel (30 %)" in overview()
 
 
-def test_a_champion_of_synthetic_scans_is_warned_of(settings: Settings, overview) -> None:
+def test_champion_of_synthetic_scans_is_a_warning(
+    settings: Settings, overview: Callable[[], str]
+) -> None:
     judged_run(settings, random_answers(1, 60))
     with write_session(settings) as session:
         session.execute(update(Batch).values(drop_name=SYNTHETIC_DROP))
-    serve(settings)
+    make_champion(settings)
     assert "It has seen SYNTHETIC scans only" in overview()
 
 
-def test_verdicts_that_wait_stand_first_and_only_the_newest_are_shown(
+def test_waiting_verdicts_come_first_and_old_ones_are_left_out(
     settings: Settings, overview
 ) -> None:
     winning_verdict(settings, "asked")
     for number in range(SHOWN_VERDICTS):
         winning_verdict(settings, f"{number}", approval=None)
-    verdicts = part(overview(), '<ol class="rows">', "</ol>")
+    verdicts = between(overview(), '<ol class="rows">', "</ol>")
     runs = re.findall(r">(r-\w+)</a>", verdicts)
     newest = [f"r-{number}" for number in reversed(range(1, SHOWN_VERDICTS))]
     assert runs == ["r-asked", *newest]
-    assert "because the policy requires approval of every winner" in verdicts
+    assert "Approval required, because the policy requires approval of every winner" in verdicts
     assert verdicts.count('class="waiting"') == 1
 
 
-def test_the_data_of_the_last_run_that_is_no_benchmark_are_shown(
-    settings: Settings, overview
-) -> None:
+def test_data_of_the_last_run_skip_benchmarks(settings: Settings, overview) -> None:
     judged_run(settings, random_answers(1, 200))
     with write_session(settings) as session:
         session.add(run_row("r-benchmark", TASK, "s", given_split=True))
     page = overview()
-    data = words(part(page, "Data of the last run", "Intake"))
+    data = words(between(page, "Data of the last run", "Ingest"))
     assert f"Run {RUN} " in data
     assert re.search(r"test( \d+ \d+ groups){4} 200 200 groups 0", data)
     assert "Every test scan was compared" in data and "r-benchmark" not in page
 
 
-def test_a_leak_and_a_failed_run_are_warned_of(settings: Settings, overview) -> None:
+def test_leak_and_failed_run_are_warnings(settings: Settings, overview: Callable[[], str]) -> None:
     judged_run(settings, random_answers(1, 60))
     with write_session(settings) as session:
         session.execute(update(Leak).where(Leak.kind == TwinKind.EXACT).values(scans=3))
@@ -126,7 +133,9 @@ def test_a_leak_and_a_failed_run_are_warned_of(settings: Settings, overview) -> 
     assert '<p class="warning">It failed: a leak' in page
 
 
-def test_batches_refusals_and_open_conflicts_are_counted(settings: Settings, overview) -> None:
+def test_batches_refusals_and_label_conflicts_are_counted(
+    settings: Settings, overview: Callable[[], str]
+) -> None:
     add_batch(settings, "b-1", [Dropped("one", "glioma"), Dropped("two", "no_tumor")])
     add_batch(settings, "b-2", [Dropped("one", "pituitary")])
     with write_session(settings) as session:
@@ -134,15 +143,15 @@ def test_batches_refusals_and_open_conflicts_are_counted(settings: Settings, ove
             BatchFile(batch_id="b-1", path=f"{n}", outcome="refused", reason="It is blank.")
             for n in range(3)
         )
-    page = words(part(overview(), 'id="intake"', "</html>"))
-    assert "b-1 2 taken in, 0 duplicates, 3 refused, 0 companions" in page
+    page = words(between(overview(), 'id="intake"', "</html>"))
+    assert "b-1 2 accepted, 0 duplicates, 3 refused, 0 companions" in page
     assert "It is blank. 3" in page
     assert "1 open:" in page and "glioma, pituitary" in page
 
 
-def test_what_users_wrote_stays_text(settings: Settings, overview) -> None:
+def test_text_from_users_is_escaped(settings: Settings, overview: Callable[[], str]) -> None:
     judged_run(settings, random_answers(1, 60))
-    serve(settings, who=SCRIPT, why=SCRIPT)
+    make_champion(settings, who=SCRIPT, why=SCRIPT)
     add_batch(settings, "b-1", [Dropped(SCRIPT, "glioma")])
     add_batch(settings, "b-2", [Dropped(SCRIPT, "pituitary")])
     with write_session(settings) as session:

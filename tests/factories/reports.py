@@ -1,4 +1,4 @@
-"""Judged runs whose answers are made up, written as the steps write them."""
+"""Judged runs with made-up answers, written as the steps of a retraining write them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from tests.factories.answers import FOUR
 from tests.factories.rows import model_row, run_row, verdict_row
 from tumorml.evaluation.answers import Answers
-from tumorml.evaluation.localisation import BASELINES
+from tumorml.evaluation.localization import BASELINES
 from tumorml.evaluation.metrics import Metric, score, score_slice, write_metrics
 from tumorml.evaluation.predictions import write_predictions
 from tumorml.explain.overlay import overlay_png
@@ -45,18 +45,18 @@ def judged_run(
     slices: Mapping[str, np.ndarray] | None = None,
     resamples: int = 100,
 ) -> str:
-    """A judged run of ``CHALLENGER``, and of ``CHAMPION`` where it answered too.
+    """Add a judged run of ``CHALLENGER``, and of ``CHAMPION`` if it has answers.
 
     Args:
-        settings: Where.
-        answers: Of the challenger about all test scans.
-        champion: Of the champion, about the same.
-        pointing: The pointing game's value and interval; baselines have 0.3 and 0.28. None: no
-            masks.
-        heatmaps: Every answer has one.
-        given_split: A benchmark, whose test scans of the last label all have twins.
-        slices: Parts of the test set that were looked at by themselves, bool [n] by name.
-        resamples: Of the bootstrap.
+        settings: Settings of the results store.
+        answers: The challenger's answers about all test scans.
+        champion: The champion's answers about the same scans.
+        pointing: The challenger's pointing game and its interval; the baselines have 0.3 and 0.28.
+            None if there are no masks.
+        heatmaps: True if every answer of the challenger has a heatmap.
+        given_split: True for a benchmark; its test scans of the last label all have twins.
+        slices: Slices of the test set, bool [n] by name.
+        resamples: Number of bootstrap resamples.
     """
     scans = list(answers.scan_ids)
     truth = [answers.labels[index] for index in answers.known_truth]
@@ -96,7 +96,7 @@ def judged_run(
             for name, chosen in (slices or {}).items():
                 metrics += score_slice(answered, scans, chosen, name, resamples=resamples)
             if pointing is not None and model == CHALLENGER:
-                metrics += localised(pointing)
+                metrics += localization_metrics(pointing)
             by_split = {"test": metrics}
             if given_split:
                 clean = answered.known_truth < len(FOUR) - 1
@@ -107,7 +107,7 @@ def judged_run(
 
 
 def of_label(answers: Answers, predicted: int) -> Answers:
-    """The answers of a model that always says one label."""
+    """Return the answers of a model that always predicts one label."""
     probabilities = np.full_like(answers.probabilities, 0.1)
     probabilities[:, predicted] = 0.7
     always = np.full_like(answers.predicted, predicted)
@@ -197,17 +197,19 @@ def _overlay(settings: Settings) -> str:
     return "runs/r-new/heatmaps/made.png"
 
 
-def localised(pointing: tuple[float, float, float]) -> list[Metric]:
-    """Each measure and each baseline has its own number."""
-    found = []
+def localization_metrics(pointing: tuple[float, float, float]) -> list[Metric]:
+    """Metrics of heatmaps and baselines, each with a number of its own."""
+    metrics = []
     for name, model, *baselines in (
         ("pointing_game", pointing, 0.3, 0.28),
         ("energy_inside", (0.55, 0.45, 0.65), 0.12, 0.21),
         ("iou", (0.35, 0.25, 0.48), 0.02, 0.17),
     ):
-        found.append(Metric(name, "all", *model, 50))
-        for other, value in zip(BASELINES, baselines, strict=True):
-            found.append(Metric(f"{name}_{other}", "all", value, value - 0.01, value + 0.02, 50))
-            gain = [number - value for number in model]
-            found.append(Metric(f"{name}_gain_{other}", "all", *gain, 50))
-    return found
+        value, low, high = model
+        metrics.append(Metric(name, "all", value, low, high, 50))
+        for other, baseline in zip(BASELINES, baselines, strict=True):
+            interval = (baseline - 0.01, baseline + 0.02)
+            metrics.append(Metric(f"{name}_{other}", "all", baseline, *interval, 50))
+            gain = (value - baseline, low - baseline, high - baseline)
+            metrics.append(Metric(f"{name}_gain_{other}", "all", *gain, 50))
+    return metrics

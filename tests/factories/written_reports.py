@@ -1,4 +1,4 @@
-"""What stands in the files about a run, and the rows that it should have come from."""
+"""Written reports of a made run: their text and tables, and the rows that they are made from."""
 
 from __future__ import annotations
 
@@ -11,32 +11,57 @@ from tests.factories.answers import FOUR
 from tests.factories.reports import CHALLENGER, RUN
 from tumorml.evaluation.answers import Answers
 from tumorml.objects import object_store
+from tumorml.reports.facts.run_facts import RunFacts, gather_run_facts
+from tumorml.reports.render.html import render_page
+from tumorml.reports.run.card import model_card
+from tumorml.reports.run.figures import RunFigures, draw_run_figures
+from tumorml.reports.run.report import run_report
 from tumorml.results.session import read_session
 from tumorml.results.tables import Prediction
 from tumorml.settings import Settings
 
 
-def read(settings: Settings, name: str) -> bytes:
+def read_file(settings: Settings, name: str) -> bytes:
+    """The content of a file that the report step wrote."""
     return object_store(settings).read(f"runs/{RUN}/{name}")
 
 
-def page_of(settings: Settings) -> str:
-    return read(settings, "report.html").decode()
+def facts_of(settings: Settings, run_id: str = RUN) -> RunFacts:
+    with read_session(settings) as session:
+        return gather_run_facts(session, object_store(settings), run_id)
+
+
+def report_page(settings: Settings, *, figures: bool = False) -> str:
+    """The HTML report of the made run as the report step writes it, by default without figures."""
+    facts = facts_of(settings)
+    drawn = draw_run_figures(facts) if figures else RunFigures()
+    return render_page("document.html", document=run_report(facts, drawn))
+
+
+def card_text(settings: Settings) -> str:
+    """The model card of the made run in Markdown."""
+    return model_card(facts_of(settings))
 
 
 def tables_of(page: str) -> dict[tuple[str, str], list[list[str]]]:
     """The rows of cells of a page's tables, headings first.
 
-    By their title, or nothing where they have none, and the first of their headings.
+    The key is the title, or an empty string if the table has none, and the first heading.
     """
-    parser = _Tables()
+    parser = _TableParser()
     parser.feed(page)
-    found = {(title, rows[0][0]): rows for title, rows in parser.tables}
-    assert len(found) == len(parser.tables)
-    return found
+    tables = {(title, rows[0][0]): rows for title, rows in parser.tables}
+    assert len(tables) == len(parser.tables)
+    return tables
+
+
+def rows_of(page: str) -> dict[str, list[str]]:
+    """The cells of all tables of a page, by the first cell of their row."""
+    return {row[0]: row[1:] for rows in tables_of(page).values() for row in rows}
 
 
 def answers_in_rows(settings: Settings, model: str = CHALLENGER) -> Answers:
+    """The answers of a model version as the results store has them."""
     with read_session(settings) as session:
         rows = session.scalars(select(Prediction).where(Prediction.model_version_id == model)).all()
     return Answers(
@@ -44,12 +69,12 @@ def answers_in_rows(settings: Settings, model: str = CHALLENGER) -> Answers:
         FOUR,
         np.array([[row.probabilities[label] for label in FOUR] for row in rows], np.float32),
         np.array([FOUR.index(row.label) for row in rows]),
-        np.array([FOUR.index(row.true_label) for row in rows]),
+        np.array([FOUR.index(str(row.true_label)) for row in rows]),
     )
 
 
-class _Tables(HTMLParser):
-    """Every table's title and rows of cells, the words alone."""
+class _TableParser(HTMLParser):
+    """Collects the title and the text of the cells of every table."""
 
     def __init__(self) -> None:
         super().__init__()

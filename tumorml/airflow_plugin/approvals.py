@@ -1,4 +1,4 @@
-"""The human step of a retraining, in the Airflow UI."""
+"""A person's approval of a challenger, given in the Airflow UI."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tumorml.settings import Settings
 
 
 class RecordedApproval(ApprovalOperator):
-    """An approval whose No is recorded by the task that follows, as its Yes is.
+    """An approval whose rejection runs the downstream tasks, which record it.
 
-    On a No, Airflow's own operator skips what follows. In a mapped task group Airflow 3.3 overlooks
-    that (apache/airflow #67265); here it must not happen in any version.
+    Airflow's own operator skips downstream tasks after a rejection. In a mapped task group Airflow
+    3.3 does not (apache/airflow #67265); this class makes all versions behave alike.
     """
 
     def skip(self, ti: Any, tasks: Iterable[Any]) -> None:
@@ -25,7 +25,7 @@ class RecordedApproval(ApprovalOperator):
 
 
 def response_timeout(settings: Settings) -> timedelta:
-    """How long a person has, by the policy.
+    """Return the time that the policy gives a person to respond.
 
     Raises:
         TumorMLError: The policy cannot be read; Airflow shows it as the DAG's import error.
@@ -34,26 +34,26 @@ def response_timeout(settings: Settings) -> timedelta:
 
 
 def request_or_skip(settings: Settings, verdict_id: str) -> dict[str, str]:
-    """What to ask, its ``subject`` and ``body``, once the page that the body names lies there.
+    """Return the ``subject`` and ``body`` of the request, after writing the report that it names.
 
     Raises:
-        AirflowSkipException: The verdict needs nobody's approval.
+        AirflowSkipException: The verdict needs no approval.
     """
     from tumorml.promotion.approval import approval_request, find_verdict
     from tumorml.reports.run.write_run_report import write_run_report
 
     request = approval_request(settings, verdict_id)
     if request is None:
-        raise AirflowSkipException(f"The verdict {verdict_id} needs nobody's approval.")
+        raise AirflowSkipException(f"Verdict {verdict_id} needs no approval.")
     _, run_id = find_verdict(settings, verdict_id)
     write_run_report(settings, run_id)
     return request
 
 
 def record_answer(settings: Settings, verdict_id: str, answer: dict[str, Any]) -> str:
-    """Record what an `ApprovalOperator` returned; the verdict's outcome.
+    """Record the result of an `ApprovalOperator` and return the verdict's outcome.
 
-    Airflow answers with the default, a No, when the time is over, and names no user then.
+    After the timeout Airflow answers with the default, a rejection, and without a user.
     """
     from tumorml.promotion.approval import record_approval
 
@@ -71,15 +71,15 @@ def record_answer(settings: Settings, verdict_id: str, answer: dict[str, Any]) -
 
 
 def promote_or_skip(settings: Settings, verdict_id: str | None, *, who: str) -> str:
-    """Do what a verdict says; its outcome.
+    """Carry out a verdict and return its outcome.
 
-    The trigger rule that lets pass a skipped approval lets pass a skipped judgement too.
+    The trigger rule that admits a skipped approval also admits a skipped judgment.
 
     Raises:
-        AirflowSkipException: Nothing was judged.
+        AirflowSkipException: There is no verdict.
     """
     from tumorml.promotion.promote import promote
 
     if verdict_id is None:
-        raise AirflowSkipException("Nothing was judged.")
+        raise AirflowSkipException("There is no verdict: no run was judged.")
     return promote(settings, verdict_id, who=who)

@@ -1,9 +1,8 @@
-"""Wakes the ingest when complete drops wait in the inbox.
+"""Trigger that starts the ingest when complete drops wait in the inbox.
 
-Airflow 3.3 can strand an asset event: with ``max_active_runs=1`` an event that arrives while a run
-is active may stay attached to no run (apache/airflow #56050). So an event here is only a wake-up
-and the trigger looks at the *level*, not at edges: as long as the same drops wait, they are
-announced again after a while.
+Airflow 3.3 can lose an asset event: with ``max_active_runs=1`` an event that arrives while a run is
+active may be assigned to no run (apache/airflow #56050). So the trigger is level-triggered: it
+repeats the event at intervals as long as the same drops wait.
 """
 
 from __future__ import annotations
@@ -28,15 +27,17 @@ log = structlog.get_logger(__name__)
 
 
 class InboxTrigger(BaseEventTrigger):
-    """Fires one event when complete drops wait that were not announced yet.
+    """Fire one event when complete drops wait that have not been announced.
 
-    The event's payload is ``{"drops": [names], "signature": sha256, "announced_at": seconds}``.
-    What was announced last, and when, is kept in the asset's state store, so a restart of the
-    triggerer neither forgets a drop nor announces all of them again.
+    The payload is ``{"drops": [names], "signature": sha256, "announced_at": Unix seconds}``. The
+    last announcement is kept in the asset's state store, so that a restarted triggerer neither
+    misses a drop nor announces all of them again.
+
+    Airflow stores the path of this class in its database: do not move it.
 
     Args:
-        poll_seconds: How often the inbox is listed.
-        reannounce_seconds: After how long the same drops, still waiting, are announced again.
+        poll_seconds: Seconds between two listings of the inbox.
+        reannounce_seconds: Seconds after which drops that still wait are announced again.
     """
 
     def __init__(
@@ -48,21 +49,21 @@ class InboxTrigger(BaseEventTrigger):
         self._watermark: dict[str, Any] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class path and the arguments, as Airflow stores them."""
+        """Return the class path and the arguments, which Airflow stores."""
         return (
             "tumorml.airflow_plugin.inbox_trigger.InboxTrigger",
             {"poll_seconds": self.poll_seconds, "reannounce_seconds": self.reannounce_seconds},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll for ever; an error of one poll is logged and the next poll tries again."""
-        # The first look at the state store costs the triggerer seconds: not when a drop waits.
+        """Poll forever; an error is logged, and the next poll tries again."""
+        # The first read of the state store takes seconds; do it before a drop waits.
         await self._read_watermark()
         while True:
             try:
                 event = await self._poll()
             except Exception:
-                log.exception("The inbox could not be listed; trying again.")
+                log.exception("The inbox could not be listed; retrying.")
                 event = None
             if event is not None:
                 yield event
@@ -77,13 +78,13 @@ class InboxTrigger(BaseEventTrigger):
         now = time.time()
         known = set(watermark.get("drops", ()))
         age = now - float(watermark.get("announced_at", 0.0))
-        # A clock that was set back must not silence the inbox.
+        # A clock that was set back gives a negative age; announce then.
         if known.issuperset(map(_digest, identities)) and 0 <= age < self.reannounce_seconds:
             return None
         await self._write_watermark(
             {"drops": [_digest(identity) for identity in identities], "announced_at": now}
         )
-        # Postgres keeps the payload as JSON and takes no half of a surrogate pair.
+        # Postgres rejects lone surrogates in JSON.
         names = sorted(drop.name.encode("utf-8", "backslashreplace").decode() for drop in drops)
         log.info("Complete drops wait in the inbox.", drops=names)
         payload = {"drops": names, "signature": _signature(identities), "announced_at": now}
@@ -96,7 +97,7 @@ class InboxTrigger(BaseEventTrigger):
                 try:
                     stored = await self.asset_state_store.aget(WATERMARK)
                 except Exception:
-                    log.exception("The watermark could not be read; announcing afresh.")
+                    log.exception("The last announcement could not be read; announcing all drops.")
             self._watermark = stored if isinstance(stored, dict) else {}
         return self._watermark
 
@@ -106,11 +107,11 @@ class InboxTrigger(BaseEventTrigger):
             try:
                 await self.asset_state_store.aset(WATERMARK, watermark)
             except Exception:
-                log.exception("The watermark could not be kept; a restart will announce again.")
+                log.exception("The announcement could not be stored; a restart will repeat it.")
 
 
 def _waiting_drops() -> list[WaitingDrop]:
-    # Imported here: the DAG processor loads this module to read the schedule and needs no more.
+    # Imported here, because the DAG processor imports this module when it parses the DAG.
     from tumorml.scans.inbox.drops import waiting_drops
     from tumorml.settings import get_settings
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
-from tumorml.airflow_plugin.addresses import runs_address
+from tumorml.airflow_plugin.urls import runs_path
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 class ReportLink(BaseOperatorLink):
-    """From a task to what is told about its DAG run."""
+    """Link from a task to the reports of its DAG run.
+
+    Airflow may store the path of this class: do not move it.
+    """
 
     name = "Reports"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The page's path."""
-        return runs_address(quote(ti_key.run_id, safe=""))
+        """Return the path of the page."""
+        return runs_path(quote(ti_key.run_id, safe=""))

@@ -1,4 +1,4 @@
-"""What Airflow loads: a page about the service, and a tab of each DAG run about its runs."""
+"""The Airflow plugin: the overview page, and a tab with reports on each DAG run."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from tumorml.airflow_plugin.addresses import MOUNTED_AT, overview_address, runs_address
+from tumorml.airflow_plugin.urls import MOUNT_PATH, overview_path, runs_path
 
 
 class TumorMLPlugin(AirflowPlugin):
-    """Found by its entry point."""
+    """Airflow finds this class by the entry point ``airflow.plugins`` in pyproject.toml."""
 
     name = "tumorml"
     external_views: list[Any] = [  # noqa: RUF012 - as Airflow declares it
         {
             "name": "Tumor ML",
-            "href": overview_address(),
+            "href": overview_path(),
             "destination": "nav",
             "url_route": "tumorml",
             "nav_top_level": True,
         },
         {
             "name": "Reports",
-            "href": runs_address("{RUN_ID}"),
+            "href": runs_path("{RUN_ID}"),
             "destination": "dag_run",
             "url_route": "tumorml-reports",
         },
@@ -31,7 +31,7 @@ class TumorMLPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Of the API server alone: other processes of Airflow do without what it imports."""
+        """The pages. Only the API server asks for them, so other processes import nothing."""
         from tumorml.airflow_plugin.pages import app
 
-        return [{"app": app, "url_prefix": MOUNTED_AT, "name": "tumorml"}]
+        return [{"app": app, "url_prefix": MOUNT_PATH, "name": "tumorml"}]

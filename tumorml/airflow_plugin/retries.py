@@ -1,4 +1,4 @@
-"""Which failures of a task are worth another try."""
+"""Retries of tasks: transient failures are retried, errors that a person must fix are not."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RETRY_WHAT_MAY_PASS: dict[str, Any] = {
             RetryRule(
                 exception=MayPassError,
                 action=RetryAction.RETRY,
-                reason="Whoever has the memory may have left, the object store may answer again.",
+                reason="A transient failure; memory or the object store may be available again.",
             ),
             RetryRule(
                 exception=TumorMLError,
                 action=RetryAction.FAIL,
-                reason="A person has to put this right; trying again would not.",
+                reason="A person has to fix this; retrying does not help.",
             ),
         ]
     ),
 }
-"""Default arguments of every DAG: a lost connection or a killed process is tried again."""
+"""Default arguments of every DAG. Other exceptions and killed processes are retried, too."""

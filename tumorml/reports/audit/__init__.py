@@ -1,1 +1,1 @@
-"""What people read about an audit: in the terminal, on a page, as CSV."""
+"""Results of an audit: in the terminal, as an HTML page, and as CSV."""

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from tumorml.datasets.audit.findings import HELD_OUT, Audit
 from tumorml.datasets.grouping.sides import SIDES
-from tumorml.datasets.twins.find_twins import LEAST_LIKENESS, SAME_PICTURE
+from tumorml.datasets.twins.find_twins import MIN_LIKENESS, SAME_PICTURE_LIKENESS
 from tumorml.reports.audit.pairs import Pair
 from tumorml.reports.render.html import data_url, render_page
-from tumorml.results.twin_kinds import AUDIT_KINDS, TWIN_KINDS, TwinKind
+from tumorml.results.twin_kinds import AUDIT_KINDS, TwinKind
 
 KIND_WORDS = {
     TwinKind.EXACT: "exact copy",
@@ -20,9 +20,9 @@ KIND_WORDS = {
     TwinKind.SAME_PATIENT: "same patient",
     TwinKind.NONE: "none",
 }
-"""What people read for each kind; ``similar`` may be the next slice of the same patient."""
+"""Display names of the kinds; a ``similar`` scan may be the next slice of the same patient."""
 LISTED = 100
-"""So many conflicts, and reasons for unreadable files, are listed; the CSV has them all."""
+"""Largest number of conflicts and of unreadable files on the page; the CSV has all of them."""
 
 
 def audit_page(
@@ -34,18 +34,19 @@ def audit_page(
     companions: int = 0,
     notes: Sequence[str] = (),
 ) -> str:
-    """The page.
+    """Return the page of an audit.
 
     Args:
-        audit: What it is about.
-        name: Of the set.
-        pairs: Those that are shown, in order.
+        audit: The summarized audit.
+        name: Name of the set.
+        pairs: Pairs to show, in order.
         pictures: JPEGs by path; a file without one is shown as missing.
-        companions: How many files of the set accompany scans and were passed over.
-        notes: Sentences about how the set was understood.
+        companions: Number of skipped files that accompany scans (masks, manifest, system files).
+        notes: Sentences about how the layout of the set was interpreted.
     """
     return render_page(
         "audit.html",
+        package="tumorml.reports.audit",
         audit=audit,
         name=name,
         pairs=pairs,
@@ -53,12 +54,11 @@ def audit_page(
         companions=companions,
         notes=notes,
         kinds=AUDIT_KINDS,
-        twin_kinds=TWIN_KINDS,
         words=KIND_WORDS,
         sides=SIDES,
         held_out=HELD_OUT,
         listed=LISTED,
-        least_likeness=LEAST_LIKENESS,
-        same_picture=SAME_PICTURE,
+        least_likeness=MIN_LIKENESS,
+        same_picture=SAME_PICTURE_LIKENESS,
         made_at=datetime.now(UTC),
     )

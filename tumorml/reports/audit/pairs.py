@@ -1,4 +1,4 @@
-"""The pairs of an audit that a person should look at first."""
+"""Selection of the pairs that a person should look at first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tumorml.results.twin_kinds import AUDIT_KINDS, TwinKind
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two files side by side; where the set has a split, the second is in training."""
+    """Two related files; if the set has a split, the second one is in training."""
 
     first: AuditedFile
     second: AuditedFile
@@ -23,35 +23,38 @@ class Pair:
 
     @property
     def crosses_labels(self) -> bool:
-        """Whether the two are said to show different things."""
+        """The two files have contradicting labels."""
         return contradict(self.first.label, self.second.label)
 
     @property
     def files(self) -> frozenset[str]:
-        """The two paths, in no order."""
+        """The two paths, without order."""
         return frozenset((self.first.path, self.second.path))
 
 
 def worst_pairs(audit: Audit, count: int) -> list[Pair]:
-    """Pairs with two labels first, at most half of all; then every kind of tie in turn.
+    """Select pairs: first those with two labels, then each kind of relation in turn.
 
-    Within a kind, labels take turns, and a group shows a second pair only when all others of its
-    kind have shown one. What one part leaves free, the other fills.
+    Pairs with two labels fill at most half of the places, unless the others leave some free. Within
+    a kind, labels alternate, and a group gets a second pair only after every other group of the
+    kind has one.
     """
     crossing = _distinct(
         [Pair(c.first, c.second, c.kind, c.score) for c in audit.conflicts]
-        + [pair for pair in _ties(audit) if pair.crosses_labels]
+        + [pair for pair in _related_pairs(audit) if pair.crosses_labels]
     )
     by_kind: dict[TwinKind, list[Pair]] = defaultdict(list)
-    for pair in _distinct(_ties(audit)):
+    for pair in _distinct(_related_pairs(audit)):
         if not pair.crosses_labels:
             by_kind[pair.kind].append(pair)
-    others = _in_turn([_various(by_kind[kind]) for kind in AUDIT_KINDS if kind in by_kind])
+    others = _alternate(
+        [_alternate_labels(by_kind[kind]) for kind in AUDIT_KINDS if kind in by_kind]
+    )
     first = crossing[: max(count - len(others), (count + 1) // 2)]
     return first + others[: count - len(first)]
 
 
-def _ties(audit: Audit) -> list[Pair]:
+def _related_pairs(audit: Audit) -> list[Pair]:
     return [
         Pair(finding.file, finding.twin, finding.twin_in_training, finding.score, finding.group_id)
         for finding in audit.findings
@@ -59,8 +62,8 @@ def _ties(audit: Audit) -> list[Pair]:
     ]
 
 
-def _various(pairs: Iterable[Pair]) -> list[Pair]:
-    """The most alike first, but labels in turn, and further pairs of one group later."""
+def _alternate_labels(pairs: Iterable[Pair]) -> list[Pair]:
+    """Order by similarity, with alternating labels and further pairs of a group later."""
     queues: dict[tuple[int, str], list[Pair]] = defaultdict(list)
     shown: dict[str, int] = defaultdict(int)
     for pair in sorted(pairs, key=lambda pair: (-(pair.score or 0), pair.first.path)):
@@ -70,19 +73,19 @@ def _various(pairs: Iterable[Pair]) -> list[Pair]:
     return [
         pair
         for turn in rounds
-        for pair in _in_turn([queues[key] for key in sorted(queues) if key[0] == turn])
+        for pair in _alternate([queues[key] for key in sorted(queues) if key[0] == turn])
     ]
 
 
-def _in_turn(lists: Iterable[Iterable[Pair]]) -> list[Pair]:
-    waiting = deque(deque(pairs) for pairs in lists)
-    taken = []
-    while waiting:
-        pairs = waiting.popleft()
+def _alternate(lists: Iterable[Iterable[Pair]]) -> list[Pair]:
+    queues = deque(deque(pairs) for pairs in lists)
+    alternated = []
+    while queues:
+        pairs = queues.popleft()
         if pairs:
-            taken.append(pairs.popleft())
-            waiting.append(pairs)
-    return taken
+            alternated.append(pairs.popleft())
+            queues.append(pairs)
+    return alternated
 
 
 def _distinct(pairs: Iterable[Pair]) -> list[Pair]:

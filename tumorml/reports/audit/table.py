@@ -1,4 +1,4 @@
-"""An audit as a table: one row for each file."""
+"""An audit as a CSV table, one row for each file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ COLUMNS = (
 
 
 def write_audit_csv(audit: Audit, path: Path) -> None:
-    """Write one row for each file of the set, those that could not be read among them.
+    """Write one row for each file of the set, including unreadable files.
 
-    ``twin_in_training`` is ``none`` for all files that are not asked about (see ``Finding``);
-    ``score`` is empty where it is ``same_patient`` or ``none``.
+    ``twin_in_training`` is ``none`` for files that were not compared (see ``Finding``); ``score``
+    is empty if ``twin_in_training`` is ``same_patient`` or ``none``.
     """
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv_writer(stream)

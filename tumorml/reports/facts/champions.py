@@ -1,4 +1,4 @@
-"""The champions, with what is said of them wherever they are shown."""
+"""Summary of each champion for the API, the UI and the Airflow pages."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.demo import SYNTHETIC_DROP
-from tumorml.reports.facts.heatmap_quality import HeatmapClaim, heatmap_claim
-from tumorml.reports.facts.numbers import measured
+from tumorml.reports.facts.heatmap_claims import HeatmapClaim, heatmap_claim, read_test_numbers
+from tumorml.reports.facts.numbers import format_metrics
 from tumorml.reports.facts.run_data import read_sides
+from tumorml.results.champions import current_champions
 from tumorml.results.tables import (
     Artifact,
     Batch,
     Champion,
-    Evaluation,
     ModelVersion,
     Run,
     Scan,
@@ -26,15 +26,15 @@ from tumorml.results.tables import (
 
 @dataclass(frozen=True, slots=True)
 class ChampionSummary:
-    """One champion.
+    """A champion.
 
     Attributes:
-        champion: Its open row: who let it serve, since when and why.
-        run: That trained it.
-        synthetic: Whether it has seen nothing but synthetic scans.
-        metrics: On the whole test split, by name, as its own run measured them: a value and
-            under it its 95 % interval.
-        heatmap_claim: What its heatmaps are worth.
+        champion: Its open ``champion`` row: since when it serves, who made it serve, and why.
+        run: The run that trained it.
+        synthetic: It was trained and tested on synthetic scans only.
+        metrics: Formatted values by metric name, from its own run on the whole test split. A second
+            line holds the 95 % interval.
+        heatmap_claim: How well its heatmaps locate tumors.
         heatmaps: Object keys of at most three heatmaps.
     """
 
@@ -47,29 +47,14 @@ class ChampionSummary:
 
 
 def champion_summaries(session: Session) -> list[ChampionSummary]:
-    """A summary of each champion, by task."""
-    rows = session.execute(
-        select(Champion, Run)
-        .join(ModelVersion, ModelVersion.id == Champion.model_version_id)
-        .join(Run, Run.id == ModelVersion.run_id)
-        .where(Champion.until.is_(None))
-        .order_by(Champion.task)
-    )
-    return [_summary(session, champion, run) for champion, run in rows]
+    """Return a summary of each champion, ordered by task."""
+    return [_summarize(session, champion) for champion in current_champions(session)]
 
 
-def _summary(session: Session, champion: Champion, run: Run) -> ChampionSummary:
-    numbers = {
-        (row.metric, row.slice): row
-        for row in session.scalars(
-            select(Evaluation).where(
-                Evaluation.run_id == run.id,
-                Evaluation.model_version_id == champion.model_version_id,
-                Evaluation.split == "test",
-                Evaluation.slice == "all",
-            )
-        )
-    }
+def _summarize(session: Session, champion: Champion) -> ChampionSummary:
+    model_version = session.get_one(ModelVersion, champion.model_version_id)
+    run = session.get_one(Run, model_version.run_id)
+    numbers = read_test_numbers(session, run.id, model_version.id)
     heatmaps = session.scalars(
         select(Artifact.object_key)
         .where(Artifact.kind == "heatmap", Artifact.run_id == run.id)
@@ -87,7 +72,7 @@ def _summary(session: Session, champion: Champion, run: Run) -> ChampionSummary:
         champion=champion,
         run=run,
         synthetic=real_scan is None,
-        metrics=measured(numbers),
+        metrics=format_metrics(numbers),
         heatmap_claim=heatmap_claim(numbers, read_sides(session, run.snapshot_id)),
         heatmaps=tuple(heatmaps),
     )

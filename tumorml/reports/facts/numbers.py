@@ -1,4 +1,4 @@
-"""The numbers of a model version, as people read them."""
+"""Names of metrics, and how their values are written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tumorml.results.tables import Evaluation
 
 Numbers = Mapping[tuple[str, str], Evaluation]
-"""Evaluation rows of one model version on one split, by metric and slice."""
+"""``evaluation`` rows of one model version on one split, by metric and slice."""
 
 METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -27,10 +27,10 @@ METRIC_NAMES = {
     "log_loss": "log loss (nats, lower is better)",
     "brier": "Brier score (0 to 2, lower is better)",
     "ece": "calibration error (lower is better)",
-    "tumor_sensitivity": "tumour sensitivity",
-    "tumor_specificity": "tumour specificity",
+    "tumor_sensitivity": "tumor sensitivity",
+    "tumor_specificity": "tumor specificity",
     "pointing_game": "pointing game",
-    "energy_inside": "energy inside the tumour",
+    "energy_inside": "energy inside the tumor",
     "iou": "overlap (IoU)",
 }
 
@@ -44,17 +44,17 @@ HEADLINES = (
     "tumor_sensitivity",
     "tumor_specificity",
 )
-"""The metrics that stand first, where not all of them do, in this order."""
+"""The metrics of short lists, in this order."""
 
 
-def measured(numbers: Numbers) -> dict[str, str]:
-    """Of all scans the metrics that have a value, by their names, as ``cell`` writes them."""
-    found = {name: numbers.get((metric, "all")) for metric, name in METRIC_NAMES.items()}
-    return {name: cell(row) for name, row in found.items() if row and row.value is not None}
+def format_metrics(numbers: Numbers) -> dict[str, str]:
+    """Return the metrics of the whole split that have a value, formatted, by display name."""
+    rows = {name: numbers.get((metric, "all")) for metric, name in METRIC_NAMES.items()}
+    return {name: format_value(row) for name, row in rows.items() if row and row.value is not None}
 
 
-def cell(row: Evaluation | None) -> str:
-    """A value, and under it its 95 % interval."""
+def format_value(row: Evaluation | None) -> str:
+    """Return a value with three decimals and, on a second line, its 95 % interval."""
     if row is None or row.value is None:
         return "-"
     if row.low is None or row.high is None:

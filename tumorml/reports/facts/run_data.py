@@ -1,4 +1,4 @@
-"""The data of a run: its sides, leaks, batches, people, and the ties between groups."""
+"""The data of a run: split sides, leaks, batches, manifest fields, and merged groups."""
 
 from __future__ import annotations
 
@@ -22,42 +22,45 @@ from tumorml.results.tables import (
     Snapshot,
     SnapshotScan,
 )
-from tumorml.results.tables.training import LEAK_KINDS
+from tumorml.results.twin_kinds import LEAK_KINDS
 
-_COLUMNS = {
+_MANIFEST_COLUMNS = {
     "patient": BatchFile.patient_id,
     "study": BatchFile.study_id,
     "site": BatchFile.site,
     "acquisition date": BatchFile.acquired_at,
 }
-"""What a manifest can say in columns of their own, by what people call it."""
+"""Manifest fields that have a column of their own, by display name."""
 
 
 @dataclass(frozen=True, slots=True)
-class SideOfData:
-    """How much of a snapshot lies on one side of the split, or has one label there."""
+class SideCounts:
+    """Counts on one side of a snapshot's split, or of one label on that side.
+
+    Attributes:
+        masked: Scans with a tumor mask.
+        labels: Counts by label; empty for the counts of a single label.
+    """
 
     scans: int = 0
     groups: int = 0
     masked: int = 0
-    labels: Mapping[str, SideOfData] = field(default_factory=dict)
+    labels: Mapping[str, SideCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class DataOfRun:
-    """What a run learnt from and is judged on.
+class RunData:
+    """The snapshot of a run, its split, and the leaks found in it.
 
     Attributes:
-        run: Its row.
-        snapshot: That it saw.
-        sides: By name of the side, empty ones among them.
-        leaks: Test scans by kind of their closest training scan, then by label.
-        ties: Groups that had become one when the run began, by the sides that they stood on.
+        sides: Counts of each side, including empty sides.
+        leaks: Counts of test scans by kind of their closest twin in training, then by label.
+        ties: Counts of groups merged before the run began, by the sides that they were on.
     """
 
     run: Run
     snapshot: Snapshot
-    sides: Mapping[str, SideOfData]
+    sides: Mapping[str, SideCounts]
     leaks: Mapping[str, Mapping[str, int]]
     ties: Mapping[str, int]
 
@@ -68,8 +71,8 @@ class DataOfRun:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchOfData:
-    """A batch that first brought scans of the snapshot."""
+class SnapshotBatch:
+    """A batch, and the number of the snapshot's scans that it was the first to bring."""
 
     id: str
     drop_name: str
@@ -77,12 +80,12 @@ class BatchOfData:
     scans: int
 
 
-def read_data(session: Session, run: Run) -> DataOfRun:
-    """The data of a run, judged or not."""
+def read_run_data(session: Session, run: Run) -> RunData:
+    """Read the data of a run, which need not be judged."""
     leaks: dict[str, dict[str, int]] = {kind: {} for kind in LEAK_KINDS}
     for leak in session.scalars(select(Leak).where(Leak.run_id == run.id)):
         leaks[leak.kind][leak.label] = leak.scans
-    return DataOfRun(
+    return RunData(
         run=run,
         snapshot=session.get_one(Snapshot, run.snapshot_id),
         sides=read_sides(session, run.snapshot_id),
@@ -91,8 +94,8 @@ def read_data(session: Session, run: Run) -> DataOfRun:
     )
 
 
-def read_sides(session: Session, snapshot_id: str) -> dict[str, SideOfData]:
-    """The sides of a snapshot, empty ones among them."""
+def read_sides(session: Session, snapshot_id: str) -> dict[str, SideCounts]:
+    """Read the counts of each side of a snapshot, including empty sides."""
     rows = session.execute(
         select(
             SnapshotScan.split,
@@ -104,13 +107,13 @@ def read_sides(session: Session, snapshot_id: str) -> dict[str, SideOfData]:
         .where(SnapshotScan.snapshot_id == snapshot_id)
         .group_by(SnapshotScan.split, func.rollup(SnapshotScan.label))
     )
-    counted: dict[tuple[str, str | None], SideOfData] = {
-        (split, label): SideOfData(scans, groups, masked)
+    counted: dict[tuple[str, str | None], SideCounts] = {
+        (split, label): SideCounts(scans, groups, masked)
         for split, label, scans, groups, masked in rows
     }
     return {
         side: replace(
-            counted.get((side, None), SideOfData()),
+            counted.get((side, None), SideCounts()),
             labels={
                 label: part for (split, label), part in counted.items() if split == side and label
             },
@@ -119,8 +122,8 @@ def read_sides(session: Session, snapshot_id: str) -> dict[str, SideOfData]:
     }
 
 
-def read_batches(session: Session, snapshot_id: str) -> list[BatchOfData]:
-    """The batches of a snapshot, the newest first."""
+def read_batches(session: Session, snapshot_id: str) -> list[SnapshotBatch]:
+    """Read the batches of a snapshot, the newest first."""
     rows = session.execute(
         select(Batch.id, Batch.drop_name, Batch.claimed_at, func.count(SnapshotScan.scan_id))
         .join(Scan, Scan.batch_id == Batch.id)
@@ -129,11 +132,11 @@ def read_batches(session: Session, snapshot_id: str) -> list[BatchOfData]:
         .group_by(Batch.id)
         .order_by(Batch.claimed_at.desc(), Batch.id)
     )
-    return [BatchOfData(*row) for row in rows]
+    return [SnapshotBatch(*row) for row in rows]
 
 
-def read_recorded(session: Session, snapshot_id: str) -> dict[str, int]:
-    """For how many scans of a snapshot manifests say what: by what, the most frequent first."""
+def read_manifest_fields(session: Session, snapshot_id: str) -> dict[str, int]:
+    """Count the scans of a snapshot that have each manifest field, the most frequent first."""
     of_snapshot = (
         select(SnapshotScan.scan_id)
         .join(BatchFile, BatchFile.scan_id == SnapshotScan.scan_id)
@@ -143,7 +146,7 @@ def read_recorded(session: Session, snapshot_id: str) -> dict[str, int]:
         of_snapshot.with_only_columns(
             *(
                 func.count(SnapshotScan.scan_id.distinct()).filter(column.is_not(None))
-                for column in _COLUMNS.values()
+                for column in _MANIFEST_COLUMNS.values()
             )
         )
     ).one()
@@ -158,13 +161,13 @@ def read_recorded(session: Session, snapshot_id: str) -> dict[str, int]:
         .join(pair, pair.c.value != "")
         .group_by(pair.c.key)
     )
-    counts = Counter(dict(zip(_COLUMNS, row, strict=True)))
-    counts.update({name: scans for name, scans in further if name not in _COLUMNS})
+    counts = Counter(dict(zip(_MANIFEST_COLUMNS, row, strict=True)))
+    counts.update({name: scans for name, scans in further if name not in _MANIFEST_COLUMNS})
     return {name: count for name, count in counts.most_common() if count}
 
 
 def read_sites(session: Session, snapshot_id: str) -> list[str]:
-    """The sites that manifests name for scans of a snapshot."""
+    """Read the sites that manifests name for scans of a snapshot, sorted."""
     rows = session.scalars(
         select(BatchFile.site)
         .distinct()
@@ -174,10 +177,16 @@ def read_sites(session: Session, snapshot_id: str) -> list[str]:
     return sorted(site for site in rows if site)
 
 
-def read_learnt(session: Session, snapshot_id: str, of_training: str) -> int:
-    """Test scans of a snapshot that another one has, or has the group of, outside its test side."""
+def count_seen_test_scans(session: Session, snapshot_id: str, training_snapshot_id: str) -> int:
+    """Count test scans of a snapshot that were, or whose group was, used in another training.
+
+    Args:
+        session: On the results store.
+        snapshot_id: The snapshot whose test scans are counted.
+        training_snapshot_id: The snapshot whose training and validation sides are searched.
+    """
     other = aliased(SnapshotScan)
-    trained = select(other).where(other.snapshot_id == of_training, other.split != "test")
+    trained = select(other).where(other.snapshot_id == training_snapshot_id, other.split != "test")
     return session.scalars(
         select(func.count()).where(
             SnapshotScan.snapshot_id == snapshot_id,
@@ -191,7 +200,7 @@ def read_learnt(session: Session, snapshot_id: str, of_training: str) -> int:
 
 
 def _read_ties(session: Session, run: Run) -> dict[str, int]:
-    """Groups that had become one when a run began, by the sides that they stood on."""
+    """Count the groups merged before a run began, by the sides that they were on."""
     rows = session.execute(
         select(GroupTie.kept_side, GroupTie.merged_side, func.count())
         .where(GroupTie.created_at <= run.created_at)

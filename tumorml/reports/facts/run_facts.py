@@ -1,4 +1,4 @@
-"""Everything that is told about a run, read from the results store once."""
+"""Everything that a report states about a run, read from the results store once."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
-from tumorml.explain.chosen import surest_errors
+from tumorml.evaluation.answers import Answers
+from tumorml.evaluation.predictions import read_answers
+from tumorml.explain.shown_answers import most_confident_errors
 from tumorml.labels import LABELS, NO_TUMOR, Task
 from tumorml.objects import ObjectStore
+from tumorml.reports.facts.answers import (
+    SHOWN_ERRORS,
+    ShownAnswer,
+    confusion_counts,
+    read_shown_answers,
+    right_samples,
+)
 from tumorml.reports.facts.numbers import Numbers
 from tumorml.reports.facts.run_data import (
-    BatchOfData,
-    DataOfRun,
+    RunData,
+    SnapshotBatch,
+    count_seen_test_scans,
     read_batches,
-    read_data,
-    read_learnt,
-    read_recorded,
+    read_manifest_fields,
+    read_run_data,
     read_sides,
     read_sites,
-)
-from tumorml.reports.facts.shown_answers import SHOWN_ERRORS, ShownAnswer, read_shown, right_samples
-from tumorml.reports.run.curves import (
-    LabelCurves,
-    confusion_counts,
-    label_curves,
-    read_answers,
 )
 from tumorml.results.tables import (
     Epoch,
@@ -43,57 +45,56 @@ from tumorml.results.tables import (
     VerdictRule,
 )
 
-LOCALISATION = ("pointing_game", "energy_inside", "iou")
+LOCALIZATION_METRICS = ("pointing_game", "energy_inside", "iou")
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One of those who were judged.
+    """A model version that was compared in the verdict.
 
     Attributes:
         role: ``challenger``, ``champion`` or ``anchor``.
-        model: Its model version.
-        version: The row of that, and
-        run: of the run that left it.
-        trained: How many scans it was trained on.
-        learnt: How many of today's test scans, or of their groups, were on its own training or
-            validation side.
-        numbers: On the test scans.
-        confusion: int64 [true, predicted], counts of test scans; all 0 where it answered nothing.
-        curves: Of each label that can be told from others.
+        version: Its row.
+        run: The run that trained it.
+        training_scans: Number of scans on its training side.
+        seen_test_scans: Number of this run's test scans that, by scan or group, were on its own
+            training or validation side.
+        numbers: Its ``evaluation`` rows on this run's test scans.
+        answers: Its answers about this run's test scans, without scan ids.
+        confusion: int64 [true, predicted], counts of test scans; all 0 if it has no answers.
     """
 
     role: str
     version: ModelVersion
     run: Run
-    trained: int
-    learnt: int
+    training_scans: int
+    seen_test_scans: int
     numbers: Numbers
+    answers: Answers
     confusion: NDArray[np.int64]
-    curves: tuple[LabelCurves, ...]
 
     @property
     def model(self) -> str:
-        """The id of its model version."""
+        """The id of the model version."""
         return self.version.id
 
     @property
     def missed_tumors(self) -> tuple[int, int]:
-        """Test scans of a tumour that it called ``no_tumor``, and how many tumours there are."""
+        """Number of test scans with a tumor predicted ``no_tumor``, and of all with a tumor."""
         labels = LABELS[Task(self.run.task)]
-        rows = [index for index, label in enumerate(labels) if label != NO_TUMOR]
-        of_tumors = self.confusion[rows]
-        return int(of_tumors[:, labels.index(NO_TUMOR)].sum()), int(of_tumors.sum())
+        tumor_rows = [index for index, label in enumerate(labels) if label != NO_TUMOR]
+        tumors = self.confusion[tumor_rows]
+        return int(tumors[:, labels.index(NO_TUMOR)].sum()), int(tumors.sum())
 
-    def parts(self, prefix: str) -> list[str]:
-        """The slices whose names begin so, in order."""
-        return sorted({where for _, where in self.numbers if where.startswith(prefix)})
+    def slices_with_prefix(self, prefix: str) -> list[str]:
+        """Return the names of the slices that start with a prefix, sorted."""
+        return sorted({name for _, name in self.numbers if name.startswith(prefix)})
 
     @property
     def slices(self) -> list[str]:
-        """The parts of the test set that were looked at by themselves."""
-        other = ("all", "label=", "true=", "confidence=")
-        return sorted({where for _, where in self.numbers if not where.startswith(other)})
+        """The names of the slices that the policy asks for, sorted."""
+        built_in = ("all", "label=", "true=", "confidence=")
+        return sorted({name for _, name in self.numbers if not name.startswith(built_in)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +102,15 @@ class RunFacts:
     """A judged run.
 
     Attributes:
-        run: Its row, and so on for the next two.
-        contenders: The challenger first, then the champion and the anchor where there are any.
-        without_twins: Of a benchmark's model, its numbers on test scans without a twin in training.
-        data: What it learnt from and is judged on.
+        model: The challenger, which this run trained.
+        contenders: The challenger, then the champion and the anchor if there are any.
+        without_twins: For a benchmark, the challenger's numbers on test scans without a twin in
+            training.
         batches: The newest first.
-        recorded: For how many scans of the snapshot manifests say what, by what.
-        sites: Where scans of the snapshot came from, as manifests say.
-        errors: Wrong answers of the challenger: missed tumours first, then the surest.
-        right: Some right ones of each label.
+        manifest_fields: Number of the snapshot's scans that have each manifest field.
+        sites: Sites that manifests name for scans of the snapshot, sorted.
+        errors: Wrong answers of the challenger: missed tumors first, then by probability.
+        right: Some right answers of each label.
     """
 
     run: Run
@@ -119,9 +120,9 @@ class RunFacts:
     epochs: Sequence[Epoch]
     contenders: Sequence[Contender]
     without_twins: Numbers
-    data: DataOfRun
-    batches: Sequence[BatchOfData]
-    recorded: Mapping[str, int]
+    data: RunData
+    batches: Sequence[SnapshotBatch]
+    manifest_fields: Mapping[str, int]
     sites: Sequence[str]
     errors: Sequence[ShownAnswer]
     right: Sequence[ShownAnswer]
@@ -133,37 +134,37 @@ class RunFacts:
 
     @property
     def challenger(self) -> Contender:
-        """The run's own model version."""
+        """The model version that this run trained."""
         return self.contenders[0]
 
     @property
     def champion(self) -> Contender | None:
-        """Who was challenged, if anybody was."""
+        """The champion at the time of the verdict."""
         return next((one for one in self.contenders if one.role == "champion"), None)
 
     @property
     def scans(self) -> int:
-        """Of the snapshot."""
+        """Number of scans on all sides of the snapshot."""
         return sum(side.scans for side in self.data.sides.values())
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The recipe's file."""
+        """The parsed recipe."""
         return tomllib.loads(self.run.recipe_text)
 
     @property
     def policy(self) -> dict[str, Any]:
-        """The policy's file."""
+        """The parsed policy."""
         return tomllib.loads(self.verdict.policy_text)
 
     @property
     def keeps_last_epoch(self) -> bool:
-        """Whether the recipe keeps the last weights, not those of the lowest validation loss."""
+        """The recipe keeps the weights of the last epoch, not of the lowest validation loss."""
         return self.recipe.get("kept_epoch") == "last"
 
     @property
     def kept_epoch(self) -> Epoch | None:
-        """Whose weights were kept."""
+        """The epoch whose weights were kept; None if no epoch was recorded."""
         if self.keeps_last_epoch and self.epochs:
             return self.epochs[-1]
         return min(
@@ -172,19 +173,19 @@ class RunFacts:
 
     @property
     def support(self) -> dict[str, int]:
-        """Test scans by label, as the challenger was asked."""
+        """Number of test scans that the challenger answered, by true label."""
         totals = self.challenger.confusion.sum(axis=1).tolist()
         return dict(zip(self.labels, totals, strict=True))
 
     @property
     def wrong(self) -> int:
-        """Wrong answers of the challenger."""
+        """Number of wrong answers of the challenger."""
         confusion = self.challenger.confusion
         return int(confusion.sum() - np.trace(confusion))
 
 
 def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFacts:
-    """Read what is told about a run.
+    """Read the facts of a judged run.
 
     Raises:
         TumorMLError: The run has not been judged.
@@ -198,54 +199,59 @@ def gather_run_facts(session: Session, store: ObjectStore, run_id: str) -> RunFa
         "champion": verdict.champion_id,
         "anchor": verdict.anchor_id,
     }
-    numbers = _numbers(session, run_id)
+    numbers = _read_numbers(session, run_id)
     labels = LABELS[Task(run.task)]
-    of_verdict = select(VerdictRule).where(VerdictRule.verdict_id == verdict.id)
-    of_run = select(Epoch).where(Epoch.run_id == run_id)
+    rules = select(VerdictRule).where(VerdictRule.verdict_id == verdict.id)
+    epochs = select(Epoch).where(Epoch.run_id == run_id)
+    errors = most_confident_errors(run, verdict.challenger_id, SHOWN_ERRORS)
+    right = right_samples(run_id, verdict.challenger_id, len(labels))
     return RunFacts(
         run=run,
         verdict=verdict,
         model=session.get_one(ModelVersion, verdict.challenger_id),
-        rules=session.scalars(of_verdict.order_by(VerdictRule.position)).all(),
-        epochs=session.scalars(of_run.order_by(Epoch.epoch)).all(),
+        rules=session.scalars(rules.order_by(VerdictRule.position)).all(),
+        epochs=session.scalars(epochs.order_by(Epoch.epoch)).all(),
         contenders=[
-            _contender(session, run, role, model, numbers.get((model, "test"), {}))
+            _read_contender(session, run, role, model, numbers.get((model, "test"), {}))
             for role, model in roles.items()
             if model is not None
         ],
         without_twins=numbers.get((verdict.challenger_id, "test_without_twins"), {}),
-        data=read_data(session, run),
+        data=read_run_data(session, run),
         batches=read_batches(session, run.snapshot_id),
-        recorded=read_recorded(session, run.snapshot_id),
+        manifest_fields=read_manifest_fields(session, run.snapshot_id),
         sites=read_sites(session, run.snapshot_id),
         errors=sorted(
-            read_shown(session, store, surest_errors(run, verdict.challenger_id, SHOWN_ERRORS)),
-            key=lambda answer: (not answer.missed, -answer.probability),
+            read_shown_answers(session, store, errors),
+            key=lambda answer: (not answer.is_missed_tumor, -answer.probability),
         ),
-        right=read_shown(session, store, right_samples(run_id, verdict.challenger_id, len(labels))),
+        right=read_shown_answers(session, store, right),
     )
 
 
-def _numbers(
+def _read_numbers(
     session: Session, run_id: str
 ) -> dict[tuple[str, str], dict[tuple[str, str], Evaluation]]:
-    found: dict[tuple[str, str], dict[tuple[str, str], Evaluation]] = {}
+    """Return the rows of a run by model version and split, then by metric and slice."""
+    numbers: dict[tuple[str, str], dict[tuple[str, str], Evaluation]] = {}
     for row in session.scalars(select(Evaluation).where(Evaluation.run_id == run_id)):
-        found.setdefault((row.model_version_id, row.split), {})[row.metric, row.slice] = row
-    return found
+        numbers.setdefault((row.model_version_id, row.split), {})[row.metric, row.slice] = row
+    return numbers
 
 
-def _contender(session: Session, run: Run, role: str, model: str, numbers: Numbers) -> Contender:
+def _read_contender(
+    session: Session, run: Run, role: str, model: str, numbers: Numbers
+) -> Contender:
     version = session.get_one(ModelVersion, model)
-    own = session.get_one(Run, version.run_id)
+    training_run = session.get_one(Run, version.run_id)
     answers = read_answers(session, run.id, model, LABELS[Task(run.task)])
     return Contender(
         role=role,
         version=version,
-        run=own,
-        trained=read_sides(session, own.snapshot_id)["train"].scans,
-        learnt=read_learnt(session, run.snapshot_id, own.snapshot_id),
+        run=training_run,
+        training_scans=read_sides(session, training_run.snapshot_id)["train"].scans,
+        seen_test_scans=count_seen_test_scans(session, run.snapshot_id, training_run.snapshot_id),
         numbers=numbers,
+        answers=answers,
         confusion=confusion_counts(answers),
-        curves=label_curves(answers),
     )

@@ -1,4 +1,4 @@
-"""Pages that need nothing else: whatever is put into a template is escaped, pictures inlined."""
+"""Self-contained HTML pages from templates: values are escaped, pictures inlined."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 def render_page(template: str, *, package: str = "tumorml.reports.render", **values: Any) -> str:
-    """The page of a template of a package, which may include what lies beside the reports'.
+    """Render a template of a package; it may include the templates of this package.
 
-    Its filter ``data_url`` inlines a PNG.
+    The filter ``data_url`` inlines a PNG.
+
+    Args:
+        template: File name of the template.
+        package: Package whose folder ``templates`` is searched first.
+        values: Variables of the template.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("tumorml.reports.render")]),
@@ -25,5 +30,5 @@ def render_page(template: str, *, package: str = "tumorml.reports.render", **val
 
 
 def data_url(picture: bytes, media_type: str = "image/png") -> str:
-    """A picture as an address that holds it."""
+    """Return a picture as a data URL."""
     return f"data:{media_type};base64,{base64.b64encode(picture).decode()}"

@@ -1,4 +1,4 @@
-"""A document as PDF, set by Typst: a wheel that needs neither system libraries nor a network."""
+"""A document as PDF, typeset by Typst, which needs no system libraries and no network."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import typst
 from matplotlib import get_data_path
 from PIL import Image
 
-from tumorml.reports.render.document import Block, Document, Picture, Pictures
+from tumorml.reports.document import Block, Document, Picture, Pictures
 
 _FULL_WIDTH_PIXELS = 1296
-"""A figure as wide as this fills the page; a smaller one as much less of it."""
+"""Width in pixels of a figure that fills the page; narrower figures take their share of it."""
 
 
 def pdf_document(document: Document) -> bytes:
-    """The document, A4."""
+    """Render a document on A4 pages."""
     template = (files("tumorml.reports.render") / "templates/document.typ").read_bytes()
-    # matplotlib's font stands in for letters that Typst's own does not have.
+    # The fonts of matplotlib have letters that Typst's own lack.
     fonts = Path(get_data_path()) / "fonts/ttf"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -33,7 +33,10 @@ def pdf_document(document: Document) -> bytes:
             for name in ("title", "outcome", "headline", "reason", "byline")
         }
         sections = [
-            {"title": section.title, "blocks": [_plain(block, folder) for block in section.blocks]}
+            {
+                "title": section.title,
+                "blocks": [_block_fields(block, folder) for block in section.blocks],
+            }
             for section in document.sections
         ]
         (folder / "document.json").write_text(
@@ -41,18 +44,18 @@ def pdf_document(document: Document) -> bytes:
         )
         pdf = typst.compile(folder / "document.typ", font_paths=[fonts])
     if not isinstance(pdf, bytes):
-        raise TypeError(f"typst made {type(pdf)} in place of one PDF")
+        raise TypeError(f"typst returned {type(pdf)} instead of the bytes of one PDF")
     return pdf
 
 
-def _plain(block: Block, folder: Path) -> dict[str, Any]:
+def _block_fields(block: Block, folder: Path) -> dict[str, Any]:
     if isinstance(block, Pictures):
-        pictures = [_picture(picture, folder) for picture in block.pictures]
+        pictures = [_picture_fields(picture, folder) for picture in block.pictures]
         return {"kind": block.kind, "columns": block.columns, "pictures": pictures}
     return {"kind": block.kind, **asdict(block)}
 
 
-def _picture(picture: Picture, folder: Path) -> dict[str, Any]:
+def _picture_fields(picture: Picture, folder: Path) -> dict[str, Any]:
     if picture.png is None:
         return {"file": None, "caption": picture.caption}
     path = folder / f"{len(list(folder.iterdir()))}.png"

@@ -1,9 +1,10 @@
-"""Figures of a run, in one style, as PNG: colour-blind safe, with axes, units and counts."""
+"""Figures as PNG in one style: safe for color-blind readers, with axes, units and counts."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from itertools import pairwise
 from typing import Any, ParamSpec
@@ -18,10 +19,9 @@ from numpy.typing import NDArray
 
 from tumorml.evaluation.measures import CONFIDENCE_BINS
 from tumorml.labels import NO_TUMOR
-from tumorml.reports.run.curves import LabelCurves
 from tumorml.results.tables import Epoch, Evaluation
 
-# Okabe and Ito (2008): told apart by colour-blind readers; by their dashes in grey, too.
+# Okabe and Ito (2008): color-blind readers can tell these colors apart. Dashes work in gray.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 LINES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE), ("-", "--", "-.", (0, (1, 1))), strict=True))
 STYLE: dict[Any, Any] = {
@@ -38,7 +38,28 @@ STYLE: dict[Any, Any] = {
 _Arguments = ParamSpec("_Arguments")
 
 
-def _drawn(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, bytes]:
+@dataclass(frozen=True, slots=True)
+class LabelCurves:
+    """ROC and precision-recall curves of one label against all others.
+
+    Attributes:
+        label: Name of the label.
+        scans: Number of test scans that have the label.
+        false_positive_rate: float64 [m], the horizontal axis of the ROC curve.
+        true_positive_rate: float64 [m], its vertical axis.
+        recall: float64 [k], the horizontal axis of the precision-recall curve.
+        precision: float64 [k], its vertical axis.
+    """
+
+    label: str
+    scans: int
+    false_positive_rate: NDArray[np.float64]
+    true_positive_rate: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+
+def _as_png(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, bytes]:
     @wraps(draw)
     def png(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> bytes:
         stream = io.BytesIO()
@@ -49,27 +70,27 @@ def _drawn(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, bytes]:
     return png
 
 
-@_drawn
+@_as_png
 def curves_figure(epochs: Sequence[Epoch], kept: int, scans: tuple[int, int]) -> Figure:
-    """Loss and accuracy by epoch, with the phases and the epoch whose weights were kept.
+    """Draw loss and accuracy by epoch, with the phases and the epoch whose weights were kept.
 
     Args:
         epochs: In order, at least one.
-        kept: The number of that epoch.
-        scans: How many were trained on, and how many validated.
+        kept: Number of the epoch whose weights were kept.
+        scans: Numbers of training and validation scans.
     """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     numbers = [epoch.epoch for epoch in epochs]
     starts = [epochs[0]]
     starts += [later for earlier, later in pairwise(epochs) if earlier.phase != later.phase]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for prefix, label, count, (colour, _) in (
+        for prefix, label, count, (color, _) in (
             ("", "training", scans[0], LINES[0]),
             ("validation_", "validation", scans[1], LINES[1]),
         ):
             values = [getattr(epoch, prefix + name) for epoch in epochs]
             text = f"{label}, {count:,} scans"
-            axes.plot(numbers, values, marker="o", markersize=3, color=colour, label=text)
+            axes.plot(numbers, values, marker="o", markersize=3, color=color, label=text)
         axes.axvline(kept, color="black", linewidth=1, label=f"kept: epoch {kept}")
         for start in starts:
             if start is not starts[0]:
@@ -80,17 +101,17 @@ def curves_figure(epochs: Sequence[Epoch], kept: int, scans: tuple[int, int]) ->
             )
         axes.set_xlim(0.5, numbers[-1] + 0.5)
         axes.set_xlabel("epoch")
-        axes.set_ylabel("share of scans right" if name == "accuracy" else "loss, in nats")
+        axes.set_ylabel("share of scans predicted right" if name == "accuracy" else "loss, in nats")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(fontsize=8)
     return figure
 
 
-@_drawn
+@_as_png
 def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> Figure:
-    """Counts of scans [true, predicted], shaded by the share of each true label.
+    """Draw counts of scans, int64 [true, predicted], shaded by their share of the true label.
 
-    Missed tumours, that is tumours that were called ``no_tumor``, are outlined.
+    Missed tumors, which were predicted ``no_tumor``, are outlined.
     """
     totals = counts.sum(axis=1)
     shares = counts / np.maximum(totals, 1)[:, None]
@@ -98,9 +119,9 @@ def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: st
     axes = figure.subplots()
     axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "black" if shares[row, column] > 0.5 else "white"
+        color = "black" if shares[row, column] > 0.5 else "white"
         text = f"{count:,}\n{100 * shares[row, column]:.1f} %"
-        axes.text(column, row, text, ha="center", va="center", color=colour)
+        axes.text(column, row, text, ha="center", va="center", color=color)
         if labels[column] == NO_TUMOR != labels[row]:
             place = (column - 0.46, row - 0.46)
             axes.add_patch(Rectangle(place, 0.92, 0.92, fill=False, edgecolor=VERMILION, lw=2))
@@ -112,14 +133,14 @@ def confusion_figure(counts: NDArray[np.int64], labels: Sequence[str], title: st
     return figure
 
 
-@_drawn
+@_as_png
 def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title: str) -> Figure:
-    """ROC and precision-recall curves of each label against all others, their corners enlarged.
+    """Draw ROC and precision-recall curves of each label, and enlarge their corners.
 
     Args:
-        curves: Of the labels.
-        areas: What the legend says of each.
-        title: Whose.
+        curves: One for each label.
+        areas: A line for the legend, one for each label.
+        title: Of the figure.
     """
     figure = Figure(figsize=(9, 3.7), layout="constrained")
     figure.suptitle(title, fontsize=10)
@@ -128,9 +149,9 @@ def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title:
     side = _corner(curves)
     rocs = [roc, *_enlarged(roc, 0, side)]
     precision_recalls = [precision_recall, *_enlarged(precision_recall, 1 - side, side)]
-    for curve, area, (colour, dashes) in zip(curves, areas, LINES, strict=False):
+    for curve, area, (color, dashes) in zip(curves, areas, LINES, strict=False):
         text = f"{curve.label}, {curve.scans:,} scans\n{area}"
-        style = {"color": colour, "linestyle": dashes}
+        style = {"color": color, "linestyle": dashes}
         for axes in rocs:
             axes.plot(curve.false_positive_rate, curve.true_positive_rate, label=text, **style)
         for axes in precision_recalls:
@@ -142,27 +163,29 @@ def threshold_figure(curves: Sequence[LabelCurves], areas: Sequence[str], title:
     return figure
 
 
-@_drawn
+@_as_png
 def reliability_figure(bins: Sequence[tuple[float, Evaluation]], title: str) -> Figure:
-    """How often a model is right, by how sure it is, with 95 % intervals.
+    """Draw accuracy by confidence, with 95 % intervals.
 
     Args:
-        bins: Mean confidence of each bin, and its accuracy as it was evaluated; at least one.
-        title: Whose.
+        bins: Mean confidence of each bin and its row of accuracy; at least one bin.
+        title: Of the figure.
     """
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":")
-    sure = np.array([confidence for confidence, _ in bins])
-    right, low, high = (
+    confidence = np.array([mean for mean, _ in bins])
+    accuracy, low, high = (
         np.array([getattr(row, name) for _, row in bins], dtype=float)
         for name in ("value", "low", "high")
     )
-    errors = np.abs([right - low, high - right])
-    axes.errorbar(sure, right, errors, fmt="o", markersize=3.5, color=BLUE, capsize=2)
-    axes.set(xlim=(-0.01, 1.02), ylim=(-0.02, 1.04), ylabel="share of scans right", title=title)
+    errors = np.abs([accuracy - low, high - accuracy])
+    axes.errorbar(confidence, accuracy, errors, fmt="o", markersize=3.5, color=BLUE, capsize=2)
+    axes.set(
+        xlim=(-0.01, 1.02), ylim=(-0.02, 1.04), ylabel="share of scans predicted right", title=title
+    )
     scans = np.array([row.scans for _, row in bins])
-    middles = (np.ceil(sure * CONFIDENCE_BINS).clip(1) - 0.5) / CONFIDENCE_BINS
+    middles = (np.ceil(confidence * CONFIDENCE_BINS).clip(1) - 0.5) / CONFIDENCE_BINS
     counts.bar(middles, scans, 0.9 / CONFIDENCE_BINS, color="0.7")
     for middle, count in zip(middles, scans, strict=True):
         counts.text(middle, count, f"{count:,}", ha="center", va="bottom", fontsize=7)
@@ -170,17 +193,17 @@ def reliability_figure(bins: Sequence[tuple[float, Evaluation]], title: str) -> 
     counts.set_ylim(0.5, 8 * scans.max())
     counts.set_yticks([])
     counts.minorticks_off()
-    counts.set(ylabel="scans", xlabel="confidence: probability of the likeliest label")
+    counts.set(ylabel="scans", xlabel="confidence: probability of the most probable label")
     return figure
 
 
-@_drawn
-def localisation_figure(rows: Sequence[tuple[str, Evaluation]], title: str) -> Figure:
-    """A measure of several kinds of map, each with its 95 % interval.
+@_as_png
+def localization_figure(rows: Sequence[tuple[str, Evaluation]], title: str) -> Figure:
+    """Draw a metric of several kinds of heatmap, with 95 % intervals.
 
     Args:
-        rows: Whose maps, and their number.
-        title: The measure.
+        rows: Names of the heatmaps, and their rows of the metric.
+        title: The metric.
     """
     figure = Figure(figsize=(5.6, 2.6), layout="constrained")
     axes = figure.subplots()
@@ -196,7 +219,7 @@ def localisation_figure(rows: Sequence[tuple[str, Evaluation]], title: str) -> F
 
 
 def _corner(curves: Sequence[LabelCurves]) -> float:
-    """The side of the corner that holds the bends of all curves; 1 where that is no small one."""
+    """Return the side of the corner that contains the bends of all curves; 1 if it is not small."""
     bend = max(
         max(
             np.maximum(curve.false_positive_rate, 1 - curve.true_positive_rate).min(),
@@ -208,7 +231,7 @@ def _corner(curves: Sequence[LabelCurves]) -> float:
 
 
 def _enlarged(axes: Axes, left: float, side: float) -> list[Axes]:
-    """A view into the upper corner that begins at ``left``; none of the whole square."""
+    """Add an enlarged view of the upper corner that starts at ``left``; none if ``side`` is 1."""
     if side == 1:
         return []
     place = (0.43 if left == 0 else 0.18, 0.1, 0.53, 0.53)
@@ -220,7 +243,7 @@ def _enlarged(axes: Axes, left: float, side: float) -> list[Axes]:
     )
     inset.tick_params(labelsize=7)
     axes.grid(visible=False)
-    inset.set_title("the framed corner", fontsize=7)
+    inset.set_title("framed corner, enlarged", fontsize=7)
     axes.indicate_inset((left, 1 - side, side, side), edgecolor="0.3")
     return [inset]
 

@@ -1,4 +1,4 @@
-"""Drawing on slides of 13.33 x 7.5 inches, so that what is written fits where it is written."""
+"""Slides of 13.33 x 7.5 inches, on which text and tables shrink until they fit their boxes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pptx.dml.color import RGBColor
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.util import Emu, Inches, Pt
 
-from tumorml.reports.render.document import Picture, Table
+from tumorml.reports.document import Picture, Table
 
 FONT = "Arial"
 INK, QUIET, BLUE, WARNING = (
@@ -25,12 +25,12 @@ INK, QUIET, BLUE, WARNING = (
 LINE_SPACING = 1.2
 LEAST_POINTS = 7
 _CELL_MARGIN_POINTS = 4
-_WIDEST_COLUMN = 32  # times the size of the letters
+_WIDEST_COLUMN = 32  # in multiples of the font size
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A place on a slide, in inches from its upper left corner."""
+    """A rectangle on a slide, in inches from the upper left corner."""
 
     left: float
     top: float
@@ -39,11 +39,11 @@ class Box:
 
     @property
     def place(self) -> tuple[Emu, Emu, Emu, Emu]:
-        """As python-pptx wants it."""
+        """Left, top, width and height for python-pptx."""
         return Inches(self.left), Inches(self.top), Inches(self.width), Inches(self.height)
 
     def columns(self, count: int, gap: float = 0.2) -> list[Box]:
-        """As many boxes of one width side by side."""
+        """Split the box into boxes of equal width, with gaps in inches."""
         width = (self.width - gap * (count - 1)) / count
         return [
             Box(self.left + column * (width + gap), self.top, width, self.height)
@@ -51,7 +51,7 @@ class Box:
         ]
 
     def rows(self, count: int, gap: float = 0.1) -> list[Box]:
-        """As many boxes of one height below each other."""
+        """Split the box into boxes of equal height, with gaps in inches."""
         height = (self.height - gap * (count - 1)) / count
         return [
             Box(self.left, self.top + row * (height + gap), self.width, height)
@@ -63,7 +63,7 @@ BODY = Box(0.6, 1.35, 12.13, 5.45)
 
 
 class Slides:
-    """A deck that is being drawn."""
+    """A slide deck under construction; methods draw on the newest slide."""
 
     def __init__(self, footer: str) -> None:
         self._deck = Presentation()
@@ -72,7 +72,7 @@ class Slides:
         self._slide: Any = None
 
     def add(self, title: str) -> None:
-        """Begin a slide."""
+        """Add a slide with a title, the footer and the slide number."""
         self._slide = self._deck.slides.add_slide(self._deck.slide_layouts[5])
         heading = self._slide.shapes.title
         heading.left, heading.top, heading.width, heading.height = Box(0.6, 0.4, 12.13, 0.75).place
@@ -85,18 +85,18 @@ class Slides:
         lines: Sequence[str],
         box: Box = BODY,
         largest: int = 24,
-        colour: RGBColor = INK,
+        color: RGBColor = INK,
         *,
         bullets: bool = False,
     ) -> None:
-        """Write lines as large as they fit, at most ``largest`` points."""
+        """Write paragraphs in the largest font that fits, at most ``largest`` points."""
         frame = self._slide.shapes.add_textbox(*box.place).text_frame
-        written = [f"\N{BULLET} {line}" for line in lines] if bullets else list(lines)
-        size = _largest_that_fits(written, box, largest, gap=0.5 if bullets else 0.0)
-        _write(frame, written, size, colour, gap=0.5 if bullets else 0.0)
+        paragraphs = [f"\N{BULLET} {line}" for line in lines] if bullets else list(lines)
+        size = _largest_that_fits(paragraphs, box, largest, gap=0.5 if bullets else 0.0)
+        _write(frame, paragraphs, size, color, gap=0.5 if bullets else 0.0)
 
     def table(self, table: Table, box: Box = BODY, largest: int = 18) -> None:
-        """Draw a table whose columns are as wide as their longest lines ask for."""
+        """Draw a table with column widths in proportion to the longest lines."""
         columns = len(table.headings)
         rows = [table.headings, *table.rows]
         shares = [max(map(_longest_line, column)) for column in zip(*rows, strict=True)]
@@ -122,7 +122,7 @@ class Slides:
                         paragraph.alignment = PP_ALIGN.RIGHT
 
     def pictures(self, pictures: Iterable[Picture], boxes: Iterable[Box]) -> None:
-        """Draw each picture as large as its box allows, in the middle of it; missing ones not."""
+        """Draw each picture as large as its box allows, centered; missing pictures are skipped."""
         for picture, box in zip(pictures, boxes, strict=False):
             if picture.png is None:
                 continue
@@ -135,39 +135,41 @@ class Slides:
             shape._element.nvPicPr.cNvPr.set("descr", picture.caption)
 
     def pptx(self) -> bytes:
-        """The deck's file."""
+        """Return the deck as a PowerPoint file."""
         stream = io.BytesIO()
         self._deck.save(stream)
         return stream.getvalue()
 
 
 def text_height(lines: Iterable[str], width: float, points: float, gap: float = 0.0) -> float:
-    """How high wrapped lines stand, in points, in a font that is wider than the slides' own.
+    """Return the height of wrapped paragraphs in points, an upper estimate.
+
+    It is measured in DejaVu Sans, which is wider than the font of the slides.
 
     Args:
-        lines: Each a paragraph.
-        width: Of the box, in points.
-        points: Size of the letters.
-        gap: After each paragraph, in lines.
+        lines: The paragraphs.
+        width: Width of the box, in points.
+        points: Font size, in points.
+        gap: Space after each paragraph, in lines.
     """
     count = sum(_wrapped(line, width / points) + gap for line in lines)
     return count * points * LINE_SPACING
 
 
 def _longest_line(text: str) -> float:
-    """The width that a cell asks for, in its letters' size."""
+    """Return the preferred width of a cell in multiples of the font size."""
     return 1.5 + min(_WIDEST_COLUMN, max(map(_width, text.split("\n"))))
 
 
 def _wrapped(line: str, width: float) -> int:
-    """How many lines a paragraph takes in a width given in the letters' size."""
+    """Count the lines of a paragraph; the width is in multiples of the font size."""
     count, used = 1, 0.0
     space = _width(" ")
     for word in line.split():
         needed = _width(word)
         if used and used + space + needed > width:
             count, used = count + 1, 0.0
-        while needed > width:  # a word longer than a line is broken
+        while needed > width:  # a word longer than a line is split
             count, needed = count + 1, needed - width
         used += needed + (space if used else 0.0)
     return count
@@ -183,7 +185,10 @@ def _width(text: str) -> float:
 
 
 def _largest_that_fits(lines: Sequence[str], box: Box, largest: int, gap: float) -> int:
-    width, height = 72 * box.width - 15, 72 * box.height - 8  # without python-pptx's own margins
+    width, height = (
+        72 * box.width - 15,
+        72 * box.height - 8,
+    )  # less the margins of a PowerPoint text box
     sizes = range(largest, LEAST_POINTS, -1)
     fitting = (size for size in sizes if text_height(lines, width, size, gap) <= height)
     return next(fitting, LEAST_POINTS)
@@ -196,14 +201,17 @@ def _table_size(
     largest: int,
     words: int,
 ) -> tuple[int, list[float]]:
-    """The largest size at which a table fits and breaks no number, and its rows' heights.
+    """Return the largest font size at which a table fits without wrapping a number.
 
     Args:
-        rows: Of cells.
-        widths: Of the columns, in inches.
-        height: Of the box, in inches.
-        largest: Size to begin with, in points.
-        words: So many columns hold words, which may be broken.
+        rows: Cells of each row, the headings first.
+        widths: Widths of the columns, in inches.
+        height: Height of the box, in inches.
+        largest: Largest font size, in points.
+        words: Number of columns, from the left, that hold words, which may wrap.
+
+    Returns:
+        The font size and the heights of the rows, in points.
     """
     inner = [72 * width - 2 * _CELL_MARGIN_POINTS for width in widths]
     heights: list[float] = []
@@ -216,13 +224,13 @@ def _table_size(
             for row in rows
         ]
         heights = [_CELL_MARGIN_POINTS + max(row) for row in cells]
-        broken = any(
+        wraps_number = any(
             _wrapped(line, width / size) > 1
             for row in rows[1:]
             for text, width in zip(row[words:], inner[words:], strict=True)
             for line in text.split("\n")
         )
-        if sum(heights) <= 72 * height and not broken:
+        if sum(heights) <= 72 * height and not wraps_number:
             return size, heights
     return LEAST_POINTS, heights
 
@@ -231,7 +239,7 @@ def _write(
     frame: Any,
     lines: Sequence[str],
     size: float,
-    colour: RGBColor,
+    color: RGBColor,
     *,
     bold: bool = False,
     gap: float = 0.0,
@@ -244,4 +252,4 @@ def _write(
         run = paragraph.add_run()
         run.text = line
         run.font.size, run.font.bold, run.font.name = Pt(size), bold, FONT
-        run.font.color.rgb = colour
+        run.font.color.rgb = color

@@ -11,27 +11,27 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from tumorml.reports.facts import heatmap_quality, statements, verdict
+from tumorml.reports.document import Table
+from tumorml.reports.facts import heatmap_claims, split, statements, verdict
 from tumorml.reports.facts.numbers import HEADLINES
 from tumorml.reports.facts.run_facts import RunFacts
-from tumorml.reports.render.document import Table
 from tumorml.reports.render.html import render_page
-from tumorml.reports.run import split, tables
+from tumorml.reports.run import tables
 
 
 def model_card(facts: RunFacts) -> str:
-    """The card, in Markdown."""
-    environment = Environment(  # noqa: S701 - Markdown: `escaped` does what autoescape would
-        loader=PackageLoader("tumorml.reports.render"),
+    """Return the model card in Markdown."""
+    environment = Environment(  # noqa: S701 - `_escape` escapes Markdown
+        loader=PackageLoader("tumorml.reports.run"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_escaped,
+        finalize=_escape,
     )
     return environment.get_template("model_card.md").render(
         facts=facts,
         headlines=HEADLINES,
-        localised=heatmap_quality,
+        heatmap_claims=heatmap_claims,
         split=split,
         statements=statements,
         table=_table,
@@ -41,18 +41,18 @@ def model_card(facts: RunFacts) -> str:
 
 
 def model_card_page(card: str, title: str) -> str:
-    """The card as an HTML page; markup inside it stays text."""
+    """Return the card as an HTML page; HTML inside the card is escaped."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
-    return render_page("model_card.html", body=body, title=title)
+    return render_page("model_card.html", package="tumorml.reports.run", body=body, title=title)
 
 
 class _Markdown(str):
-    """Text that is Markdown already."""
+    """Markdown that is not escaped again."""
 
     __slots__ = ()
 
 
-def _escaped(value: object) -> str:
+def _escape(value: object) -> str:
     if isinstance(value, _Markdown):
         return value
     return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(str(value).split()))
@@ -64,11 +64,11 @@ def _table(table: Table) -> _Markdown:
         ["---" if i < table.words else "---:" for i in range(len(table.headings))],
     ]
     lines += table.rows
-    written = [
-        [cell if number == 1 else _escaped(_one_line(cell)) for cell in row]
+    cells = [
+        [cell if number == 1 else _escape(_one_line(cell)) for cell in row]
         for number, row in enumerate(lines)
     ]
-    return _Markdown("\n".join(f"| {' | '.join(row)} |" for row in written))
+    return _Markdown("\n".join(f"| {' | '.join(row)} |" for row in cells))
 
 
 def _one_line(text: str) -> str:

@@ -1,16 +1,12 @@
-"""The report of a run as a document: verdict first, then what it rests on."""
+"""The report of a run as a document: limits and verdict first, then the evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from tumorml.explain.heatmaps import EVIDENCE_MEANING
-from tumorml.explain.overlay import without_words
-from tumorml.reports.facts import statements, verdict
-from tumorml.reports.facts.heatmap_quality import heatmap_claim
-from tumorml.reports.facts.run_facts import RunFacts
-from tumorml.reports.facts.shown_answers import ShownAnswer
-from tumorml.reports.render.document import (
+from tumorml.explain.overlay import without_caption
+from tumorml.reports.document import (
     Block,
     Code,
     Document,
@@ -19,26 +15,30 @@ from tumorml.reports.render.document import (
     Pictures,
     Section,
 )
-from tumorml.reports.run import split, tables
+from tumorml.reports.facts import split, statements, verdict
+from tumorml.reports.facts.answers import ShownAnswer
+from tumorml.reports.facts.heatmap_claims import heatmap_claim
+from tumorml.reports.facts.run_facts import RunFacts
+from tumorml.reports.run import tables
 from tumorml.reports.run.figures import RunFigures
 
 
 def run_report(facts: RunFacts, figures: RunFigures) -> Document:
-    """The report."""
+    """Return the report of a run."""
     run, judged = facts.run, facts.verdict
     return Document(
         title=f"Run {run.id}",
         outcome=verdict.outcome(judged),
         headline=statements.headline(facts),
-        reason=verdict.reason(judged, facts.rules),
-        byline=f"{run.task}, recipe {run.recipe}, seed {run.seed}, asked for by {run.trigger}; "
+        reason=verdict.short_reason(judged, facts.rules),
+        byline=f"{run.task}, recipe {run.recipe}, seed {run.seed}, triggered by {run.trigger}; "
         f"judged {judged.created_at:%Y-%m-%d %H:%M} UTC.",
         sections=[
             Section("Limits", list(_limits(facts))),
             Section("Verdict", list(_verdict(facts))),
             Section("Data", list(_data(facts))),
             Section("Leaks", list(_leaks(facts))),
-            Section("Who was compared", [tables.contenders_table(facts)]),
+            Section("Compared models", [tables.contenders_table(facts)]),
             Section("Training", list(_pictures(figures.training, 1, "No epoch was recorded."))),
             Section("Test results", list(_results(facts))),
             Section(
@@ -51,15 +51,18 @@ def run_report(facts: RunFacts, figures: RunFigures) -> Document:
                     _pictures(
                         figures.thresholds,
                         1,
-                        "There are no curves: the test scans are of one label, or of none.",
+                        "There are no curves: the test scans have fewer than two labels.",
                     )
                 ),
             ),
-            Section("Reliability", list(_pictures(figures.reliability, 2, "It was not recorded."))),
+            Section(
+                "Reliability",
+                list(_pictures(figures.reliability, 2, "Reliability was not recorded.")),
+            ),
             Section("Slices", list(_slices(facts))),
             Section("Wrong answers", list(_errors(facts))),
             Section("Right answers", list(_right(facts))),
-            *_localisation(facts, figures),
+            *_localization(facts, figures),
             Section("Provenance", [tables.provenance_table(facts)]),
             Section(
                 "Appendix",
@@ -73,9 +76,9 @@ def run_report(facts: RunFacts, figures: RunFigures) -> Document:
 
 
 def _limits(facts: RunFacts) -> Iterator[Block]:
-    yield Paragraph("\n".join(statements.limits(facts)), "warning")
+    yield Paragraph("\n".join(statements.limitations(facts)), "warning")
     yield Paragraph(
-        f"Intended use: {statements.INTENDED_USE} The model card, beside this report, has more.",
+        f"Intended use: {statements.INTENDED_USE} The model card has more.",
         "quiet",
     )
 
@@ -85,18 +88,18 @@ def _verdict(facts: RunFacts) -> Iterator[Block]:
     yield Paragraph(verdict.approval_statement(judged))
     if facts.rules:
         yield tables.rules_table(facts)
-        yield Paragraph("\n".join(verdict.rules_explained(judged, facts.rules)), "quiet")
+        yield Paragraph("\n".join(verdict.explain_rules(judged, facts.rules)), "quiet")
     else:
         yield Paragraph("No rule was recorded with this verdict.")
-    for sentence in statements.missing(facts):
+    for sentence in statements.missing_results(facts):
         yield Paragraph(sentence, "warning")
 
 
 def _data(facts: RunFacts) -> Iterator[Block]:
-    yield _said(split.split_statement(facts.data))
+    yield _paragraph(split.split_statement(facts.data))
     yield Paragraph(f"Snapshot {facts.run.snapshot_id}. {split.held_out_statement(facts.data)}")
     yield split.counts_table(facts.data)
-    yield Paragraph(f"{statements.LABELLING} {statements.recorded(facts)}")
+    yield Paragraph(f"{statements.LABELLING} {statements.manifest_statement(facts)}")
     if not facts.batches:
         yield Paragraph("No batch of these scans is recorded.")
         return
@@ -108,7 +111,7 @@ def _data(facts: RunFacts) -> Iterator[Block]:
 
 
 def _leaks(facts: RunFacts) -> Iterator[Block]:
-    yield _said(split.leak_statement(facts.data))
+    yield _paragraph(split.leak_statement(facts.data))
     if ties := split.ties_statement(facts.data):
         yield Paragraph(ties)
     yield split.leaks_table(facts.data)
@@ -116,11 +119,11 @@ def _leaks(facts: RunFacts) -> Iterator[Block]:
 
 def _results(facts: RunFacts) -> Iterator[Block]:
     yield Paragraph(
-        f"In brackets, or below: {statements.intervals(facts)} Macro means are over the labels "
-        "that have test scans."
+        f"In parentheses, or below: {statements.interval_statement(facts)} Macro means cover the "
+        "labels that have test scans."
         + (
-            " Other slices of a training patient can remain among the scans without twins where "
-            "the set names no patients."
+            " Scans without twins can still include other slices of a training patient if the data "
+            "set has no patient ids."
             if facts.run.given_split
             else ""
         ),
@@ -134,11 +137,11 @@ def _results(facts: RunFacts) -> Iterator[Block]:
 
 
 def _slices(facts: RunFacts) -> Iterator[Block]:
-    if asked := statements.slices_statement(facts):
-        yield Paragraph(asked, "quiet")
+    if statement := statements.slices_statement(facts):
+        yield Paragraph(statement, "quiet")
     sliced = [contender for contender in facts.contenders if contender.slices]
     if not sliced:
-        yield Paragraph("No part of the test set by itself holds enough scans to be judged.")
+        yield Paragraph("No slice of the test set holds enough scans to be judged.")
     for contender in sliced:
         yield tables.slices_table(contender)
 
@@ -150,13 +153,13 @@ def _errors(facts: RunFacts) -> Iterator[Block]:
         return
     missed, tumors = facts.challenger.missed_tumors
     shown = len(facts.errors)
-    which = "all are shown"
+    selection = "All are shown"
     if shown < facts.wrong:
-        which = f"{shown:,} are shown, of each group one before any other"
+        selection = f"{shown:,} are shown, one of each group before any second one"
     yield Paragraph(
-        f"{facts.wrong:,} of {total:,} test answers are wrong, and {missed:,} of {tumors:,} "
-        f"tumours were missed, that is called no_tumor; {which}. Missed tumours stand first, then "
-        f"what the challenger was surest of. {_heatmap(facts)}"
+        f"{facts.wrong:,} of {total:,} test answers are wrong, and {missed:,} of {tumors:,} tumors "
+        f"were missed (predicted no_tumor). {selection}: missed tumors first, then by the "
+        f"challenger's confidence. {_explain_heatmap(facts)}"
     )
     yield _answers(facts.errors)
 
@@ -166,38 +169,36 @@ def _right(facts: RunFacts) -> Iterator[Block]:
         yield Paragraph("No heatmap of a right answer was made.")
         return
     yield Paragraph(
-        "The first ones of each label in the order of scan ids, not picked by what they show. "
-        + _heatmap(facts)
+        "The first of each label in the order of scan ids, not selected by content. "
+        + _explain_heatmap(facts)
     )
     yield _answers(facts.right)
 
 
-def _heatmap(facts: RunFacts) -> str:
-    """What the pictures of answers show."""
+def _explain_heatmap(facts: RunFacts) -> str:
+    """Explain the pictures of answers."""
     if "evidence" in facts.recipe:
         return (
-            f"Left the scan, right the same under its {EVIDENCE_MEANING}. A map that is dark "
-            "everywhere means that no evidence of a tumour was found; what is bright need not be "
-            "one."
+            f"Left: the scan. Right: the scan under its {EVIDENCE_MEANING}. If the map is dark "
+            "everywhere, no evidence of a tumor was found. A bright region need not be a tumor."
         )
     return (
-        "Left the scan, right the same under its heatmap by LayerCAM: bright is what spoke most "
-        "for the predicted label, which need not be a tumour. Each scan has a scale of its own."
+        "Left: the scan. Right: the scan under its LayerCAM heatmap. Bright regions supported the "
+        "predicted label most; they need not be a tumor. Each heatmap has its own scale."
     )
 
 
-def _said(statement: tuple[str, bool]) -> Paragraph:
-    text, warning = statement
-    return Paragraph(text, "warning" if warning else "plain")
+def _paragraph(statement: split.Statement) -> Paragraph:
+    return Paragraph(statement.text, "warning" if statement.is_warning else "plain")
 
 
 def _answers(shown: Sequence[ShownAnswer]) -> Pictures:
     return Pictures(
         [
             Picture(
-                answer.overlay and without_words(answer.overlay),
-                f"{'MISSED TUMOUR: ' if answer.missed else ''}true {answer.true_label}, predicted "
-                f"{answer.label} {answer.probability:.2f}; scan {answer.scan_id[:12]}",
+                answer.overlay and without_caption(answer.overlay),
+                f"{'MISSED TUMOR: ' if answer.is_missed_tumor else ''}true {answer.true_label}, "
+                f"predicted {answer.label} {answer.probability:.2f}; scan {answer.scan_id[:12]}",
             )
             for answer in shown
         ],
@@ -205,29 +206,30 @@ def _answers(shown: Sequence[ShownAnswer]) -> Pictures:
     )
 
 
-def _localisation(facts: RunFacts, figures: RunFigures) -> Iterator[Section]:
+def _localization(facts: RunFacts, figures: RunFigures) -> Iterator[Section]:
     if ("pointing_game", "all") not in facts.challenger.numbers:
         return
-    claim, warning = heatmap_claim(facts.challenger.numbers, facts.data.sides)
+    claim, is_warning = heatmap_claim(facts.challenger.numbers, facts.data.sides)
     yield Section(
-        "Localisation",
+        "Localization",
         [
-            *([] if warning else [Paragraph(claim)]),
+            *([] if is_warning else [Paragraph(claim)]),
             Paragraph(
-                "On test scans with a mask. Pointing game: the share of scans whose warmest place "
-                "lies in the tumour. Energy inside: the mean share of a map's warmth in the "
-                "tumour. Overlap: of the tumour with the map, cut where validation is met best. "
-                "The pixel is the one that is most often tumour in training and validation.",
+                "On test scans with a mask. Pointing game: the share of scans whose hottest point "
+                "lies inside the tumor. Energy inside: the mean share of a heatmap's total value "
+                "that lies inside the tumor. Overlap: IoU of the tumor and the heatmap, at the "
+                "threshold that is best on validation scans. The fixed pixel is the one that is "
+                "most often tumor in training and validation.",
                 "quiet",
             ),
-            tables.localisation_table(facts),
-            *_pictures(figures.localisation, 1, ""),
+            tables.localization_table(facts),
+            *_pictures(figures.localization, 1, ""),
         ],
     )
 
 
-def _pictures(pictures: Sequence[Picture], columns: int, otherwise: str) -> Iterator[Block]:
+def _pictures(pictures: Sequence[Picture], columns: int, placeholder: str) -> Iterator[Block]:
     if pictures:
         yield Pictures(pictures, min(columns, len(pictures)))
     else:
-        yield Paragraph(otherwise)
+        yield Paragraph(placeholder)

@@ -1,4 +1,4 @@
-"""The tables of a run, which the report, the slides and the model card share."""
+"""Tables of a run that the report, the slides and the model card share."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable
 
 from tumorml.evaluation.measures import OF_ALL, OF_LABELS
 from tumorml.evaluation.metrics import OF_SLICES
-from tumorml.reports.facts.heatmap_quality import MAP_NAMES
-from tumorml.reports.facts.numbers import METRIC_NAMES, Numbers, cell
-from tumorml.reports.facts.run_facts import LOCALISATION, Contender, RunFacts
-from tumorml.reports.render.document import Table
+from tumorml.reports.document import Table
+from tumorml.reports.facts.heatmap_claims import MAP_NAMES
+from tumorml.reports.facts.numbers import METRIC_NAMES, Numbers, format_value
+from tumorml.reports.facts.run_facts import LOCALIZATION_METRICS, Contender, RunFacts
 from tumorml.results.tables import Run
 
 SHOWN_BATCHES = 15
 
 
 def rules_table(facts: RunFacts) -> Table:
-    """The rules of the verdict with their numbers."""
+    """Tabulate the rules of the verdict with their numbers."""
     rows = [(rule.result, rule.rule, rule.slice, rule.explanation) for rule in facts.rules]
     return Table(("result", "rule", "slice", "numbers"), rows, words=4)
 
 
 def batches_table(facts: RunFacts) -> Table:
-    """The newest batches that brought scans first."""
+    """Tabulate the newest batches that were the first to bring scans of the snapshot."""
     rows = [
         (batch.id, batch.drop_name, f"{batch.claimed_at:%Y-%m-%d %H:%M}", f"{batch.scans:,}")
         for batch in facts.batches[:SHOWN_BATCHES]
@@ -32,40 +32,43 @@ def batches_table(facts: RunFacts) -> Table:
 
 
 def contenders_table(facts: RunFacts) -> Table:
-    """Who was compared, and what each was trained on."""
+    """Tabulate the compared model versions and their trainings."""
     columns = [
         (
             f"{one.role}\n{one.model}",
             one.run.recipe,
             f"{one.version.parameters:,}",
-            _first_weights(one.run).partition(",")[0].partition(";")[0],
+            _initial_weights(one.run).partition(",")[0].partition(";")[0],
             f"{one.run.training_started_at:%Y-%m-%d %H:%M}"
             if one.run.training_started_at
             else "not recorded",
             str(one.run.seed),
             one.run.snapshot_id,
-            f"{one.trained:,}",
-            f"{one.learnt:,}",
+            f"{one.training_scans:,}",
+            f"{one.seen_test_scans:,}",
         )
         for one in facts.contenders
     ]
     names = (
-        "who",
+        "contender",
         "recipe",
         "parameters",
-        "first weights",
+        "initial weights",
         "trained (UTC)",
         "seed",
         "snapshot",
-        "scans trained on",
-        "today's test scans that it learnt from, by scan or group",
+        "training scans",
+        "today's test scans seen in training, by scan or group",
     )
     headings, *rows = zip(names, *columns, strict=True)
     return Table(headings, rows)
 
 
 def metrics_table(facts: RunFacts, names: Iterable[str] = OF_ALL) -> Table:
-    """The whole test set: a column for each contender, or as given and without twins."""
+    """Tabulate metrics of the whole test set, a column for each contender.
+
+    For a benchmark the columns are the test set as given and without twins.
+    """
     columns: list[tuple[str, Numbers]] = [
         (f"{one.role}\n{one.model}", one.numbers) for one in facts.contenders
     ]
@@ -75,7 +78,7 @@ def metrics_table(facts: RunFacts, names: Iterable[str] = OF_ALL) -> Table:
             ("without twins", facts.without_twins),
         ]
     rows = [
-        (METRIC_NAMES[name], *(cell(numbers.get((name, "all"))) for _, numbers in columns))
+        (METRIC_NAMES[name], *(format_value(numbers.get((name, "all"))) for _, numbers in columns))
         for name in names
     ]
     scans = [numbers.get(("accuracy", "all")) for _, numbers in columns]
@@ -84,59 +87,59 @@ def metrics_table(facts: RunFacts, names: Iterable[str] = OF_ALL) -> Table:
 
 
 def labels_table(facts: RunFacts, contender: Contender) -> Table:
-    """Each label of the test set against all others."""
+    """Tabulate the metrics of each label against all others."""
     return _labels_table(facts, contender.numbers, f"{contender.role} {contender.model}")
 
 
 def labels_without_twins_table(facts: RunFacts) -> Table:
-    """The same of a benchmark's model, on the test scans without a twin in training."""
+    """Tabulate the same for a benchmark, on the test scans without a twin in training."""
     return _labels_table(facts, facts.without_twins, "on the test scans without a twin in training")
 
 
-def _first_weights(run: Run) -> str:
+def _initial_weights(run: Run) -> str:
     if run.warm_start_id is not None:
-        return f"those of {run.warm_start_id}"
+        return f"weights of {run.warm_start_id}"
     if run.weights_sha256 is not None:
         return f"pretrained, from a file of SHA-256 {run.weights_sha256}"
-    asked = tomllib.loads(run.recipe_text).get("weights", "none")
-    return "random" if asked == "none" else f"{asked}; the file's SHA-256 is not recorded"
+    weights = tomllib.loads(run.recipe_text).get("weights", "none")
+    return "random" if weights == "none" else f"{weights}; the file's SHA-256 is not recorded"
 
 
 def _labels_table(facts: RunFacts, numbers: Numbers, title: str) -> Table:
     rows = []
     for label in facts.labels:
-        of_label = [numbers.get((name, f"label={label}")) for name in OF_LABELS]
-        scans = "-" if of_label[0] is None else f"{of_label[0].scans:,}"
-        rows.append((label, scans, *map(cell, of_label)))
+        values = [numbers.get((name, f"label={label}")) for name in OF_LABELS]
+        scans = "-" if values[0] is None else f"{values[0].scans:,}"
+        rows.append((label, scans, *map(format_value, values)))
     return Table(("label", "scans", *(METRIC_NAMES[name] for name in OF_LABELS)), rows, title=title)
 
 
 def slices_table(contender: Contender) -> Table:
-    """The parts of the test set that hold enough scans."""
+    """Tabulate metrics of the slices that hold enough scans."""
     rows = []
     for name in contender.slices:
-        of_slice = [contender.numbers.get((metric, name)) for metric in OF_SLICES]
-        scans = max((row.scans for row in of_slice if row is not None), default=0)
-        rows.append((name, f"{scans:,}", *map(cell, of_slice)))
+        values = [contender.numbers.get((metric, name)) for metric in OF_SLICES]
+        scans = max((row.scans for row in values if row is not None), default=0)
+        rows.append((name, f"{scans:,}", *map(format_value, values)))
     headings = ("slice", "scans", *(METRIC_NAMES[name].split(" (")[0] for name in OF_SLICES))
     return Table(headings, rows, title=f"{contender.role} {contender.model}")
 
 
-def localisation_table(facts: RunFacts) -> Table:
-    """What the heatmaps reach, beside maps that look at no scan."""
+def localization_table(facts: RunFacts) -> Table:
+    """Tabulate how well the heatmaps locate tumors, beside the baselines."""
     numbers = facts.challenger.numbers
     rows = [
         (
             METRIC_NAMES[name],
-            *(cell(numbers.get((name + suffix, "all"))) for suffix in MAP_NAMES),
+            *(format_value(numbers.get((name + suffix, "all"))) for suffix in MAP_NAMES),
         )
-        for name in LOCALISATION
+        for name in LOCALIZATION_METRICS
     ]
-    return Table(("measure", *MAP_NAMES.values()), rows)
+    return Table(("heatmap metric", *MAP_NAMES.values()), rows)
 
 
 def provenance_table(facts: RunFacts) -> Table:
-    """Where the model came from."""
+    """Tabulate the origin of the model."""
     run, model = facts.run, facts.model
     started, finished = run.training_started_at, run.training_finished_at
     when = "not recorded"
@@ -160,11 +163,11 @@ def provenance_table(facts: RunFacts) -> Table:
         ("SHA-256", model.sha256 or "not recorded"),
         (
             "input",
-            f"{model.input_size} x {model.input_size} pixels, grey; "
+            f"{model.input_size} x {model.input_size} pixels, gray; "
             f"{model.preprocessing or 'preprocessing not recorded'}",
         ),
         ("calibration", ", ".join(calibration) or "none"),
-        ("first weights", _first_weights(run)),
+        ("initial weights", _initial_weights(run)),
         ("recipe", f"{run.recipe}, epochs planned: {run.epochs}, digest {run.recipe_digest}"),
         ("seed", str(run.seed)),
         ("snapshot", run.snapshot_id),
@@ -172,7 +175,7 @@ def provenance_table(facts: RunFacts) -> Table:
         ("on", f"{run.host or 'a machine not recorded'}, {run.device or 'device not recorded'}"),
         ("code", run.code_version or "not recorded"),
         ("libraries", libraries or "not recorded"),
-        ("asked for by", run.trigger),
+        ("triggered by", run.trigger),
         ("policy", f"SHA-256 {facts.verdict.policy_sha256}"),
     ]
-    return Table(("what", "value"), rows, words=2)
+    return Table(("item", "value"), rows, words=2)

@@ -1,6 +1,6 @@
-"""A document as sections of blocks, which the page and the PDF show each in its own way.
+"""A document made of sections and blocks, rendered as HTML and as PDF.
 
-All texts are plain: what shows them escapes them.
+All text is plain; the renderers escape it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Sentences; a ``warning`` stands out, a ``quiet`` one steps back; several lines are a list."""
+    """Sentences. Text of several lines is shown as a list.
+
+    Attributes:
+        tone: A ``warning`` is highlighted, ``quiet`` text is gray.
+    """
 
     kind: ClassVar = "paragraph"
     text: str
@@ -25,9 +29,9 @@ class Table:
 
     Attributes:
         headings: One for each column.
-        rows: Cells; a line break in one starts a new line.
-        words: So many columns, from the left, hold words; the others hold numbers.
-        title: Stands above it, where there is one.
+        rows: Cells. The second line of a number's cell is its interval.
+        words: Number of columns, from the left, that hold words; the others hold numbers.
+        title: Shown above the table unless it is empty.
     """
 
     kind: ClassVar = "table"
@@ -37,7 +41,7 @@ class Table:
     title: str = ""
 
     def on_one_line(self) -> Table:
-        """The same with each interval beside its number, not under it."""
+        """Return the table with each interval beside its number instead of below it."""
         rows = [
             [
                 f"{value} ({small})" if small else value
@@ -50,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A PNG and what it shows; ``png`` is None where the picture is missing."""
+    """A PNG with a caption; ``png`` is None if the picture is missing."""
 
     png: bytes | None
     caption: str
@@ -58,7 +62,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures side by side, at most so many in a row."""
+    """A grid of pictures.
+
+    Attributes:
+        columns: Number of pictures in a row.
+    """
 
     kind: ClassVar = "pictures"
     pictures: Sequence[Picture]
@@ -67,7 +75,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A file's text as it is."""
+    """The text of a file, unchanged."""
 
     kind: ClassVar = "code"
     title: str
@@ -90,12 +98,12 @@ class Document:
     """A document.
 
     Attributes:
-        title: Of the whole.
-        outcome: The word that counts most,
-        headline: what that means, and
-        reason: why.
-        byline: Of what it is about.
-        sections: In order.
+        title: Title of the document.
+        outcome: The result in one word, such as ``promoted``.
+        headline: The result in one sentence.
+        reason: Why the result is what it is.
+        byline: What the document is about: task, recipe, time.
+        sections: In reading order.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What the newest batches brought: files, refusals, labels that contradict."""
+"""Newest batches, reasons of refusals, and label conflicts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 SHOWN = 10
-"""So many batches, reasons and conflicts are shown at most."""
+"""Largest number of batches, of reasons and of conflicts returned."""
 
 _BATCHES = """
     select s.*, b.validation from batch_summary s join batch b on b.id = s.batch
@@ -27,22 +27,22 @@ _CONFLICTS = """
 
 
 def newest_batches(session: Session) -> Sequence[Row[Any]]:
-    """Of ``batch_summary`` the newest first, with what their ``validation`` says."""
+    """Return the newest rows of ``batch_summary``, each with its ``validation``."""
     return session.execute(text(_BATCHES), {"shown": SHOWN}).all()
 
 
 def refusals(session: Session, batches: Sequence[str]) -> Sequence[Row[Any]]:
-    """The commonest ``reason`` why ``files`` of these batches were refused."""
+    """Return the most frequent ``reason`` of refused ``files`` in these batches."""
     return session.execute(text(_REFUSALS), {"batches": list(batches), "shown": SHOWN}).all()
 
 
 def label_conflicts(session: Session) -> Sequence[Row[Any]]:
-    """The surest of ``label_conflict``; each row says how many ``conflicts`` there are."""
+    """Return the strongest rows of ``label_conflict``; ``conflicts`` is the number of all."""
     return session.execute(text(_CONFLICTS), {"shown": SHOWN}).all()
 
 
-def warnings_of(batch: Row[Any]) -> list[str]:
-    """What a batch was taken in in spite of."""
+def batch_warnings(batch: Row[Any]) -> list[str]:
+    """Return the warnings of a batch's validation, which do not stop an ingest."""
     return [
         line["sentence"]
         for line in (batch.validation or {}).get("expectations", ())

@@ -1,4 +1,4 @@
-"""An audit on the terminal."""
+"""Print an audit to the terminal."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SHOWN = 5
 
 
 def print_audit(console: Console, audit: Audit) -> None:
-    """Print the verdict, the counts, what contradicts or is unreadable, and the honest split."""
+    """Print verdict, counts, leak-free split, label conflicts and unreadable files."""
     whole = audit.whole
-    colour = "red" if audit.leaks else "green"
-    console.print(f"\n[bold {colour}]{escape(audit.verdict)}[/]\n", highlight=False)
-    asked = "test images" if audit.has_split else "images"
+    color = "red" if audit.leaks else "green"
+    console.print(f"\n[bold {color}]{escape(audit.verdict)}[/]\n", highlight=False)
+    images = "test images" if audit.has_split else "images"
     where = "in training" if audit.has_split else "elsewhere in the set"
-    table = Table(title=f"{asked} by their closest twin {where}", header_style="bold")
+    table = Table(title=f"{images} by their closest twin {where}", header_style="bold")
     table.add_column("label")
-    for heading in (asked, *(KIND_WORDS[kind] for kind in AUDIT_KINDS), "with a twin"):
+    for heading in (images, *(KIND_WORDS[kind] for kind in AUDIT_KINDS), "with a twin"):
         table.add_column(heading, justify="right")
     for count in (*audit.labels, whole):
         table.add_row(
@@ -35,23 +35,23 @@ def print_audit(console: Console, audit: Audit) -> None:
         )
     console.print(table)
     if whole.byte_identical:
-        console.print(
-            f"{whole.byte_identical:,} of the exact copies are the same file, byte for byte"
-        )
+        console.print(f"{whole.byte_identical:,} of the exact copies are identical files")
 
-    honest = Table(title="scans by the side that their group would draw", header_style="bold")
-    honest.add_column("label")
+    leak_free = Table(title="scans by side in a leak-free split", header_style="bold")
+    leak_free.add_column("label")
     for side in (*SIDES, HELD_OUT):
-        honest.add_column(side.replace("_", " "), justify="right")
-    for label, sides in audit.honest.items():
+        leak_free.add_column(side.replace("_", " "), justify="right")
+    for label, sides in audit.leak_free_split.items():
         cells = (f"{sides[side]:,}" for side in (*SIDES, HELD_OUT))
-        honest.add_row(escape(label or "(no label)"), *cells)
-    honest.add_row("groups", *(f"{audit.groups.get(side, 0):,}" for side in SIDES), "", style="dim")
-    console.print(honest)
+        leak_free.add_row(escape(label or "(no label)"), *cells)
+    leak_free.add_row(
+        "groups", *(f"{audit.groups.get(side, 0):,}" for side in SIDES), "", style="dim"
+    )
+    console.print(leak_free)
 
     _print_some(
         console,
-        f"{len(audit.conflicts):,} pictures with labels that contradict",
+        f"{len(audit.conflicts):,} pairs with contradicting labels",
         [
             f"{c.first.path} ({c.first.label}) and {c.second.path} ({c.second.label}), "
             f"{KIND_WORDS[c.kind]}, {c.score:.2f}"
@@ -60,8 +60,8 @@ def print_audit(console: Console, audit: Audit) -> None:
     )
     _print_some(
         console,
-        f"{len(audit.naming_persons):,} files with metadata that may name a person",
-        [file.path for file in audit.naming_persons],
+        f"{len(audit.with_personal_metadata):,} files with metadata that may identify a person",
+        [file.path for file in audit.with_personal_metadata],
     )
     _print_some(
         console,

@@ -1,4 +1,4 @@
-"""A plan without a run, as Airflow shows it."""
+"""The outcome of planning a run, as an Airflow task shows it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from tumorml.training.plan_run import Plan
 
 
-def run_or_skip(plan: Plan) -> str:
-    """The planned run's id; the task's label in the UI says which run, or why there is none.
+def planned_run_or_skip(plan: Plan) -> str:
+    """Return the id of the planned run.
+
+    The task's label in the UI becomes the run id, or the reason why there is no run.
 
     Raises:
-        AirflowSkipException: There is nothing to do; the message says why.
+        AirflowSkipException: There is no run to do; the message gives the reason.
     """
     context = cast("dict[str, Any]", get_current_context())
     context["run_label"] = plan.run_id or plan.reason.split(". ")[0]
