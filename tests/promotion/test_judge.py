@@ -27,6 +27,23 @@ from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Champion, ModelVersion, Run, SnapshotScan, Verdict, VerdictRule
 from tumorml.settings import Settings
 
+NAMES_OF_A_COMPARISON = [
+    "leak_check",
+    "golden_scans",
+    "golden_latency",
+    "f1_floor",
+    *["recall_floor"] * 4,
+    "calibration_ceiling",
+    "gain_f1_macro",
+    "gain_mcnemar",
+    *["recall_non_inferiority"] * 4,
+    "missed_tumor_non_inferiority",
+    "calibration_non_inferiority",
+    "anchor_non_inferiority",
+    "look_budget",
+]
+"""Stored names of results in their order; those of rules added later may stand between them."""
+
 
 def test_first_model_that_reaches_the_floors_is_champion(
     store: Settings, evaluated: EvaluatedRuns
@@ -56,21 +73,7 @@ def test_only_a_better_challenger_replaces_the_champion(
         disagreements = session.execute(
             text("select count(*) from disagreement where run = 'r-better'")
         ).scalar_one()
-    assert rules == [
-        "leak_check",
-        "golden_scans",
-        "golden_latency",
-        "f1_floor",
-        *["recall_floor"] * 4,
-        "calibration_ceiling",
-        "gain_f1_macro",
-        "gain_mcnemar",
-        *["recall_non_inferiority"] * 4,
-        "missed_tumor_non_inferiority",
-        "calibration_non_inferiority",
-        "anchor_non_inferiority",
-        "look_budget",
-    ]
+    assert [name for name in rules if name in NAMES_OF_A_COMPARISON] == NAMES_OF_A_COMPARISON
     assert disagreements > 0
 
 
@@ -89,7 +92,8 @@ def test_judging_and_promoting_twice_adds_no_rows(
     assert judge_and_promote(store, run_id) == "promoted"
     before = row_counts()
     assert judge_and_promote(store, run_id) == "promoted"
-    assert row_counts() == before == [1, 9, 1]
+    assert row_counts() == before
+    assert before[0] == before[2] == 1
 
 
 def test_changed_model_file_is_rejected_by_golden_scans(

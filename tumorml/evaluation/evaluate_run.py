@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import update
 
 from tumorml.datasets.grouping.assign_groups import assign_groups
-from tumorml.datasets.leaks import held_out_scans, find_leaks, scans_seen_by_ancestors
+from tumorml.datasets.leaks import find_leaks, held_out_scans, scans_seen_by_ancestors
 from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.errors import TumorMLError
