@@ -193,4 +193,5 @@ def _split(labels: tuple[str, ...], count: int, seed: int) -> SplitPixels:
     images = np.stack([fit_to_square(one, SIDE) for one in noise_scans(count, seed)])
     names = [f"{seed}-{n:03d}" for n in range(count)]
     nothing = Masks(np.zeros((0, SIDE, SIDE), np.uint8), np.full(count, Masks.UNKNOWN))
-    return SplitPixels(names, names, np.arange(count) % len(labels), images, nothing)
+    # An array has the methods of `CachedPixels` that are used here.
+    return SplitPixels(names, names, np.arange(count) % len(labels), images, nothing)  # type: ignore[arg-type]

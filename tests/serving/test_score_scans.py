@@ -17,6 +17,7 @@ from tumorml.results.session import write_session
 from tumorml.results.tables import ScanLabel
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.serving import score_scans as scoring
+from tumorml.serving.record_predictions import record_predictions
 from tumorml.serving.score_scans import score_scans
 from tumorml.settings import Settings
 
@@ -53,7 +54,6 @@ def test_interrupted_scoring_resumes_after_the_last_chunk(
 ) -> None:
     store_scans(settings, *noise_scans(5, seed=7))
     monkeypatch.setattr(scoring, "CHUNK", 2)
-    record_predictions = scoring.record_predictions
     recorded_chunks = 0
 
     def fail_at_the_second_chunk(*args: Any, **options: Any) -> None:

@@ -17,6 +17,7 @@ from tests.factories.predictions import one_image, prediction_history
 from tests.factories.running_api import api_client, running_api, wait_until
 from tumorml.results.session import write_session
 from tumorml.serving.api import api_keys, app, predict
+from tumorml.serving.api.uploads import decode_uploads
 from tumorml.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("champion")
@@ -91,7 +92,6 @@ def test_timed_out_request_keeps_its_pixels_while_they_are_decoded(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoding, most_decoding = 0, 0
-    decode_uploads = predict.decode_uploads
 
     def decode_slowly(*args: Any, **options: Any) -> Any:
         nonlocal decoding, most_decoding

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
-from tumorml.scans.images.decode import DecodedScan, count_pixels, decode, scan_id
+from tumorml.scans.images.decode import count_pixels, decode, scan_id
+from tumorml.scans.images.readers.image_reader import DecodedScan
 from tumorml.scans.ingest.validation.rules import BLANK_REASON, MIN_DEVIATION
 from tumorml.serving.api.problems import ProblemError, RefusedFile
 from tumorml.settings import Settings
