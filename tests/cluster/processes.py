@@ -33,12 +33,12 @@ from typing import Any
 from tests.cluster import stand_ins
 from tests.cluster.compose_file import read_env_file, resolve
 from tumorml.service.cluster.env_file import write_env_file
-from tumorml.service.local.child_processes import (
+from tumorml.service.local.supervision.child_processes import (
     ChildCommand,
     ChildRecord,
-    kill_family,
-    last_lines,
-    record_of,
+    kill_session,
+    log_tail,
+    record_child,
     start_child,
 )
 from tumorml.settings import PROJECT_ROOT
@@ -126,13 +126,13 @@ class Cluster:
         replica = self._replicas.get(name) or self._made(name)
         self._replicas[name] = replica
         replica.process = start_child(replica.command)
-        replica.record = record_of(name, replica.process.pid)
+        replica.record = record_child(name, replica.process.pid)
 
     def kill(self, name: str) -> None:
         """SIGKILL for the replica and all that it started, as when its container is killed."""
         replica = self._replicas[name]
         if replica.record is not None:
-            kill_family(replica.record, replica.process)
+            kill_session(replica.record, replica.process)
         replica.process = replica.record = None
 
     def is_healthy(self, name: str) -> bool:
@@ -187,7 +187,7 @@ class Cluster:
 
     def log(self, name: str, lines: int = 40) -> str:
         """The end of what it said."""
-        return last_lines(self._replicas[name].command.log_path, lines)
+        return log_tail(self._replicas[name].command.log_path, lines)
 
     def environment(self, service: str) -> dict[str, str]:
         """What a process in a container of the service finds in its environment."""

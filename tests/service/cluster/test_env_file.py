@@ -1,4 +1,4 @@
-"""The secrets of a compose stack."""
+"""The .env file of a compose stack."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tumorml.errors import TumorMLError
 from tumorml.service.cluster.env_file import write_env_file
 
 
-def test_the_file_is_for_its_owner_alone_and_names_the_next_step(tmp_path: Path) -> None:
+def test_env_file_has_mode_0600_and_next_command_is_printed(tmp_path: Path) -> None:
     path = tmp_path / ".env"
-    told = CliRunner().invoke(app, ["init-env", str(path)])
-    assert told.exit_code == 0 and "docker compose up" in told.output
+    result = CliRunner().invoke(app, ["init-env", str(path)])
+    assert result.exit_code == 0 and "docker compose up" in result.output
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_an_existing_file_is_never_written_over(tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("POSTGRES_PASSWORD=mine\n")
-    with pytest.raises(TumorMLError, match="is there already"):
+    with pytest.raises(TumorMLError, match="already exists"):
         write_env_file(path, gpu=False)
     assert path.read_text() == "POSTGRES_PASSWORD=mine\n"
 
 
-def test_all_that_the_compose_file_requires_is_drawn_and_strong(tmp_path: Path) -> None:
+def test_all_required_variables_are_long_and_random(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write_env_file(tmp_path / name, gpu=name == "two")
     one, two = read_env_file(tmp_path / "one"), read_env_file(tmp_path / "two")
@@ -44,7 +44,7 @@ def test_all_that_the_compose_file_requires_is_drawn_and_strong(tmp_path: Path) 
     assert one["PAGE_API_KEY_SHA256"] == sha256
 
 
-def test_passwords_stand_in_urls_as_they_are(tmp_path: Path) -> None:
+def test_passwords_need_no_url_quoting(tmp_path: Path) -> None:
     write_env_file(tmp_path / ".env", gpu=False)
     for name, value in read_env_file(tmp_path / ".env").items():
         if name.endswith("PASSWORD"):

@@ -110,11 +110,11 @@ def test_an_owner_who_may_not_is_told_what_to_do(
     postgres: Settings, elsewhere: Settings, names: dict[str, str]
 ) -> None:
     powerless = owned_by_nobody_special(postgres, elsewhere, names)
-    with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL a role that may"):
+    with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL to a role that may"):
         create_roles_and_databases(powerless, airflow_url(elsewhere, names))
     create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
     run_as_owner(postgres, f"revoke {WRITER} from {names['writes']}")
-    with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL a role that may"):
+    with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL to a role that may"):
         create_roles_and_databases(powerless, airflow_url(elsewhere, names))
 
 

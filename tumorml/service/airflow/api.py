@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API: the few questions that the service asks it."""
+"""A small client of Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ACTIVE_STATES = ("queued", "running")
 
 
 class AirflowApi:
-    """Logs in with a user's password and asks again where a token has run out.
+    """Client that logs in with a password and renews an expired token.
 
-    Every method raises `httpx.HTTPError` where Airflow does not answer or answers with an error
-    that the method's docstring does not name.
+    Every method raises `httpx.HTTPError` if Airflow does not answer, or answers with an error that
+    the method's docstring does not name.
 
     Args:
-        url: Root of the API server, for instance ``http://127.0.0.1:8080``.
+        url: Root URL of the API server, for instance ``http://127.0.0.1:8080``.
         password: Password of the user `ADMIN_USER`.
     """
 
@@ -36,10 +36,10 @@ class AirflowApi:
         self._client.close()
 
     def unhealthy(self, since: datetime) -> list[str]:
-        """The components that are not healthy yet; all of them when Airflow does not answer.
+        """Return the components that are not healthy; all of them if Airflow does not answer.
 
         Args:
-            since: A heartbeat older than this is that of an earlier start and does not count.
+            since: Older heartbeats are ignored: they belong to an earlier start.
         """
         try:
             response = self._client.get("/api/v2/monitor/health")
@@ -50,20 +50,20 @@ class AirflowApi:
         return [name for name in COMPONENTS if not _is_healthy(name, health.get(name), since)]
 
     def warm_up(self) -> None:
-        """Let the API server build the part that tasks talk to, which it does on first use.
+        """Make the API server build its execution API now instead of at the first task.
 
-        It takes seconds, so nobody waits for it: the first task would.
+        Returns at once: the build takes seconds and runs in a background thread.
         """
         url = self._client.base_url.join("/execution/health")
 
-        def ask() -> None:
+        def request() -> None:
             with suppress(httpx.HTTPError):
                 httpx.get(url, timeout=60.0, trust_env=False)
 
-        threading.Thread(target=ask, daemon=True).start()
+        threading.Thread(target=request, daemon=True).start()
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
-        """Make a pool; one that exists is left as it is, so a user's own size stays."""
+        """Create a pool if it does not exist; the size of an existing pool is kept."""
         if self._send("GET", f"/api/v2/pools/{name}").status_code == httpx.codes.NOT_FOUND:
             body = {"name": name, "slots": slots, "description": description}
             self._send(
@@ -71,7 +71,7 @@ class AirflowApi:
             ).raise_for_status()
 
     def has_dag(self, dag_id: str) -> bool:
-        """Whether the DAG has been parsed."""
+        """Return whether the DAG has been parsed."""
         response = self._send("GET", f"/api/v2/dags/{dag_id}")
         if response.status_code == httpx.codes.NOT_FOUND:
             return False
@@ -79,7 +79,7 @@ class AirflowApi:
         return True
 
     def import_errors(self) -> list[str]:
-        """Each DAG file that cannot be imported, with the last line of its error."""
+        """Return each DAG file with an import error, and the last line of the error."""
         errors = self._get("/api/v2/importErrors")["import_errors"]
         return [
             f"{error['filename']}: {error['stack_trace'].strip().splitlines()[-1]}"
@@ -87,7 +87,7 @@ class AirflowApi:
         ]
 
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
-        """Start a run; one of this id that exists already is left as it is."""
+        """Start a DAG run; an existing run with this id is left unchanged."""
         response = self._send(
             "POST",
             f"/api/v2/dags/{dag_id}/dagRuns",
@@ -97,7 +97,7 @@ class AirflowApi:
             response.raise_for_status()
 
     def run_state(self, dag_id: str, run_id: str) -> str | None:
-        """``queued``, ``running``, ``success`` or ``failed``; none where there is no such run."""
+        """Return ``queued``, ``running``, ``success`` or ``failed``; None without such a run."""
         response = self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
@@ -105,20 +105,20 @@ class AirflowApi:
         return str(response.json()["state"])
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The DAG's latest runs, newest first: ``dag_run_id``, ``state``, ``queued_at``, ..."""
+        """Return the DAG's latest 25 runs, newest first: ``dag_run_id``, ``state``, ..."""
         page = self._get(f"/api/v2/dags/{dag_id}/dagRuns", {"order_by": "-id", "limit": 25})
         return list(page["dag_runs"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The run's task instances: ``task_id``, ``state``, ``try_number``, ``map_index``, ..."""
+        """Return the run's task instances: ``task_id``, ``state``, ``map_index``, ..."""
         page = self._get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", {"limit": 100})
         return list(page["task_instances"])
 
     def _get(self, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
         response = self._send("GET", path, query=query)
         response.raise_for_status()
-        found: dict[str, Any] = response.json()
-        return found
+        content: dict[str, Any] = response.json()
+        return content
 
     def _send(
         self,
@@ -149,5 +149,5 @@ def _is_healthy(name: str, component: Mapping[str, Any] | None, since: datetime)
         return False
     if name == "metadatabase":
         return True
-    beat = component.get(f"latest_{name}_heartbeat")
-    return beat is not None and datetime.fromisoformat(beat) >= since
+    heartbeat = component.get(f"latest_{name}_heartbeat")
+    return heartbeat is not None and datetime.fromisoformat(heartbeat) >= since

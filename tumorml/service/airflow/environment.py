@@ -1,4 +1,4 @@
-"""The environment that every Airflow process of the service runs in, here or in a container."""
+"""Environment variables of every Airflow process of the service, local or in a container."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from tumorml.settings import PROJECT_ROOT, Settings
 AIRFLOW_DATABASE = "airflow"
 DATABASE_VARIABLE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 _LOOPBACK = "127.0.0.1,localhost"
-_BROKER_IS_AWAY = {"max_retries": 1000, "interval_step": 0.1, "interval_max": 0.5}
+_BROKER_RETRY_POLICY = {"max_retries": 1000, "interval_step": 0.1, "interval_max": 0.5}
 
 
 def airflow_home(settings: Settings) -> Path:
-    """Airflow's own folder: its keys, its configuration, the logs of tasks."""
+    """Return Airflow's folder: its keys, its configuration, the logs of tasks."""
     return settings.home / "airflow"
 
 
 def task_log_folder(settings: Settings) -> Path:
-    """Where Airflow writes the logs of tasks."""
+    """Return the folder of the logs of tasks."""
     configured = os.environ.get("AIRFLOW__LOGGING__BASE_LOG_FOLDER")
     return Path(configured) if configured else airflow_home(settings) / "logs"
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """The whole environment of an Airflow child process, keys included.
+    """Return the complete environment of an Airflow process, keys included.
 
-    Made of this process's own environment and the service's choices; an ``AIRFLOW__*`` variable
-    that is already set (also as ``..._CMD`` or ``..._SECRET``) wins over a choice of the service.
-    The settings are handed on as ``TUMORML_*``, so that tasks agree with their parent wherever
-    the parent took them from.
+    It consists of this process's environment and the service's options for Airflow. An
+    ``AIRFLOW__*`` variable that is already set (also as ``..._CMD`` or ``..._SECRET``) takes
+    precedence over an option of the service. The settings are passed as ``TUMORML_*``, so that
+    tasks have the settings of their parent, whatever their source (for instance a `.env` file).
     """
     environment = {
         name: value
@@ -52,30 +52,31 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # A proxy of the machine must not stand between a task and the API server beside it.
-    # Either spelling is read by some library, and the small one wins in others.
+    # Tasks must reach the API server on this machine without a proxy. Libraries differ in the
+    # spelling that they read.
     names = ("NO_PROXY", "no_proxy")
-    kept = ",".join([*filter(None, map(environment.get, names)), _LOOPBACK])
-    environment |= dict.fromkeys(names, ",".join(dict.fromkeys(kept.split(","))))
+    hosts = ",".join([*filter(None, map(environment.get, names)), _LOOPBACK])
+    environment |= dict.fromkeys(names, ",".join(dict.fromkeys(hosts.split(","))))
     return environment
 
 
 def airflow_database_url(settings: Settings) -> str:
-    """SQLAlchemy URL of Airflow's metadata database: the user's own, else on the local Postgres.
+    """Return the SQLAlchemy URL of Airflow's metadata database.
 
-    Airflow makes its asyncpg URL of it by changing the driver's name; the socket in the query
-    suits both drivers.
+    It is the user's own database if the Airflow variable is set, else one on the local Postgres.
+    Airflow derives its asyncpg URL by replacing the driver name; both drivers accept the socket in
+    the query part.
     """
-    given = os.environ.get(DATABASE_VARIABLE)
-    if given:
-        return given
+    own_url = os.environ.get(DATABASE_VARIABLE)
+    if own_url:
+        return own_url
     from tumorml.results.local_postgres import OWNER, database_url
 
     return database_url(settings, database=AIRFLOW_DATABASE, role=OWNER)
 
 
 def needs_local_postgres(settings: Settings) -> bool:
-    """Whether any of the two databases lies in the Postgres under `home`."""
+    """Return whether the results store or Airflow's database uses the Postgres under `home`."""
     return settings.database_url is None or not _is_set(DATABASE_VARIABLE, os.environ)
 
 
@@ -84,14 +85,14 @@ def _is_set(name: str, environment: Mapping[str, str]) -> bool:
 
 
 def _tumorml_variables(settings: Settings) -> dict[str, str]:
-    named = settings.model_dump(mode="json", include=settings.model_fields_set | {"home"})
+    values = settings.model_dump(mode="json", include=settings.model_fields_set | {"home"})
     return {
-        f"TUMORML_{name.upper()}": str(value) for name, value in named.items() if value is not None
+        f"TUMORML_{name.upper()}": str(value) for name, value in values.items() if value is not None
     }
 
 
 def _keys(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """What all processes must share; made and kept under `home` unless all of it is given."""
+    """Return the secrets that all processes share, from `home`; empty if all of them are set."""
     names = {
         "fernet_key": "AIRFLOW__CORE__FERNET_KEY",
         "jwt_secret": "AIRFLOW__API_AUTH__JWT_SECRET",
@@ -113,7 +114,7 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "plugins_folder": home / "plugins",
             "load_examples": False,
             "dags_are_paused_at_creation": False,
-            # LocalExecutor forks this many workers at once; training itself is held by a pool.
+            # LocalExecutor forks this many workers; a pool limits training.
             "parallelism": max(4, min(16, os.cpu_count() or 4)),
             "execution_api_server_url": f"{url}/execution/",
             "simple_auth_manager_users": f"{ADMIN_USER}:admin",
@@ -129,8 +130,8 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "expose_config": False,
             "instance_name": "tumorml",
         },
-        # A task killed with kill -9 is noticed after its heartbeat timeout, a killed scheduler's
-        # tasks when the next one finds its job stale: each within about a minute.
+        # With these values a task killed by SIGKILL is detected within about a minute (heartbeat
+        # timeout), and so are the tasks of a killed scheduler (orphan check).
         "scheduler": {
             "task_instance_heartbeat_timeout": 50,
             "task_instance_heartbeat_timeout_detection_interval": 10,
@@ -141,20 +142,20 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "scheduler_idle_sleep_time": 1,
         },
         "triggerer": {"triggerer_health_check_threshold": 20},
-        # Tasks wait for an API server that is being started again, for about 40 seconds, instead
-        # of failing: that must not cost an hour of training.
+        # A task survives a restart of the API server of about 40 seconds; otherwise hours of
+        # training would be lost.
         "workers": {
             "max_failed_heartbeats": 12,
             "execution_api_retries": 12,
             "execution_api_retry_wait_max": 10,
             "execution_api_timeout": 30,
         },
-        # A task for which there is no broker waits for one, for minutes, at a second a try; Celery
-        # would give up within that second, and a try of the task's own would be lost.
+        # The scheduler waits minutes for a broker that is down, one second per attempt. With
+        # Celery's default it would give up within a second and use up a try of the task.
         "celery": {
             "operation_timeout": 1.0,
             "task_publish_max_retries": 300,
-            "extra_celery_config": json.dumps({"task_publish_retry_policy": _BROKER_IS_AWAY}),
+            "extra_celery_config": json.dumps({"task_publish_retry_policy": _BROKER_RETRY_POLICY}),
         },
         "dag_processor": {
             "min_file_process_interval": 60,

@@ -1,4 +1,4 @@
-"""The pools that the DAGs name: how much of what may run at once."""
+"""Airflow pools of the DAGs: limits of parallel tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class PoolSize(NamedTuple):
-    """A pool of Airflow as the service makes it; a size that somebody changed later stays."""
+    """Initial size of an Airflow pool; a size that a user changes later is kept."""
 
     name: str
     slots: int
@@ -15,7 +15,9 @@ class PoolSize(NamedTuple):
 
 POOLS = (
     PoolSize(
-        "gpu", 1, "Training, evaluation, scoring: one at a time, so that no two share the card."
+        "gpu",
+        1,
+        "Training, evaluation, scoring: one task at a time, so that no two share a GPU.",
     ),
-    PoolSize("ingest", 2, "Taking in drops."),
+    PoolSize("ingest", 2, "Ingest of drops."),
 )

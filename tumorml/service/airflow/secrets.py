@@ -1,4 +1,4 @@
-"""Keys and the admin's password of the local Airflow: made once, in files for their owner only."""
+"""Keys and admin password of the local Airflow: created once, in files with mode 0600."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ADMIN_USER = "admin"
 
 @dataclass(frozen=True)
 class AirflowSecrets:
-    """What Airflow's processes must share, and keep from one start to the next.
+    """Secrets that all Airflow processes share and that stay the same between starts.
 
     Attributes:
         fernet_key: Encrypts connections and trigger arguments in Airflow's database.
@@ -31,24 +31,24 @@ class AirflowSecrets:
 
 
 def new_fernet_key() -> str:
-    """A key as Fernet wants it: 32 random bytes in URL-safe base64."""
+    """Return a new Fernet key: 32 random bytes in URL-safe base64."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def secrets_path(airflow_home: Path) -> Path:
-    """Where the keys lie."""
+    """Return the path of the file with the keys."""
     return airflow_home / "secrets.json"
 
 
 def passwords_path(airflow_home: Path) -> Path:
-    """Where Airflow's SimpleAuthManager reads the password: a JSON object, user to password."""
+    """Return the path of SimpleAuthManager's password file: a JSON object, user to password."""
     return airflow_home / "passwords.json"
 
 
 def load_or_create_secrets(airflow_home: Path) -> AirflowSecrets:
-    """The keys and the password under `airflow_home`; what is missing is made.
+    """Read the keys and the password under `airflow_home`; create the missing ones.
 
-    A user may change the password in its file: it is read from there, never written over.
+    A user may change the password in its file: an existing password is never overwritten.
     """
     airflow_home.mkdir(parents=True, exist_ok=True)
     keys = _read_or_write(
@@ -71,7 +71,7 @@ def load_or_create_secrets(airflow_home: Path) -> AirflowSecrets:
 
 
 def _read_or_write(path: Path, fresh: dict[str, str]) -> dict[str, str]:
-    """The file's object, with what it lacks of `fresh` added to it."""
+    """Return the JSON object of a file after adding the entries of `fresh` that it lacks."""
     kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     merged = fresh | kept
     if merged != kept:

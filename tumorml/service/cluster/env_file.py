@@ -1,4 +1,4 @@
-"""The secrets of a compose stack: drawn once, in a `.env` file for its owner only."""
+"""Random secrets of a compose stack in a `.env` file with mode 0600."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tumorml.errors import TumorMLError
 from tumorml.service.airflow.secrets import ADMIN_USER, new_fernet_key
 
 HEADER = f"""\
-# Secrets of this stack, drawn by `tumorml init-env`. Keep a copy where you keep secrets: without
-# POSTGRES_PASSWORD and AIRFLOW_FERNET_KEY nobody reads what the databases hold. A password of
-# Postgres's roles that is changed here holds from the next `docker compose up` on, but for that of
-# POSTGRES_PASSWORD, which is changed in Postgres first. Sign in to Airflow as {ADMIN_USER} with
-# AIRFLOW_ADMIN_PASSWORD, change it there, and make an account for each person.
+# Secrets of this stack, written by `tumorml init-env`. Keep a copy in a safe place: without
+# POSTGRES_PASSWORD and AIRFLOW_FERNET_KEY the databases cannot be read. If you change a password
+# of a Postgres role here, the next `docker compose up` applies it; only POSTGRES_PASSWORD has to be
+# changed in Postgres first. Sign in to Airflow as {ADMIN_USER} with AIRFLOW_ADMIN_PASSWORD, change
+# that password there, and create an account for each person.
 """
 
 
@@ -23,27 +23,28 @@ def write_env_file(path: Path, *, gpu: bool) -> None:
     """Write a new `.env` with strong secrets, mode 0600.
 
     Args:
-        path: Of the new file.
-        gpu: Whether training runs on this machine's NVIDIA card.
+        path: Path of the new file.
+        gpu: Whether training uses this machine's NVIDIA GPU.
 
     Raises:
-        TumorMLError: There is such a file already, or it cannot be written there.
+        TumorMLError: The file exists already or cannot be written.
     """
     text = HEADER + "".join(f"{name}={value}\n" for name, value in draw_variables(gpu).items())
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise TumorMLError(
-            f"{path} is there already and keeps the secrets of a stack; move it away for new ones."
+            f"{path} already exists and contains the secrets of a stack; move it away to create "
+            "new ones."
         ) from None
     except OSError as error:
-        raise TumorMLError(f"{path} cannot be written: {error.strerror}.") from error
+        raise TumorMLError(f"Cannot write {path}: {error.strerror}.") from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def draw_variables(gpu: bool) -> dict[str, str]:
-    """Fresh values of all that docker-compose.yml requires; passwords go into URLs as they are."""
+    """Return new values of all variables of docker-compose.yml; passwords are safe in URLs."""
     page_key = f"tml_{secrets.token_urlsafe(32)}"
     return {
         "COMPOSE_PROFILES": "gpu" if gpu else "cpu",

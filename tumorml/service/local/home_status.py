@@ -1,4 +1,4 @@
-"""How far a home has come: what the first screen and the first run ask the results store."""
+"""Queries about the progress of a home: its batches, runs, epochs, verdicts and champions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tumorml.settings import Settings
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What the results store holds.
+class HomeStatus:
+    """Batches and champions of a home.
 
     Attributes:
-        batches: How many drops were taken in or refused, or are being taken in.
-        only_synthetic: Whether every one of them is the synthetic first drop.
-        tasks_with_champion: Tasks that a champion serves.
+        batches: Number of batches in any state.
+        only_synthetic: Whether every batch is the synthetic drop; True without batches.
+        tasks_with_champion: Tasks that have a champion.
     """
 
     batches: int
@@ -30,22 +30,22 @@ class Standing:
     tasks_with_champion: tuple[str, ...]
 
 
-def read_standing(settings: Settings) -> Standing:
-    """Count batches and champions."""
+def read_home_status(settings: Settings) -> HomeStatus:
+    """Count batches and list the tasks with a champion."""
     with read_session(settings) as session:
         names = list(session.scalars(select(Batch.drop_name)))
         tasks = [champion.task for champion in current_champions(session)]
-        return Standing(
+        return HomeStatus(
             batches=len(names),
             only_synthetic=all(name == SYNTHETIC_DROP for name in names),
             tasks_with_champion=tuple(tasks),
         )
 
 
-def batch_outcome(settings: Settings, drop_name: str) -> tuple[str, str | None, Mapping[str, int]]:
-    """State, reason and files for each outcome of a drop's latest batch.
+def latest_batch(settings: Settings, drop_name: str) -> tuple[str, str | None, Mapping[str, int]]:
+    """Return state, reason and number of files per outcome of a drop's latest batch.
 
-    The state is ``absent`` where no batch has been made of the drop yet.
+    The state is ``absent`` if the drop has no batch yet.
     """
     with read_session(settings) as session:
         batch = session.scalar(
@@ -64,8 +64,8 @@ def batch_outcome(settings: Settings, drop_name: str) -> tuple[str, str | None, 
         return batch.state, batch.reason, dict(counts.tuples().all())
 
 
-def run_of(settings: Settings, airflow_run_id: str) -> tuple[str, int] | None:
-    """Id and planned epochs of the latest run that an Airflow run asked for."""
+def latest_run(settings: Settings, airflow_run_id: str) -> tuple[str, int] | None:
+    """Return id and planned epochs of the latest run that an Airflow run triggered."""
     with read_session(settings) as session:
         row = session.execute(
             select(Run.id, Run.epochs)
@@ -77,7 +77,7 @@ def run_of(settings: Settings, airflow_run_id: str) -> tuple[str, int] | None:
 
 
 def epochs_after(settings: Settings, run_id: str, epoch: int) -> list[Epoch]:
-    """The run's finished epochs later than `epoch`, in order."""
+    """Return the run's finished epochs after number `epoch`, in order."""
     with read_session(settings) as session:
         rows = session.scalars(
             select(Epoch).where(Epoch.run_id == run_id, Epoch.epoch > epoch).order_by(Epoch.epoch)
@@ -85,8 +85,8 @@ def epochs_after(settings: Settings, run_id: str, epoch: int) -> list[Epoch]:
         return list(rows)
 
 
-def verdict_of(settings: Settings, airflow_run_id: str) -> tuple[str, str] | None:
-    """Outcome and reason of the verdict on what an Airflow run trained."""
+def latest_verdict(settings: Settings, airflow_run_id: str) -> tuple[str, str] | None:
+    """Return outcome and reason of the latest verdict on a run that an Airflow run triggered."""
     with read_session(settings) as session:
         row = session.execute(
             select(Verdict.outcome, Verdict.reason)
@@ -98,7 +98,7 @@ def verdict_of(settings: Settings, airflow_run_id: str) -> tuple[str, str] | Non
         return None if row is None else (row.outcome, row.reason)
 
 
-def object_path(settings: Settings, object_key: str) -> str:
-    """Where an object lies: a local path where the store is a folder, else its URL."""
+def object_location(settings: Settings, object_key: str) -> str:
+    """Return the local path of an object if the store is a folder, else its URL."""
     url = f"{settings.objects_url.rstrip('/')}/{object_key}"
     return str(Path(url.removeprefix("file://"))) if url.startswith("file://") else url

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a flag that work looks at, instead of an exception in the middle of it."""
+"""Ctrl-C and SIGTERM as a flag that is polled, instead of an exception at any point."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from types import FrameType
 
 
-class StopRequested(Exception):  # noqa: N818 - a request, no error
-    """Somebody asked the service to stop; raised by `StopSignal` where stopping is safe."""
+class StopRequested(Exception):  # noqa: N818 - a request, not an error
+    """The user asked the service to stop; `StopSignal` raises it where stopping is safe."""
 
 
 class StopSignal:
-    """Counts the requests to stop: the first is orderly, the second kills, the third just leaves.
+    """Counts stop requests: the first stops in order, the second kills, the third exits at once.
 
-    Use it as a context manager in the main thread; the earlier handlers come back at the end.
+    A context manager for the main thread; the previous signal handlers are restored at the end.
     """
 
     def __init__(self) -> None:
@@ -39,26 +39,26 @@ class StopSignal:
             os._exit(130)
 
     def request(self) -> None:
-        """Ask to stop, as one Ctrl-C does."""
+        """Request a stop, as one Ctrl-C does."""
         self._requests += 1
 
     @property
     def requested(self) -> bool:
-        """Whether anybody asked to stop."""
+        """Whether a stop was requested."""
         return self._requests > 0
 
     @property
     def urgent(self) -> bool:
-        """Whether somebody asked twice: kill at once."""
+        """Whether a stop was requested twice: kill at once."""
         return self._requests > 1
 
     def check(self) -> None:
-        """Raise `StopRequested` if anybody asked to stop."""
+        """Raise `StopRequested` if a stop was requested."""
         if self.requested:
             raise StopRequested
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but raise `StopRequested` within a tenth of a second of the request."""
+        """Wait; raise `StopRequested` within 0.1 seconds of a stop request."""
         until = time.monotonic() + seconds
         while True:
             self.check()

@@ -1,4 +1,4 @@
-"""From an empty home to the first champion: a synthetic drop, its ingest, the first retraining."""
+"""The first retraining of an empty home: synthetic drop, ingest, retraining, first champion."""
 
 from __future__ import annotations
 
@@ -15,85 +15,92 @@ from tumorml.errors import TumorMLError
 from tumorml.service.airflow.api import ACTIVE_STATES, AirflowApi
 from tumorml.service.airflow.environment import task_log_folder
 from tumorml.service.local.home_status import (
-    batch_outcome,
     epochs_after,
-    read_standing,
-    run_of,
-    verdict_of,
+    latest_batch,
+    latest_run,
+    latest_verdict,
+    read_home_status,
 )
-from tumorml.service.local.screen import Screen
+from tumorml.service.local.status_display import StatusDisplay
 from tumorml.settings import Settings
 
 INGEST_DAG = "ingest_scans"
 RETRAIN_DAG = "retrain_champion"
 FIRST_RUN_ID = "first-champion"
-_INGEST_PATIENCE_SECONDS = 600.0
+_INGEST_TIMEOUT_SECONDS = 600.0
 _POLL_SECONDS = 1.0
 
 
-class FirstRun:
-    """Leads a home to its first champion, or goes on where an earlier start left off.
+class FirstRetraining:
+    """Brings a home to its first champion; continues after an earlier start was interrupted.
 
     Args:
-        settings: Of the service.
-        api: Airflow's, healthy.
-        screen: Where to say what happens.
-        pause: Waits for so many seconds and keeps the children running meanwhile; may raise.
+        settings: Settings of the service.
+        api: Client of a healthy Airflow.
+        display: Receives the progress messages.
+        pause: Waits for a number of seconds and keeps the child processes running; may raise.
     """
 
     def __init__(
         self,
         settings: Settings,
         api: AirflowApi,
-        screen: Screen,
+        display: StatusDisplay,
         pause: Callable[[float], None],
     ) -> None:
         self._settings = settings
         self._api = api
-        self._screen = screen
+        self._display = display
         self._pause = pause
 
-    def lead(self, demo: bool) -> None:
-        """Return once there is a champion, or when there is nothing here to be led.
+    def run(self, demo: bool) -> None:
+        """Return when the home has a champion, or at once if no first retraining applies.
 
-        A first run that was left unfinished is followed. Otherwise the synthetic first drop is made
-        only in a home with no batch and nothing in its inbox, and the first retraining is started
-        only where that drop is all there is: a user's own scans wait for the user or the night.
+        An unfinished first retraining is followed to its end. Otherwise a synthetic drop is made
+        only in a home without batches and with an empty inbox, and a first retraining is started
+        only if the synthetic drop is the only batch: a user's own scans wait for the user or for
+        the nightly run.
+
+        Args:
+            demo: Whether a synthetic drop may be made.
 
         Raises:
             TumorMLError: The ingest or the retraining failed, or ended without a champion.
         """
-        standing = read_standing(self._settings)
-        if standing.tasks_with_champion:
+        home = read_home_status(self._settings)
+        if home.tasks_with_champion:
             return
         run_id = self._active_run()
         if run_id is None:
-            if not demo or not standing.only_synthetic:
+            if not demo or not home.only_synthetic:
                 return
-            if not self._has_synthetic_drop(standing.batches):
+            if not self._ensure_synthetic_drop(home.batches):
                 return
             self._follow_ingest()
             run_id = self._trigger()
         self._follow_retraining(run_id)
 
-    def _has_synthetic_drop(self, batches: int) -> bool:
-        """Whether the synthetic drop is there or could be put there."""
+    def _ensure_synthetic_drop(self, batches: int) -> bool:
+        """Put the synthetic drop into an empty inbox; return whether the home has that drop."""
         from tumorml.demo.drop import write_demo_drop
-        from tumorml.scans.inbox.drops import put_drop, waiting_drops
+        from tumorml.scans.inbox.drops import waiting_drops
+        from tumorml.scans.ingest.put_drop import put_drop
 
         if batches:
             return True
         waiting = {drop.name for drop in waiting_drops(self._settings)}
         if waiting - {SYNTHETIC_DROP}:
-            self._screen.say(
-                "Drops of yours wait in the inbox, so no synthetic ones are made; "
-                f"start the first retraining when they are in: the DAG {RETRAIN_DAG}."
+            self._display.print(
+                "Your own drops are in the inbox, so no synthetic scans are made; start the first "
+                f"retraining with the DAG {RETRAIN_DAG} after they are ingested."
             )
             return False
         if not waiting:
-            doing = "Painting a first drop of SYNTHETIC scans"
             with (
-                self._screen.step(doing, "A drop of SYNTHETIC scans lies in the inbox"),
+                self._display.step(
+                    "Drawing a first drop of SYNTHETIC scans",
+                    "A drop of SYNTHETIC scans is in the inbox",
+                ),
                 tempfile.TemporaryDirectory(prefix="tumorml-synthetic-") as folder,
             ):
                 write_demo_drop(Path(folder))
@@ -101,86 +108,92 @@ class FirstRun:
         return True
 
     def _follow_ingest(self) -> None:
-        until = time.monotonic() + _INGEST_PATIENCE_SECONDS
-        seen = {run["dag_run_id"] for run in self._api.runs(INGEST_DAG) if run["state"] == "failed"}
-        with self._screen.step("The inbox's drop is being taken in", "The drop is taken in"):
+        deadline = time.monotonic() + _INGEST_TIMEOUT_SECONDS
+        failed_before = {
+            run["dag_run_id"] for run in self._api.runs(INGEST_DAG) if run["state"] == "failed"
+        }
+        with self._display.step("Ingesting the drop", "The drop is ingested"):
             while True:
-                state, reason, counts = batch_outcome(self._settings, SYNTHETIC_DROP)
+                state, reason, counts = latest_batch(self._settings, SYNTHETIC_DROP)
                 if state == "quarantined":
                     raise TumorMLError(f"The synthetic drop was quarantined: {reason}")
                 runs = self._runs(INGEST_DAG)
                 for run in runs:
-                    if run["state"] == "failed" and run["dag_run_id"] not in seen:
+                    if run["state"] == "failed" and run["dag_run_id"] not in failed_before:
                         raise TumorMLError(self._failure(INGEST_DAG, run["dag_run_id"]))
-                # After the batch's own rows, its scans are still given their groups.
+                # The DAG run assigns groups to the scans after the batch is ingested.
                 if state == "ingested" and not any(run["state"] in ACTIVE_STATES for run in runs):
                     break
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise TumorMLError(
-                        f"The inbox's drop was not taken in within {_INGEST_PATIENCE_SECONDS:.0f} "
-                        f"seconds. Look at the DAG {INGEST_DAG} in the UI and at "
+                        f"The drop was not ingested within {_INGEST_TIMEOUT_SECONDS:.0f} seconds. "
+                        f"Check the DAG {INGEST_DAG} in the UI and the log "
                         f"{self._settings.home / 'logs' / 'triggerer.log'}."
                     )
                 self._pause(_POLL_SECONDS)
-        self._screen.say(
+        self._display.print(
             "  " + ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
         )
 
     def _trigger(self) -> str:
-        taken = {run["dag_run_id"] for run in self._api.runs(RETRAIN_DAG)}
+        used_ids = {run["dag_run_id"] for run in self._api.runs(RETRAIN_DAG)}
         names = (FIRST_RUN_ID if n == 1 else f"{FIRST_RUN_ID}-{n}" for n in range(1, 1000))
-        run_id = next(name for name in names if name not in taken)
+        run_id = next(name for name in names if name not in used_ids)
         self._api.trigger(RETRAIN_DAG, run_id, {"task": "four_class"})
         return run_id
 
     def _active_run(self) -> str | None:
-        """A first run that an earlier start left unfinished; a nightly run is none of ours."""
+        """Return the id of an unfinished first retraining; nightly runs do not count."""
         for run in self._api.runs(RETRAIN_DAG):
             if run["state"] in ACTIVE_STATES and run["dag_run_id"].startswith(FIRST_RUN_ID):
                 return str(run["dag_run_id"])
         return None
 
     def _follow_retraining(self, run_id: str) -> None:
-        done: set[tuple[str, int]] = set()
+        printed_tasks: set[tuple[str, int]] = set()
         epoch = 0
-        with self._screen.step(
-            f"The first retraining runs ({RETRAIN_DAG}, {run_id})", "The first retraining is over"
+        with self._display.step(
+            f"Running the first retraining ({RETRAIN_DAG}, {run_id})",
+            "The first retraining is finished",
         ):
             while True:
-                # The state is asked first, so that nothing is missed of a run that just ended.
+                # Read the state first, so that the last epochs and tasks of the run are printed.
                 state = self._run_state(run_id)
-                epoch = self._say_epochs(run_id, epoch)
-                self._say_finished_tasks(run_id, done)
+                epoch = self._print_epochs(run_id, epoch)
+                self._print_finished_tasks(run_id, printed_tasks)
                 if state == "failed":
                     raise TumorMLError(self._failure(RETRAIN_DAG, run_id))
                 if state == "success":
                     break
                 self._pause(_POLL_SECONDS)
-        if not read_standing(self._settings).tasks_with_champion:
-            verdict = verdict_of(self._settings, run_id)
-            why = "it reached no verdict" if verdict is None else f"{verdict[0]}: {verdict[1]}"
-            raise TumorMLError(f"The first retraining left no champion ({why}).")
+        if not read_home_status(self._settings).tasks_with_champion:
+            verdict = latest_verdict(self._settings, run_id)
+            reason = "it has no verdict" if verdict is None else f"{verdict[0]}: {verdict[1]}"
+            raise TumorMLError(f"The first retraining ended without a champion ({reason}).")
 
-    def _say_finished_tasks(self, run_id: str, done: set[tuple[str, int]]) -> None:
+    def _print_finished_tasks(self, run_id: str, printed: set[tuple[str, int]]) -> None:
         running = []
         for task in self._tasks(RETRAIN_DAG, run_id):
             key = (task["task_id"], task["map_index"])
             if task["state"] == "running":
                 running.append(task["task_id"])
-            if task["state"] == "success" and key not in done:
-                done.add(key)
-                self._screen.say(f"  {task['task_id']} ({task['duration'] or 0:.1f} s)")
+            if task["state"] == "success" and key not in printed:
+                printed.add(key)
+                self._display.print(f"  {task['task_id']} ({task['duration'] or 0:.1f} s)")
         if running:
-            self._screen.update(f"{RETRAIN_DAG}: {', '.join(sorted(set(running)))}")
+            self._display.update(f"{RETRAIN_DAG}: {', '.join(sorted(set(running)))}")
 
-    def _say_epochs(self, run_id: str, last: int) -> int:
-        run = run_of(self._settings, run_id)
+    def _print_epochs(self, airflow_run_id: str, last: int) -> int:
+        """Print the epochs after `last`; return the number of the newest epoch."""
+        run = latest_run(self._settings, airflow_run_id)
         if run is None:
             return last
-        for row in epochs_after(self._settings, run[0], last):
-            self._screen.say(
-                f"    epoch {row.epoch}/{run[1]} ({row.phase}): loss {row.loss:.3f}, accuracy "
-                f"{row.accuracy:.1%}, validation {row.validation_accuracy:.1%}, {row.seconds:.1f} s"
+        run_id, planned_epochs = run
+        for row in epochs_after(self._settings, run_id, last):
+            self._display.print(
+                f"    epoch {row.epoch}/{planned_epochs} ({row.phase}): loss {row.loss:.3f}, "
+                f"accuracy {row.accuracy:.1%}, validation {row.validation_accuracy:.1%}, "
+                f"{row.seconds:.1f} s"
             )
             last = row.epoch
         return last
@@ -192,7 +205,7 @@ class FirstRun:
             return None
 
     def _runs(self, dag_id: str) -> list[dict[str, Any]]:
-        # The API server may be busy or just being started again; the next look will tell.
+        # The API server may be busy or restarting; the next poll tries again.
         try:
             return self._api.runs(dag_id)
         except httpx.HTTPError:

@@ -1,6 +1,7 @@
-"""Puts the pools and the first account into a migrated Airflow database.
+"""Create the pools and the admin account in a migrated Airflow database.
 
-A program of its own, run in Airflow's environment: Airflow reads that when it is imported.
+`tumorml prepare` runs this module in a new process with Airflow's environment, because Airflow
+reads its environment at import.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tumorml.service.cluster.prepare import ADMIN_PASSWORD_VARIABLE
 
 
 def ensure_pools() -> None:
-    """Make the pools that are missing; a size that somebody changed stays."""
+    """Create the missing pools; the size of an existing pool is kept."""
     with create_session() as session:
         for name, slots, description in POOLS:
             if Pool.get_pool(name, session=session) is None:
@@ -27,7 +28,7 @@ def ensure_pools() -> None:
 
 
 def ensure_admin(password: str) -> None:
-    """Make the account `ADMIN_USER`, unless it exists; a password that was changed stays."""
+    """Create the account `ADMIN_USER` if it is missing; an existing password is kept."""
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 
     with get_application_builder() as builder:
