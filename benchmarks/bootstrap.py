@@ -1,9 +1,9 @@
-"""Resamples of every metric, against scikit-learn called once for each resample.
+"""Speed of resampled metrics, compared with calling scikit-learn for each resample.
 
-Both compute all of ``METRICS`` of two models on the same kind of resamples. The loop with
-scikit-learn is timed on fewer of them, and scaled; every name is asked of it once, and what follows
-from another of its answers (macro means, shares of tumours) is not asked again. Peak memory is of
-ours alone, which runs first.
+Both ways compute all of ``METRICS`` for two models on resamples of the same groups. The loop with
+scikit-learn is timed on fewer resamples and scaled. It calls each function of scikit-learn once and
+does not compute metrics that follow from others (macro means, shares of tumors). Peak memory is
+measured for the package's way only, which runs first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CLASSES = LABELS[Task.FOUR_CLASS]
 
 
 def model(truth: NDArray[np.int64], skill: float, seed: int) -> Answers:
-    """A model that is right more often the more skill it has."""
+    """Make random answers; more skill means a higher accuracy."""
     logits = np.random.default_rng(seed).normal(size=(len(truth), len(_CLASSES)))
     logits += skill * np.eye(len(_CLASSES))[truth]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -49,10 +49,10 @@ def model(truth: NDArray[np.int64], skill: float, seed: int) -> Answers:
     )
 
 
-def by_scikit_learn(
+def scikit_learn_metrics(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> None:
-    """Every metric of one resample."""
+    """Compute every metric of one resample with scikit-learn."""
     classes = list(range(len(_CLASSES)))
     accuracy_score(truth, predicted)
     precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
@@ -68,16 +68,18 @@ def by_scikit_learn(
 
 
 def loop(models: list[Answers], groups: list[str]) -> None:
-    """Draw resamples, one after the other, and ask scikit-learn about the scans drawn."""
+    """Draw resamples one after the other, and compute metrics of the drawn scans."""
     drawn = GroupResamples(groups, resamples=LOOPED, seed=0)
     for weights in (row for block in drawn for row in block):
         scans = np.repeat(np.arange(SCANS), weights[drawn.member])
-        for one in models:
-            by_scikit_learn(one.known_truth[scans], one.predicted[scans], one.probabilities[scans])
+        for answers in models:
+            scikit_learn_metrics(
+                answers.known_truth[scans], answers.predicted[scans], answers.probabilities[scans]
+            )
 
 
 def medians(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds on the clock, and of the processors."""
+    """Return median wall-clock time and processor time, in seconds."""
     clock, processor = [], []
     for _ in range(REPEATS):
         started, before = time.perf_counter(), time.process_time()
@@ -88,22 +90,29 @@ def medians(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both ways and print the ratio."""
     truth = np.random.default_rng(0).integers(0, len(_CLASSES), SCANS)
     groups = [str(index % GROUPS) for index in range(SCANS)]
     models = [model(truth, skill, seed) for seed, skill in enumerate((2.0, 2.5))]
     before = peak_memory_bytes() / 2**20
-    ours, our_work = medians(lambda: resampled(models, groups, resamples=RESAMPLES, seed=0))
+    package_time, package_cpu = medians(
+        lambda: resampled(models, groups, resamples=RESAMPLES, seed=0)
+    )
     peak = peak_memory_bytes() / 2**20
-    looped, work = (RESAMPLES / LOOPED * time for time in medians(lambda: loop(models, groups)))
+    loop_time, loop_cpu = (
+        RESAMPLES / LOOPED * time for time in medians(lambda: loop(models, groups))
+    )
     print(
         f"{RESAMPLES:,} resamples of {SCANS:,} scans in {GROUPS:,} groups, "
         f"{len(models)} models, {len(METRICS)} metrics; medians of {REPEATS}\n"
-        f"  resampled:    {ours:.2f} s, processor {our_work:.2f} s, "
+        f"  resampled:    {package_time:.2f} s, processor {package_cpu:.2f} s, "
         f"peak {peak:.0f} MiB ({before:.0f} before)\n"
-        f"  scikit-learn: {looped:.0f} s, processor {work:.0f} s, scaled from {LOOPED} resamples\n"
-        f"  ratio: {looped / ours:.0f}, processor {work / our_work:.0f}; the target is {TARGET}"
+        f"  scikit-learn: {loop_time:.0f} s, processor {loop_cpu:.0f} s, "
+        f"scaled from {LOOPED} resamples\n"
+        f"  ratio: {loop_time / package_time:.0f}, processor {loop_cpu / package_cpu:.0f}; "
+        f"the target is {TARGET}"
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

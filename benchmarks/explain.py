@@ -1,19 +1,19 @@
-"""Answers with heatmaps: this engine against answers alone, and against the usual ways.
+"""Speed of predictions with heatmaps, compared with predictions alone and with common ways.
 
-Scans per second, all on the same network and the same scans, in turns; medians:
+Scans per second on the same network and the same scans, in turns; medians:
 
-answers  ``Predictor.predict``
-ours     ``explain``: answers and maps in one pass, of the evidence map or, for a recipe without
-         one, by Grad-CAM of the last feature map, as the next two; LayerCAM, which the service
-         uses there, has a row of its own
-usual    what the notebooks do: for each scan ``model.predict``, a new model that ends in the last
-         feature map and the logits, and a gradient through all of it
-library  tf-keras-vis's ``Gradcam``, after ``model.predict``, in batches; where it is installed:
-         ``pip install --target FOLDER --no-deps tf-keras-vis deprecated``, then with
-         ``PYTHONPATH=FOLDER``
+answers  ``Predictor.predict``.
+ours     ``explain``: predictions and maps in one pass, from the evidence map. A recipe without an
+         evidence map uses Grad-CAM of the last feature map, as the next two rows do; LayerCAM,
+         which the service uses then, has a row of its own.
+usual    As in many notebooks: for each scan ``model.predict``, a new model that ends in the last
+         feature map and the logits, and a gradient through the whole network.
+library  ``Gradcam`` of tf-keras-vis after ``model.predict``, in batches, if it is installed:
+         ``pip install --target FOLDER --no-deps tf-keras-vis deprecated``, then run with
+         ``PYTHONPATH=FOLDER``.
 
-The network is asked for a scan and its mirror image where its recipe says so, which the usual ways
-do not do: ours then does twice their work.
+If the recipe predicts a scan and its mirror image, ``ours`` does twice the work of the common ways,
+which do not.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BATCH = 64
 
 
 def usual(model: keras.Model, images: np.ndarray) -> None:
-    """Grad-CAM as the notebooks write it."""
+    """Compute Grad-CAM as many notebooks do."""
     for image in images.astype(np.float32)[..., None]:
         label = int(model.predict(image[None], verbose=0)[0].argmax())
         both = keras.Model(model.inputs[0], [model.get_layer("features").output, model.outputs[0]])
@@ -54,9 +54,9 @@ def usual(model: keras.Model, images: np.ndarray) -> None:
 
 
 def library(model: keras.Model, images: np.ndarray) -> None:
-    """Grad-CAM of tf-keras-vis."""
-    from tf_keras_vis.gradcam import Gradcam
-    from tf_keras_vis.utils.scores import CategoricalScore
+    """Compute Grad-CAM with tf-keras-vis."""
+    from tf_keras_vis.gradcam import Gradcam  # type: ignore[import-not-found]
+    from tf_keras_vis.utils.scores import CategoricalScore  # type: ignore[import-not-found]
 
     scans = images.astype(np.float32)[..., None]
     for start in range(0, len(scans), BATCH):
@@ -67,14 +67,14 @@ def library(model: keras.Model, images: np.ndarray) -> None:
 
 
 def seconds_of(run: Callable[[np.ndarray], object], images: np.ndarray) -> float:
-    """How long it takes."""
+    """Return the run time in seconds."""
     started = time.perf_counter()
     run(images)
     return time.perf_counter() - started
 
 
 def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None:
-    """Add a row for each way."""
+    """Measure each way for a recipe and add its row to the table."""
     recipe = load_recipe(name).with_fields(weights="none", batch_normalization="adapt")
     model = build_network(recipe, len(LABELS[TASK]), seed=1)
     predictor = Predictor(model, TASK, test_time_flip=recipe.test_time_flip)
@@ -95,7 +95,7 @@ def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None
     if recipe.evidence is None:
         ways["LayerCAM"] = (lambda images: explain(predictor, images), scans)
     try:
-        import tf_keras_vis  # noqa: F401
+        import tf_keras_vis  # type: ignore[import-not-found]  # noqa: F401
     except ImportError:
         pass
     else:
@@ -104,7 +104,7 @@ def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None
     for turn in range(repeats + 1):
         for way, (run, count) in ways.items():
             rate = count / seconds_of(run, images[:count])
-            if turn:  # the first compiles
+            if turn:  # the first turn compiles the functions
                 rates[way].append(rate)
     medians = {way: statistics.median(values) for way, values in rates.items()}
     for way, value in medians.items():
@@ -113,11 +113,11 @@ def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure each recipe and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipes", nargs="*", default=[Settings().default_recipe])
     parser.add_argument("--scans", type=int, default=256)
-    parser.add_argument("--few", type=int, default=4, help="scans of the usual way")
+    parser.add_argument("--few", type=int, default=4, help="number of scans of the usual way")
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     table = Table("recipe", "way", "scans/s", "ours times that")

@@ -1,19 +1,18 @@
-"""How often the gate promotes whom: simulated models, judged by the rules of promotion.toml.
+"""Promotion rates of the gate: simulated models, judged by the rules of promotion.toml.
 
-Each trial draws a test set of four classes in groups of three scans on average, and two models that
-answer it. How easy a scan is comes from its group, from itself, and from each model; the models
-share most of it, as two trainings of one recipe do. Their probabilities are calibrated. Then the
-very rules of the service judge, and two rules that other systems use: a higher accuracy, and a
-higher accuracy by more than one point.
+Each trial draws a test set of four classes, in groups of three scans on average, and the answers of
+two models. How easy a scan is depends on its group, the scan itself, and the model; the models
+share most of it, as two trainings of one recipe do. Their probabilities are calibrated. The trial
+is judged by the rules of the service, and by two rules that other systems use: a higher accuracy,
+and a higher accuracy by more than one point.
 
-    python benchmarks/gate_simulation.py             the table by test set and challenger
-    python benchmarks/gate_simulation.py --nights    one test set asked on 365 nights
+    python benchmarks/gate_simulation.py             rates by test set and challenger
+    python benchmarks/gate_simulation.py --nights    one test set on 365 nights
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -36,14 +35,14 @@ NAMES = LABELS[Task.FOUR_CLASS]
 SCANS_PER_GROUP = 3
 ACCURACY = 0.95
 SHARED = 0.9
-"""Of what makes a scan easy, in variance, what all models share."""
+"""Share of the variance of a scan's ease that all models have in common."""
 GOLDEN = GoldenCheck(16, largest_difference=0.0, latency_ms=30.0)
 NIGHTS = 365
 
 
 @dataclass(frozen=True)
 class Challenger:
-    """A challenger by its true accuracy of each class, against the champion's, in points."""
+    """A challenger, by its true accuracy of each class minus the champion's, in points."""
 
     name: str
     change_points: tuple[float, float, float, float]
@@ -64,7 +63,13 @@ CHALLENGERS = (
 
 @dataclass(frozen=True)
 class TestScans:
-    """A test set: true classes, groups, and how easy each scan is for everybody."""
+    """A test set of n scans.
+
+    Attributes:
+        truth: int64 [n], true class indices.
+        groups: n group ids.
+        ease: float64 [n], how easy each scan is for all models; standard normal.
+    """
 
     truth: NDArray[np.int64]
     groups: list[str]
@@ -72,7 +77,7 @@ class TestScans:
 
 
 def draw_test_scans(generator: np.random.Generator, scans: int) -> TestScans:
-    """Groups of one class each; half of what makes a scan easy is its group's."""
+    """Draw groups of one class each; half of the variance of the ease belongs to the group."""
     sizes = 1 + generator.poisson(SCANS_PER_GROUP - 1, size=scans)
     member = np.repeat(np.arange(scans), sizes)[:scans]
     ease = np.sqrt(0.5) * (generator.normal(size=scans)[member] + generator.normal(size=scans))
@@ -83,20 +88,25 @@ def draw_test_scans(generator: np.random.Generator, scans: int) -> TestScans:
 def answer(
     generator: np.random.Generator, scans: TestScans, accuracy: NDArray[np.float64]
 ) -> Answers:
-    """The answers of a model with this true accuracy of each class (float64 [classes]).
+    """Draw the answers of a model.
 
-    Of how easy a scan is for the model, SHARED is common to all models, and half of the rest its
-    group's: a model gains and loses patients, not only scans. The easiest scans of a
-    class are answered right; the model's probability of its answer is the chance that it is right,
-    given its own noisy sense of how easy the scan is.
+    Of the variance of a scan's ease, the share ``SHARED`` is common to all models. Half of the rest
+    belongs to the scan's group, so that a model gains and loses patients, not only scans. The
+    easiest scans of a class are answered right. The probability of an answer is the chance that it
+    is right, given the model's noisy perception of the scan's ease.
+
+    Args:
+        generator: Source of random numbers.
+        scans: The test set.
+        accuracy: float64 [classes], true accuracy of the model on each class.
     """
     _, member = np.unique(scans.groups, return_inverse=True)
-    of_groups = generator.normal(size=member.max() + 1)[member]
-    own = np.sqrt(0.5) * (of_groups + generator.normal(size=len(member)))
-    ease = np.sqrt(SHARED) * scans.ease + np.sqrt(1 - SHARED) * own
+    group_part = generator.normal(size=member.max() + 1)[member]
+    model_part = np.sqrt(0.5) * (group_part + generator.normal(size=len(member)))
+    ease = np.sqrt(SHARED) * scans.ease + np.sqrt(1 - SHARED) * model_part
     limit = norm.ppf(1 - accuracy)[scans.truth]
-    sensed = np.sqrt(0.5) * (ease + generator.normal(size=len(ease)))
-    confidence = norm.sf((limit - np.sqrt(0.5) * sensed) / np.sqrt(0.5)).clip(0.26, 0.9999)
+    perceived = np.sqrt(0.5) * (ease + generator.normal(size=len(ease)))
+    confidence = norm.sf((limit - np.sqrt(0.5) * perceived) / np.sqrt(0.5)).clip(0.26, 0.9999)
     other = (scans.truth + generator.integers(1, len(NAMES), len(ease))) % len(NAMES)
     predicted = np.where(ease > limit, scans.truth, other)
     probabilities = np.repeat((1 - confidence)[:, None] / (len(NAMES) - 1), len(NAMES), axis=1)
@@ -111,7 +121,7 @@ def answer(
 
 
 def judged(scans: TestScans, champion: Answers, challenger: Answers, policy: Policy) -> str:
-    """The outcome by the service's own rules, at the first look."""
+    """Return the outcome by the rules of the service, at the first look."""
     contest = Contest(
         scans.groups,
         challenger,
@@ -126,7 +136,7 @@ def judged(scans: TestScans, champion: Answers, challenger: Answers, policy: Pol
 
 
 def accuracy_gain(champion: Answers, challenger: Answers) -> float:
-    """The observed gain in accuracy, a share."""
+    """Return the observed gain in accuracy, a share."""
     return float(
         np.mean(challenger.predicted == challenger.truth)
         - np.mean(champion.predicted == champion.truth)
@@ -134,11 +144,11 @@ def accuracy_gain(champion: Answers, challenger: Answers) -> float:
 
 
 def trial(scans: int, challenger: Challenger, policy: Policy, seed: int) -> tuple[bool, ...]:
-    """One test set, one challenger.
+    """Judge one challenger on one test set.
 
     Returns:
-        Whether it is promoted by this gate, by any gain in accuracy, and by one of more than a
-        point; and whether the gate found too few cases to tell.
+        Four booleans: promoted by this gate, by any gain in accuracy, and by a gain of more than
+        one point; and ``insufficient`` by this gate.
     """
     generator = np.random.default_rng(seed)
     test = draw_test_scans(generator, scans)
@@ -150,27 +160,27 @@ def trial(scans: int, challenger: Challenger, policy: Policy, seed: int) -> tupl
 
 
 def nights(scans: int, policy: Policy, unlimited: Policy, seed: int) -> tuple[bool, ...]:
-    """One test set, and each night a new challenger that is no better than the champion.
+    """Judge a new challenger each night on one test set; none is better than the champion.
 
     Returns:
-        Whether any is promoted by this gate, by it without its budget of looks, by any gain in
-        accuracy, and by one of more than a point.
+        Four booleans, true if any challenger is promoted: by this gate, by this gate without its
+        budget of looks, by any gain in accuracy, and by a gain of more than one point.
     """
     generator = np.random.default_rng(seed)
     test = draw_test_scans(generator, scans)
     level = np.full(len(NAMES), ACCURACY)
     champion = answer(generator, test, level)
-    won = [False] * 4
+    promoted = [False] * 4
     for night in range(NIGHTS):
         other = answer(generator, test, level)
         gain = accuracy_gain(champion, other)
-        won[2] |= gain > 0
-        won[3] |= gain > 0.01
-        if night < policy.looks.budget and not won[0]:
-            won[0] = judged(test, champion, other, policy) == "promoted"
-        if not won[1]:
-            won[1] = judged(test, champion, other, unlimited) == "promoted"
-    return tuple(won)
+        promoted[2] |= gain > 0
+        promoted[3] |= gain > 0.01
+        if night < policy.looks.budget and not promoted[0]:
+            promoted[0] = judged(test, champion, other, policy) == "promoted"
+        if not promoted[1]:
+            promoted[1] = judged(test, champion, other, unlimited) == "promoted"
+    return tuple(promoted)
 
 
 def rates(
@@ -180,26 +190,27 @@ def rates(
     trials: int,
     title: str,
 ) -> NDArray[np.float64]:
-    """How often each thing happened, float64 [things]."""
+    """Run trials in parallel and return the rate of each of their booleans, float64 [booleans]."""
     futures = [pool.submit(function, *arguments, seed) for seed in range(trials)]
-    return np.mean([future.result() for future in track(futures, title, transient=True)], axis=0)
+    results = [future.result() for future in track(futures, title, transient=True)]
+    return np.asarray(np.mean(results, axis=0), np.float64)
 
 
-def shown(rate: float, trials: int) -> str:
-    """A rate in percent with its 95 % interval (Wilson)."""
+def format_rate(rate: float, trials: int) -> str:
+    """Format a rate in percent with its 95 % Wilson interval."""
     bounds = binomtest(round(rate * trials), trials).proportion_ci(method="wilson")
     return f"{100 * rate:.1f} % ({100 * bounds.low:.1f}-{100 * bounds.high:.1f})"
 
 
 def main() -> None:
-    """Print one of the two tables."""
+    """Simulate and print one of the two tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--scans", type=int, nargs="+", default=[200, 1300, 10_000])
-    parser.add_argument("--nights", action="store_true", help="365 nights on one test set")
+    parser.add_argument("--nights", action="store_true", help="simulate 365 nights on one test set")
     options = parser.parse_args()
     policy = load_policy(PROJECT_ROOT / "promotion.toml")
-    # For speed; the service draws more.
+    # Fewer than the service draws, for speed.
     policy = policy.model_copy(update={"resamples": 400})
     console = Console(width=140)
     with ProcessPoolExecutor() as pool:
@@ -219,7 +230,7 @@ def main() -> None:
                     trials=options.trials,
                     title=f"{scans} scans, {NIGHTS} nights",
                 )
-                table.add_row(str(scans), *(shown(rate, options.trials) for rate in found))
+                table.add_row(str(scans), *(format_rate(rate, options.trials) for rate in found))
         else:
             table = Table(
                 "test scans",
@@ -243,10 +254,10 @@ def main() -> None:
                     table.add_row(
                         str(scans),
                         challenger.name,
-                        *(shown(rate, options.trials) for rate in found),
+                        *(format_rate(rate, options.trials) for rate in found),
                     )
         console.print(table)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

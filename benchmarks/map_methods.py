@@ -1,8 +1,8 @@
-"""Which map, of which layer, points at tumours best where a network has no evidence map.
+"""Pointing game of LayerCAM and Grad-CAM by layer, for networks without an evidence map.
 
-Takes the homes that benchmarks/pointing.py has left, and asks every model version without an
-evidence map for maps of its test scans with a mask: by LayerCAM and by Grad-CAM, of the last layer
-of each resolution. Printed is the pointing game, model by model, beside the best fixed pixel.
+Reads the homes that benchmarks/pointing.py has left. For each model version without an evidence
+map, it computes maps of the test scans with a mask, by both methods, from the last layer of each
+resolution. It prints the pointing game for each model version, beside that of the best fixed pixel.
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ from tumorml.settings import Settings
 BATCH = 64
 
 
-def seen_scans(
+def masked_test_scans(
     settings: Settings, entries: list[SnapshotEntry], size: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Test scans with a mask, their masks, and how often the best fixed pixel lies in them."""
+    """Read the test scans whose mask is visible at the input size.
+
+    Returns:
+        Images, uint8 [n, size, size]; masks, bool [n, size, size]; and the share of masks that
+        contain the best fixed pixel of the learnt scans.
+    """
     sides: dict[bool, list[str]] = {True: [], False: []}
     for entry in entries:
         if entry.masked:
@@ -46,15 +51,15 @@ def seen_scans(
         for tested in (True, False)
     )
     place = np.unravel_index(learnt.mean(axis=0).argmax(), (size, size))
-    seen = masks.any(axis=(1, 2))
+    visible = masks.any(axis=(1, 2))
     images = cached_pixels(settings, sides[True], size)[everything]
-    return images[seen], masks[seen], float(masks[seen][:, *place].mean())
+    return images[visible], masks[visible], float(masks[visible][:, *place].mean())
 
 
 def pointing(
     predictor: Predictor, images: np.ndarray, masks: np.ndarray, method: Method, layer: str
 ) -> float:
-    """The pointing game of a method's maps of a layer."""
+    """Compute the pointing game of a method's maps of a layer."""
     hits = []
     for start in range(0, len(images), BATCH):
         part = slice(start, start + BATCH)
@@ -64,7 +69,7 @@ def pointing(
 
 
 def main() -> None:
-    """Ask, and print."""
+    """Compute and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("homes", type=Path, nargs="+", help="homes of benchmarks/pointing.py")
     table = Table("home", "model", "recipe", "scans", "layer", "side", *get_args(Method), "pixel")
@@ -81,7 +86,7 @@ def main() -> None:
                 if EVIDENCE in {layer.name for layer in predictor.model.layers}:
                     continue
                 entries = read_snapshot(settings, snapshot)
-                images, masks, pixel = seen_scans(settings, entries, predictor.input_size)
+                images, masks, pixel = masked_test_scans(settings, entries, predictor.input_size)
                 for layer, maps in feature_maps(predictor.model, images[0]).items():
                     scores = (
                         f"{pointing(predictor, images, masks, method, layer):.3f}"

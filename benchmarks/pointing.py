@@ -1,11 +1,11 @@
-"""How well heatmaps point at tumours, by how many masks were learnt from, and what that costs.
+"""Localization of heatmaps and accuracy, by the share of training scans with a mask.
 
-Takes a set with a manifest and masks (a folder or zip), trains on all patient folds but one and
-tests on that one, each in turn (column ``fold``; without it, on either half of the patients). Masks
-of training scans are kept for the shares of ``--masked``, those of test scans always. Beside them
-the same recipe without an evidence map, which is what is built where there is no mask. Each fold
-and share has a home of its own under ``--home``, with heatmaps; the same command goes on where it
-was stopped.
+Reads a set with a manifest and masks (a folder or zip). Trains on all patient folds but one and
+tests on that one, each in turn (column ``fold``; without it, the halves of the patients). Masks of
+training scans are kept for the shares ``--masked``, masks of test scans always. The same recipe
+without an evidence map, which is built if there are no masks, is trained for comparison. Each fold
+and share has a home of its own under ``--home``. Running the command again continues where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ RESULTS = text("""
 
 
 def read_set(path: Path, folder: Path) -> list[dict[str, str]]:
-    """The rows of the manifest with absolute paths and a fold each; a zip is unpacked once."""
+    """Read the manifest, with absolute paths and a fold in each row; a zip is unpacked once."""
     if path.is_file():
         if not folder.exists():
             shutil.unpack_archive(path, folder)
@@ -67,7 +67,7 @@ def read_set(path: Path, folder: Path) -> list[dict[str, str]]:
 
 
 def write_drop(rows: list[dict[str, str]], tested: str, share: float, folder: Path) -> None:
-    """A drop that is trained on all folds but one, with masks of a share of what is learnt from."""
+    """Write a drop whose test side is one fold, with masks for a share of the training scans."""
     rng = np.random.default_rng(1)
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def write_drop(rows: list[dict[str, str]], tested: str, share: float, folder: Pa
 
 
 def train(settings: Settings, recipe: Recipe, seed: int, trigger: str) -> None:
-    """Train, evaluate and explain, where that has not been done."""
+    """Train, evaluate and explain a run, unless that is done already."""
     path = settings.home / f"{trigger}.toml"
     path.write_text(recipe.text, encoding="utf-8")
     snapshot = take_snapshot(settings, TASK, given_split=True)
@@ -96,7 +96,7 @@ def train(settings: Settings, recipe: Recipe, seed: int, trigger: str) -> None:
 
 
 def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
-    """The runs of a home: which, its seed, and its metrics."""
+    """Yield the trigger, the seed and the metrics of each run of a home."""
     runs: dict[tuple[str, int], dict[str, Any]] = {}
     with read_session(settings) as session:
         for row in session.execute(RESULTS, {"metrics": list(METRICS)}):
@@ -110,7 +110,7 @@ def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
 
 
 def main() -> None:
-    """Train what is missing, and print."""
+    """Train missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("set", type=Path, help="a folder or zip with manifest.csv")
     parser.add_argument("--home", type=Path, default=Path("var/benchmark-pointing"))
