@@ -1,4 +1,4 @@
-"""Changes the champion by hand: roll back, pin, unpin, force, authorise - always with a reason."""
+"""Change the champion by hand: roll back, pin, unpin, force or authorize, always with a reason."""
 
 from __future__ import annotations
 
@@ -18,30 +18,34 @@ from tumorml.settings import get_settings
     tags=["tumorml"],
     params={
         "task": Param(
-            Task.FOUR_CLASS, type="string", enum=list(Task), description="Whose champion."
+            Task.FOUR_CLASS,
+            type="string",
+            enum=list(Task),
+            description="The task whose champion changes.",
         ),
         "change": Param(
             CHANGES[0],
             type="string",
             enum=list(CHANGES),
-            description="Roll back to an earlier model version, pin one so that no challenger "
-            "replaces it, unpin it, force one that did not win, or authorise "
-            "the one that serves as the anchor that no later one may fall behind.",
+            description="rollback: return to an earlier model version. pin: keep a model version "
+            "and refuse all challengers. unpin: admit challengers again. force: promote a model "
+            "version that did not win. authorise: make the champion the anchor, which later "
+            "models may not fall behind.",
         ),
         "model_version": Param(
             None,
             type=["null", "string"],
-            description="Which one. Empty: the champion before this one for a rollback, the one "
-            "that serves for a pin. To force one, name it.",
+            description="Id of the model version. If empty, rollback takes the previous champion "
+            "and pin the current one. Required for force.",
         ),
-        "reason": Param("", type="string", minLength=3, description="Kept in champion_history."),
+        "reason": Param("", type="string", minLength=3, description="Stored in champion_history."),
     },
-    doc_md="One transaction; ask `champion_history` in SQL for the story.",
+    doc_md="One transaction. The view `champion_history` lists all changes.",
 )
 def change_champion() -> None:
     @task
     def change(**context: Any) -> str:
-        """The id of the model version that serves afterwards."""
+        """Carry out the change and return the id of the model version that serves afterwards."""
         from tumorml.airflow_plugin.triggering_user import triggering_user
         from tumorml.promotion.champion import change_champion
 

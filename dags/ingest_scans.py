@@ -1,4 +1,4 @@
-"""Takes in every drop that waits in the inbox."""
+"""Ingest every complete drop in the inbox."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ SHARD = (
     default_args=RETRY_WHAT_MAY_PASS,
     tags=["tumorml"],
     doc_md="""
-    Woken by a new drop, and each night before the retraining, it takes **all** waiting drops, each
-    as one batch: decode, profile, validate, register, archive. A large drop is read as many shards,
-    on as many workers as the pool `ingest` lets. A batch of which a shard cannot be read waits for
-    the next run, and the others are finished. Ask `batch_summary` and `batch_file` in SQL for what
-    became of each file.
+    Runs when a new drop arrives, and each night before the retraining. It ingests **all** waiting
+    drops, each as one batch: decode, profile, validate, register, archive. A large drop is read in
+    shards, in parallel on as many workers as the pool `ingest` has slots. If a shard cannot be
+    read, its batch waits for the next run; the other batches are finished. The views
+    `batch_summary` and `batch_file` show the outcome of each batch and file.
     """,
 )
 def ingest_scans() -> None:
     @task.short_circuit
     def claim_drops() -> list[str]:
-        """The batches that wait; nothing more is done where there are none."""
+        """Claim the waiting drops as batches; the run stops here if there are none."""
         from tumorml.scans.inbox.claim import claim_drops
 
         return claim_drops(get_settings())
 
     @task
     def plan_shards(batch_ids: list[str]) -> list[dict[str, Any]]:
-        """Cut each batch into shards that one worker can read."""
+        """Split each batch into shards that one worker can read."""
         from tumorml.scans.ingest.plan_shards import plan_shards
 
         return plan_shards(get_settings(), batch_ids)
@@ -71,7 +71,7 @@ def ingest_scans() -> None:
 
     @task
     def planned_batches(shards: list[dict[str, Any]]) -> list[str]:
-        """The batches that this run takes in."""
+        """Return the ids of the batches of this run."""
         from tumorml.scans.ingest.plan_shards import planned_batches
 
         return planned_batches(shards)
@@ -80,29 +80,29 @@ def ingest_scans() -> None:
         pool="ingest",
         map_index_template="{{ task.op_kwargs['batch_id'] }}",
         outlets=[SCANS],
-        trigger_rule="all_done",  # a shard that failed is one batch's trouble
+        trigger_rule="all_done",  # a failed shard affects its own batch only
     )
     def finish_batch(batch_id: str) -> str:
-        """Validate and register one batch, then move its files away."""
+        """Validate and register one batch, then move its files out of the inbox."""
         from tumorml.scans.ingest.finish_batch import finish_batch
 
         return finish_batch(get_settings(), batch_id)
 
     @task(pool="ingest", map_index_template=SHARD, trigger_rule="all_done")
     def fingerprint_scans(batch_id: str, shard: int, shards: int) -> int:
-        """Fingerprints for one part of a batch's scans."""
+        """Compute the fingerprints of one part of a batch's scans."""
         from tumorml.scans.ingest.fingerprint_scans import fingerprint_scans
 
         return fingerprint_scans(get_settings(), batch_id, shard, shards)
 
     @task(trigger_rule="all_done")
     def assign_groups() -> int:
-        """Give new scans their group and their side of the split."""
-        from tumorml.datasets.grouping.groups import assign_groups
+        """Assign new scans to groups and to sides of the split."""
+        from tumorml.datasets.grouping.assign_groups import assign_groups
 
         return assign_groups(get_settings())
 
-    # The last task in a row of its own, so that the run fails where a batch could not be finished.
+    # A leaf task of its own: the run fails if any batch could not be finished.
     every_batch_is_in = EmptyOperator(task_id="every_batch_is_in", trigger_rule="none_failed")
 
     planned = plan_shards(claim_drops())

@@ -1,4 +1,4 @@
-"""Retrains, compares with the champion, and promotes what beats it."""
+"""Train a challenger, compare it with the champion, and promote it if it is better."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHAMPION = Asset("champion")
 
 
 @dag(
-    # A service that starts after 02:00 waits for the next night.
+    # A service that starts after the scheduled time waits for the next night.
     schedule=CronTriggerTimetable(
         settings.retrain_cron, timezone="UTC", run_immediately=timedelta(0)
     ),
@@ -34,45 +34,47 @@ CHAMPION = Asset("champion")
             ALL_TASKS,
             type="string",
             enum=[ALL_TASKS, *Task],
-            description="What to learn. `all`: every task that has enough labelled scans.",
+            description="Task to train. all: every task that has enough labeled scans.",
         ),
         "recipe": Param(
             settings.default_recipe,
             type="string",
             examples=recipe_names(),
-            description="A recipe's name, or the path of a recipe file on the worker.",
+            description="Name of a recipe, or path of a recipe file on the worker.",
         ),
         "epochs": Param(
             None,
             type=["null", "integer"],
             minimum=1,
             maximum=1000,
-            description="Total epochs instead of the recipe's own.",
+            description="Total number of epochs, instead of the recipe's.",
         ),
         "seed": Param(
-            None, type=["null", "integer"], minimum=0, description="Seed of the training."
+            None, type=["null", "integer"], minimum=0, description="Random seed of the training."
         ),
         "force": Param(
-            False, type="boolean", description="Retrain although no scan or label has changed."
+            False, type="boolean", description="Train even if no scan or label has changed."
         ),
         "given_split": Param(
             False,
             type="boolean",
-            description="Benchmark: follow the drops' own Training and Testing folders, which may "
-            "leak, and report every metric also without the leaking test scans. Never promoted.",
+            description="Benchmark: use the Training and Testing folders of the drops, which may "
+            "leak, and report every metric also without the leaking test scans. The model is never "
+            "promoted.",
         ),
     },
     doc_md="""
-    Each night, and by hand with a form: snapshot > train > evaluate > explain > judge > approve >
-    promote > report, for each task. Nothing new since the last judgement means a skipped run. A
-    person is asked, under Required Actions, where the policy says so; until the answer the next run
-    waits. Ask `run_summary`, `verdict_rule` and `champion_history` in SQL for what came of it.
+    Runs each night, and by hand with a form. For each task: snapshot > train > evaluate > explain >
+    judge > approve > promote > report. A task is skipped if nothing has changed since its last
+    verdict. If the policy requires a person's approval, the request is under Required Actions; the
+    next run waits for the response. `run_summary`, `verdict_rule` and `champion_history` show the
+    results in SQL.
     """,
 )
 def retrain_champion() -> None:
     @task
     def choose_tasks(params: dict[str, Any]) -> list[str]:
-        """The tasks to retrain: the one asked for, or every one that has enough scans."""
+        """Return the tasks to train: the requested one, or all that have enough scans."""
         from tumorml.datasets.snapshots import tasks_with_enough_scans
 
         if params["task"] != ALL_TASKS:
@@ -83,7 +85,7 @@ def retrain_champion() -> None:
     def retrain(task_name: str) -> None:
         @task(map_index_template="{{ task.op_args[0] }}")
         def take_snapshot(task_name: str, params: dict[str, Any]) -> str:
-            """Freeze the scans, labels and sides of today."""
+            """Freeze the current scans, labels and sides as a snapshot."""
             from tumorml.datasets.snapshots import take_snapshot
 
             given_split = params["given_split"]
@@ -91,7 +93,7 @@ def retrain_champion() -> None:
 
         @task(map_index_template="{{ run_label | default(task.op_args[0]) }}")
         def plan_run(task_name: str, snapshot_id: str, **context: Any) -> str:
-            """The run to do; skips, and says why, where there is nothing new."""
+            """Plan the run, or skip with a reason if nothing has changed."""
             from tumorml.airflow_plugin.planned_run import planned_run_or_skip
             from tumorml.training.plan_run import plan_run
 
@@ -109,44 +111,44 @@ def retrain_champion() -> None:
             return planned_run_or_skip(plan)
 
         @task(queue="gpu", pool="gpu", map_index_template="{{ task.op_args[0] }}")
-        def train(retraining: str) -> str:
-            """Train, from the last finished epoch where there is one."""
+        def train(training_run_id: str) -> str:
+            """Train the run, resuming after its last finished epoch."""
             from tumorml.training.train_run import train_run
 
-            train_run(get_settings(), retraining)
-            return retraining
+            train_run(get_settings(), training_run_id)
+            return training_run_id
 
         @task(pool="gpu", map_index_template="{{ task.op_args[0] }}")
-        def evaluate(retraining: str) -> str:
-            """Score challenger and champion on the same test scans."""
+        def evaluate(training_run_id: str) -> str:
+            """Evaluate challenger, champion and anchor on the same test scans."""
             from tumorml.evaluation.evaluate_run import evaluate_run
 
-            return evaluate_run(get_settings(), retraining)
+            return evaluate_run(get_settings(), training_run_id)
 
         @task(pool="gpu", map_index_template="{{ task.op_args[0] }}")
-        def explain(retraining: str) -> int:
-            """Store heatmaps of the surest errors and of some right answers."""
+        def explain(training_run_id: str) -> int:
+            """Store heatmaps of the most confident errors and of some right answers."""
             from tumorml.explain.explain_run import explain_run
 
-            return explain_run(get_settings(), retraining)
+            return explain_run(get_settings(), training_run_id)
 
         @task(map_index_template="{{ task.op_args[0] }}")
-        def judge(retraining: str) -> str:
-            """Apply the promotion policy; one row for each rule."""
+        def judge(training_run_id: str) -> str:
+            """Apply the promotion policy and record a row for each rule."""
             from tumorml.promotion.judge import judge_run
 
-            return judge_run(get_settings(), retraining)
+            return judge_run(get_settings(), training_run_id)
 
         @task(map_index_template="{{ task.op_args[0] }}")
         def request_approval(verdict_id: str) -> dict[str, str]:
-            """What a person is asked; skipped where nobody is."""
+            """Return the request to a person; skip if no approval is required."""
             from tumorml.airflow_plugin.approvals import request_or_skip
 
             return request_or_skip(get_settings(), verdict_id)
 
         @task(map_index_template="{{ task.op_args[0] }}")
         def record_approval(verdict_id: str, answer: dict[str, Any]) -> str:
-            """Write down who said what, or that nobody did in time."""
+            """Record the response, or that there was none in time."""
             from tumorml.airflow_plugin.approvals import record_answer
 
             return record_answer(get_settings(), verdict_id, answer)
@@ -154,24 +156,24 @@ def retrain_champion() -> None:
         @task(
             outlets=[CHAMPION],
             trigger_rule=TriggerRule.NONE_FAILED,
-            map_index_template="{{ task.op_args[0] or 'nothing was judged' }}",
+            map_index_template="{{ task.op_args[0] or 'no verdict' }}",
         )
         def promote(verdict_id: str | None, **context: Any) -> str:
-            """Let the challenger serve, where the verdict says so."""
+            """Make the challenger the champion, if it won and was approved."""
             from tumorml.airflow_plugin.approvals import promote_or_skip
             from tumorml.airflow_plugin.triggering_user import triggering_user
 
             return promote_or_skip(get_settings(), verdict_id, who=triggering_user(context))
 
         @task(map_index_template="{{ task.op_args[0] }}")
-        def report(retraining: str) -> str:
-            """A report, slides and a model card of the run, in the object store."""
+        def report(training_run_id: str) -> str:
+            """Write report, slide deck and model card of the run to the object store."""
             from tumorml.reports.run.write_run_report import write_run_report
 
-            return write_run_report(get_settings(), retraining)
+            return write_run_report(get_settings(), training_run_id)
 
-        run_id = plan_run(task_name, take_snapshot(task_name))
-        evaluated = evaluate(train(run_id))
+        planned = plan_run(task_name, take_snapshot(task_name))
+        evaluated = evaluate(train(planned))
         verdict_id = judge(evaluated)
         request = request_approval(verdict_id)
         approval = RecordedApproval(
@@ -181,7 +183,7 @@ def retrain_champion() -> None:
             defaults=RecordedApproval.REJECT,
             response_timeout=response_timeout(settings),
             params={
-                "why": Param("", type=["null", "string"], description="Kept with the verdict.")
+                "why": Param("", type=["null", "string"], description="Stored with the verdict.")
             },
             map_index_template="{{ ti.xcom_pull('retrain.judge', map_indexes=ti.map_index) }}",
         )

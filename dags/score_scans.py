@@ -1,4 +1,4 @@
-"""Lets the champion read the scans that nobody has labelled."""
+"""Predict unlabeled scans with the champion of each task."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ settings = get_settings()
     default_args=RETRY_WHAT_MAY_PASS,
     tags=["tumorml"],
     doc_md="""
-    After each ingest and each promotion, every night, and by hand: the champion of each task over
-    every unlabelled scan that it has not read yet. Ask `prediction_history` in SQL,
-    `where source = 'score'`.
+    Runs after each ingest and each promotion, every night, and by hand. The champion of each task
+    predicts every unlabeled scan that it has not predicted yet. The view `prediction_history` lists
+    the predictions: `where source = 'score'`.
     """,
 )
 def score_scans() -> None:
     @task
     def tasks_with_champion() -> list[str]:
-        """The tasks that have a champion."""
+        """Return the tasks that have a champion."""
         from tumorml.promotion.champion import champions_by_task
 
         return [str(task) for task in Task if task in champions_by_task(get_settings())]
 
     @task(pool="gpu", map_index_template="{{ task.op_kwargs['task_name'] }}")
     def score(task_name: str) -> int:
-        """Predictions and heatmaps for the scans that wait."""
+        """Predict the waiting scans and store their heatmaps."""
         from tumorml.serving.score_scans import score_scans
 
         return score_scans(get_settings(), Task(task_name))
