@@ -1,7 +1,7 @@
-"""Answers per second over HTTP, and how long they take, against the usual way to serve a model.
+"""Throughput and latency of the API, compared with the usual way to serve a Keras model.
 
-Serves the champion of a home by `tumorml serve`, and the same network by `usual_api.py`; asks both
-by locust (https://locust.io) from this machine, so the clients' own work counts against both alike.
+Serves the champion of a home with `tumorml serve`, and the same network with `usual_api.py`. Locust
+(https://locust.io) sends the requests from this machine, so its load slows down both servers alike.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(command: list[str], environment: dict[str, str], url: str, ready: str) -> Iterator[int]:
-    """A server, from when it answers; its pid."""
+    """Run a server; yield its process id once the path ``ready`` responds."""
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             command, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
@@ -64,13 +64,18 @@ def process(command: list[str], environment: dict[str, str], url: str, ready: st
             server.terminate()
             try:
                 server.wait(30)
-            except subprocess.TimeoutExpired:  # the usual one answers all who wait first
+            except subprocess.TimeoutExpired:  # the usual server finishes all queued requests first
                 server.kill()
                 server.wait()
 
 
 def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> dict[str, float]:
-    """Requests per second, median and 99th percentile in milliseconds, errors, sent away."""
+    """Send requests for some seconds, and return the measurements.
+
+    Returns:
+        Requests per second, median and 99th percentile of the response time in milliseconds,
+        number of errors, and number of requests refused with 503 and `Retry-After`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [
@@ -80,30 +85,32 @@ def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> di
             ],
             env=os.environ | {"IMAGES": str(images), "HEATMAP": heatmap},
             capture_output=True,
-            check=False,  # locust ends with 1 where a request failed; they are counted
+            check=False,  # locust exits with 1 if a request failed; failures are counted below
         )  # fmt: skip
         with Path(folder, "load_stats.csv").open() as file:
             rows = {row["Name"]: row for row in csv.DictReader(file)}
-    asked, away = rows.get("predict"), rows.get("sent away")
-    if asked is None:  # not one was answered in that time
-        return dict.fromkeys(("per second", "p50", "p99", "errors", "sent away"), float("nan"))
+    predicted, refused = rows.get("predict"), rows.get("refused")
+    if predicted is None:  # no response within the time
+        return dict.fromkeys(("per second", "p50", "p99", "errors", "refused"), float("nan"))
     return {
-        "per second": float(asked["Requests/s"]),
-        "p50": float(asked["50%"]),
-        "p99": float(asked["99%"]),
-        "errors": float(asked["Failure Count"]),
-        "sent away": float(away["Request Count"]) if away else 0.0,
+        "per second": float(predicted["Requests/s"]),
+        "p50": float(predicted["50%"]),
+        "p99": float(predicted["99%"]),
+        "errors": float(predicted["Failure Count"]),
+        "refused": float(refused["Request Count"]) if refused else 0.0,
     }
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure both servers and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("home", type=Path, help="a home with a champion of four classes")
-    parser.add_argument("images", type=Path, help="a folder of scans to ask about")
+    parser.add_argument("images", type=Path, help="a folder of scans to send")
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
-    parser.add_argument("--seconds", type=int, default=15, help="for each number")
-    parser.add_argument("--soak", type=int, default=0, help="then so many requests, by 8 clients")
+    parser.add_argument("--seconds", type=int, default=15, help="duration of each measurement")
+    parser.add_argument(
+        "--soak", type=int, default=0, help="number of requests of a soak test by 8 clients"
+    )
     options = parser.parse_args()
     settings = Settings(home=options.home, api_port=free_port())
     console = Console(width=140)
@@ -129,14 +136,14 @@ def main() -> None:
             "/openapi.json",
         )  # fmt: skip
         table = Table(
-            "server", "heatmap", "clients", "a second", "p50 ms", "p99 ms", "errors", "sent away",
-            "times usual",
+            "server", "heatmap", "clients", "per second", "p50 (ms)", "p99 (ms)", "errors",
+            "refused", "times faster",
         )  # fmt: skip
-        usually: dict[tuple[str, int], float] = {}
+        usual_rates: dict[tuple[str, int], float] = {}
         for name, server in (("usual", usual), ("tumorml", ours)):
             with process(*server) as pid:
                 for heatmap in ("none", "inline"):
-                    for image in sorted(options.images.iterdir())[:3]:  # the first ones compile
+                    for image in sorted(options.images.iterdir())[:3]:  # the first requests compile
                         httpx.post(
                             f"{server[2]}/predict?heatmap={heatmap}",
                             files={"images": image.read_bytes()},
@@ -145,12 +152,12 @@ def main() -> None:
                     for clients in options.clients:
                         found = load(server[2], options.images, heatmap, clients, options.seconds)
                         key = (heatmap, clients)
-                        usually.setdefault(key, found["per second"])
+                        usual_rates.setdefault(key, found["per second"])
                         table.add_row(
                             name, heatmap, str(clients), f"{found['per second']:.1f}",
                             f"{found['p50']:.0f}", f"{found['p99']:.0f}", f"{found['errors']:.0f}",
-                            f"{found['sent away']:.0f}",
-                            f"{found['per second'] / usually[key]:.1f}",
+                            f"{found['refused']:.0f}",
+                            f"{found['per second'] / usual_rates[key]:.1f}",
                         )  # fmt: skip
                 if name == "tumorml" and options.soak:
                     soak(console, pid, server[2], options.images, options.soak)
@@ -158,7 +165,7 @@ def main() -> None:
 
 
 def soak(console: Console, pid: int, url: str, images: Path, requests: int) -> None:
-    """Ask very often, and print what memory the server has meanwhile."""
+    """Send many requests, and print the memory of the server from time to time."""
     done = 0.0
     while done < requests:
         found = load(url, images, "none", 8, 30)

@@ -1,4 +1,4 @@
-"""What each simulated client does; run by `benchmarks/serving.py` through locust."""
+"""Behavior of the simulated clients of `benchmarks/serving.py`, run by locust."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ IMAGES = [path.read_bytes() for path in sorted(Path(os.environ["IMAGES"]).iterdi
 PATH = "/predict?heatmap=" + os.environ["HEATMAP"]
 
 
-class Caller(FastHttpUser):
-    """Asks about one image after the other; who is sent away with 503 waits as it is told."""
+class Client(FastHttpUser):
+    """Sends one image after another; 503 with `Retry-After` counts as refused, not as an error."""
 
     @task
-    def ask(self) -> None:
-        """One image."""
+    def predict(self) -> None:
+        """Send one image."""
         files = {"images": ("scan.jpg", random.choice(IMAGES), "image/jpeg")}
         with self.client.post(PATH, files=files, name="predict", catch_response=True) as response:
             if response.status_code == 503 and "Retry-After" in response.headers:
                 response.success()
-                response.request_meta["name"] = "sent away"
+                response.request_meta["name"] = "refused"

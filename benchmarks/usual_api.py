@@ -1,7 +1,7 @@
-"""The usual way to serve a Keras model: what `benchmarks/serving.py` compares with.
+"""The usual way to serve a Keras model, as a baseline for `benchmarks/serving.py`.
 
-One FastAPI app as most published projects write it: decode, resize, `model.predict`, and for a
-heatmap a Grad-CAM model that is built anew for each call; the PNG goes back as a list of numbers.
+A FastAPI app as most published projects write it: decode, resize, `model.predict`, and for a
+heatmap a Grad-CAM model that is built for each call. The PNG is returned as a list of numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAYER = os.environ["LAYER"]
 
 
 def grad_cam(scan: np.ndarray, index: int) -> np.ndarray:
-    """A model and a tape for each call."""
+    """Return a Grad-CAM heatmap, with a model and a gradient tape built for this call."""
     both = keras.Model(model.inputs, [model.get_layer(LAYER).output, model.outputs[0]])
     with tf.GradientTape() as tape:
         features, logits = both(scan)
@@ -36,7 +36,7 @@ def grad_cam(scan: np.ndarray, index: int) -> np.ndarray:
 
 @app.post("/predict")
 def predict(images: Annotated[bytes, File()], heatmap: str = "none") -> dict[str, Any]:
-    """One image."""
+    """Predict one image."""
     side = model.input_shape[1]
     picture = Image.open(io.BytesIO(images)).convert("L").resize((side, side))
     scan = np.asarray(picture, np.float32)[None, ..., None]
@@ -49,8 +49,8 @@ def predict(images: Annotated[bytes, File()], heatmap: str = "none") -> dict[str
     if heatmap != "none":
         levels = Image.fromarray((grad_cam(scan, index) * 255).astype(np.uint8))
         heat = np.asarray(levels.resize((256, 256)))
-        grey = np.asarray(picture.convert("RGB").resize((256, 256)), np.float32)
-        blended = 0.6 * grey + 0.4 * 255 * colormaps["jet"](heat)[..., :3]
+        gray = np.asarray(picture.convert("RGB").resize((256, 256)), np.float32)
+        blended = 0.6 * gray + 0.4 * 255 * colormaps["jet"](heat)[..., :3]
         file = io.BytesIO()
         Image.fromarray(blended.astype(np.uint8)).save(file, "PNG")
         answer["heatmap"] = list(file.getvalue())
