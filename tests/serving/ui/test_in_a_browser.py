@@ -1,4 +1,4 @@
-"""The page as a browser has it: what people do there, on a desk and on a phone, without errors."""
+"""The web UI in Chromium at desktop and phone width: no browser errors, nothing cut off."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.factories.running_api import running_api
+from tests.factories.running_api import wait_until
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.results.session import reader_url, writer_url
@@ -25,121 +24,129 @@ from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.serving.ui.command import ui_command
 from tumorml.settings import Settings
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here"),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
 
 @pytest.fixture
-def address(settings: Settings, champion: str) -> Iterator[str]:
-    """Of a page that runs as `tumorml ui` starts it, with an API behind it."""
-    with socket.socket() as free, running_api(settings) as asked:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        environment = os.environ | {
-            "TUMORML_HOME": str(settings.home),
-            "TUMORML_DATABASE_URL": writer_url(settings),
-            "TUMORML_READER_DATABASE_URL": reader_url(settings),
-            "TUMORML_API_PORT": str(asked.api_port),
-        }
-        command = ui_command(settings.model_copy(update={"ui_port": port}))
-        page = subprocess.Popen(command, env=environment)
+def ui_url(api: Settings) -> Iterator[str]:
+    """URL of a UI process started like `tumorml ui`, with a running API."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "TUMORML_HOME": str(api.home),
+        "TUMORML_DATABASE_URL": writer_url(api),
+        "TUMORML_READER_DATABASE_URL": reader_url(api),
+        "TUMORML_API_PORT": str(api.api_port),
+    }
+    settings = api.model_copy(update={"ui_port": port})
+    process = subprocess.Popen(ui_command(settings), env=environment)
+
+    def is_ready() -> bool:
+        assert process.poll() is None
         try:
-            found = f"http://127.0.0.1:{port}"
-            until = time.monotonic() + 60
-            while not _answers(found):
-                assert page.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.2)
-            yield found
-        finally:
-            page.terminate()
-            page.wait()
+            return httpx.get(f"{settings.ui_url}/_stcore/health", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(is_ready, seconds=120)
+        yield settings.ui_url
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture(params=["Desktop Chrome", "iPhone 13"])
-def browser(request: pytest.FixtureRequest, address: str) -> Iterator[Page]:
-    """A window on the page, that must not complain."""
+def page(request: pytest.FixtureRequest, ui_url: str) -> Iterator[Page]:
+    """A browser page on the UI; errors and warnings of the browser fail the test."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = chromium.new_page(**playwright.devices[request.param])
-        complaints: list[str] = []
+        problems: list[str] = []
         page.on(
             "console",
-            lambda one: complaints.append(one.text) if one.type in ("error", "warning") else None,
+            lambda one: problems.append(one.text) if one.type in ("error", "warning") else None,
         )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda failed: complaints.append(failed.url))
-        page.goto(address)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("requestfailed", lambda failed: problems.append(failed.url))
+        page.goto(ui_url)
         yield page
         chromium.close()
-    assert complaints == []
+    assert problems == []
 
 
-def test_people_read_a_scan_look_back_and_drop_a_batch(
-    browser: Page, settings: Settings, champion: str, tmp_path: Path
+def test_scan_history_and_drop_work_at_every_width(
+    page: Page, settings: Settings, champion: str, tmp_path: Path
 ) -> None:
+    from playwright.sync_api import expect
+
     files = []
-    for n, made in enumerate(draw_patient(load_anatomy(), "glioma", 0, seed=7, slices=2)):
+    for n, drawn in enumerate(draw_patient(load_anatomy(), "glioma", 0, seed=7, slices=2)):
         files.append(tmp_path / f"slice-{n}.png")
-        files[-1].write_bytes(encode_png(made.image))
+        files[-1].write_bytes(encode_png(drawn.image))
 
-    browser.locator("input[type=file]").set_input_files(files[0])
-    expect(browser.get_by_text("scan under the heatmap")).to_be_visible(timeout=60_000)
-    expect(browser.get_by_text("Most similar training scans")).to_be_visible()
-    expect(browser.get_by_text(champion)).to_be_visible()
-    _shoot(browser, tmp_path / "read.png")
+    page.locator("input[type=file]").set_input_files(files[0])
+    expect(page.get_by_text("scan under the heatmap")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Most similar training scans")).to_be_visible()
+    expect(page.get_by_text(champion)).to_be_visible()
+    check_width_and_shoot(page, tmp_path / "read.png")
 
-    _go(browser, "History")
-    expect(browser.get_by_text("1 prediction, the newest first.")).to_be_visible()
-    for source, found in (
-        ("evaluation", "No prediction is like that."),
-        ("api", "1 prediction, the newest first."),
+    go_to(page, "History")
+    one_prediction = "1 prediction, newest first."
+    expect(page.get_by_text(one_prediction)).to_be_visible()
+    for source, message in (
+        ("evaluation", "No prediction matches the filters."),
+        ("api", one_prediction),
     ):
-        browser.get_by_role("combobox", name="Source").click()
-        browser.get_by_role("option", name=source).click()
-        expect(browser.get_by_text(found)).to_be_visible()
-    _shoot(browser, tmp_path / "history.png")
+        page.get_by_role("combobox", name="Source").click()
+        page.get_by_role("option", name=source).click()
+        expect(page.get_by_text(message)).to_be_visible()
+    check_width_and_shoot(page, tmp_path / "history.png")
 
-    _go(browser, "Drop a batch")
-    browser.locator("input[type=file]").set_input_files(files)
-    expect(browser.get_by_text("slice-1.png")).to_be_visible()
-    browser.get_by_role("button", name="Drop", exact=True).click()
-    expect(browser.get_by_text("waits in the inbox")).to_be_visible()
+    go_to(page, "Drop a batch")
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_text("slice-1.png")).to_be_visible()
+    page.get_by_role("button", name="Drop", exact=True).click()
+    expect(page.get_by_text("waits in the inbox")).to_be_visible()
     (drop,) = waiting_drops(settings)
     (batch,) = claim_drops(settings)
     ingest_batch(settings, batch)
-    expect(browser.get_by_text("became the batch")).to_be_visible(timeout=15_000)
-    expect(browser.get_by_text(drop.name, exact=True)).to_be_visible()
-    _shoot(browser, tmp_path / "drop.png")
+    expect(page.get_by_text("from the drop")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(drop.name, exact=True)).to_be_visible()
+    check_width_and_shoot(page, tmp_path / "drop.png")
 
     for title in ("Champion", "Review"):
-        _go(browser, title)
-        _shoot(browser, tmp_path / f"{title}.png")
+        go_to(page, title)
+        check_width_and_shoot(page, tmp_path / f"{title.lower()}.png")
 
 
-def _go(browser: Page, title: str) -> None:
-    link = browser.get_by_role("link", name=title)
-    if browser.viewport_size and browser.viewport_size["width"] < 768:
-        browser.get_by_test_id("stExpandSidebarButton").click()
+def go_to(page: Page, title: str) -> None:
+    """Open a page of the UI by the navigation."""
+    from playwright.sync_api import expect
+
+    link = page.get_by_role("link", name=title)
+    if page.viewport_size and page.viewport_size["width"] < 768:
+        page.get_by_test_id("stExpandSidebarButton").click()
     link.click()
-    expect(browser.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
 
 
-def _shoot(browser: Page, path: Path) -> None:
-    """What a person sees; nothing may stick out to the side."""
-    expect(browser.get_by_text("not a medical device")).to_be_visible()
-    width = browser.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert width <= 0
-    browser.screenshot(path=path)
+def check_width_and_shoot(page: Page, path: Path) -> None:
+    """Check that nothing sticks out to the side, and save a screenshot."""
+    from playwright.sync_api import expect
 
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/_stcore/health", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
+    expect(page.get_by_text("not a medical device")).to_be_visible()
+    overhang = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overhang <= 0
+    page.screenshot(path=path)
