@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from tests.factories.champions import BuiltModel, make_champion, set_champion
 from tests.factories.predictions import one_image
-from tests.factories.reports import localised
+from tests.factories.reports import localization_metrics
 from tests.factories.running_api import wait_until
 from tumorml.evaluation.metrics import write_metrics
 from tumorml.labels import Task
@@ -61,6 +61,6 @@ def test_heatmap_claim_changes_once_heatmaps_are_measured(
 
     assert "not measured" in claim()
     with write_session(settings) as session:
-        metrics = {"test": localised((0.8, 0.7, 0.9))}
+        metrics = {"test": localization_metrics((0.8, 0.7, 0.9))}
         write_metrics(session, metrics, run_id=f"r-{champion}", model_version_id=champion)
     wait_until(lambda: "This beats both baselines that ignore the scan" in claim())
