@@ -238,7 +238,7 @@ def main() -> None:
                 "this gate",
                 "any gain",
                 "gain above 1 point",
-                "cannot tell",
+                "insufficient",
             )
             for scans in options.scans:
                 for challenger in CHALLENGERS:

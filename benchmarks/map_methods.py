@@ -39,18 +39,18 @@ def masked_test_scans(
 
     Returns:
         Images, uint8 [n, size, size]; masks, bool [n, size, size]; and the share of masks that
-        contain the best fixed pixel of the learnt scans.
+        contain the best fixed pixel of the other scans.
     """
     sides: dict[bool, list[str]] = {True: [], False: []}
     for entry in entries:
         if entry.masked:
             sides[entry.split == "test"].append(entry.scan_id)
     everything = slice(None)
-    masks, learnt = (
+    masks, other_masks = (
         cached_pixels(settings, sides[tested], size, masks=True)[everything] > 127
         for tested in (True, False)
     )
-    place = np.unravel_index(learnt.mean(axis=0).argmax(), (size, size))
+    place = np.unravel_index(other_masks.mean(axis=0).argmax(), (size, size))
     visible = masks.any(axis=(1, 2))
     images = cached_pixels(settings, sides[True], size)[everything]
     return images[visible], masks[visible], float(masks[visible][:, *place].mean())

@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.labels import Task
-from tumorml.promotion.judge import judge_run
+from tumorml.promotion.judge_run import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.recipes.load_recipe import load_recipe
 from tumorml.recipes.recipe import Recipe

@@ -135,7 +135,7 @@ def retrain_champion() -> None:
         @task(map_index_template="{{ task.op_args[0] }}")
         def judge(training_run_id: str) -> str:
             """Apply the promotion policy and record a row for each rule."""
-            from tumorml.promotion.judge import judge_run
+            from tumorml.promotion.judge_run import judge_run
 
             return judge_run(get_settings(), training_run_id)
 

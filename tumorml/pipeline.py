@@ -18,7 +18,7 @@ from tumorml.labels import Task
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
 from tumorml.promotion.approval import find_verdict, record_approval, waits_for_a_person
-from tumorml.promotion.judge import judge_run
+from tumorml.promotion.judge_run import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.recipes.find_weights import find_weights
 from tumorml.recipes.load_recipe import load_recipe

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import func, insert, select
 
-from tests.factories.blobs import blobs, tiny_recipe
+from tests.factories.blobs import blob_arrays, tiny_recipe
 from tests.factories.rows import model_row, run_row
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.predictions import write_predictions
@@ -33,10 +33,9 @@ def evaluated_run(settings: Settings, folder: Path, wrong: np.ndarray) -> tuple[
     recipe = tiny_recipe(input_size=64)
     save_model(build_network(recipe, 2, seed=1), folder, task=Task.BINARY, recipe=recipe)
     stored = put_model(settings, folder)
-    data, _ = blobs(COUNT, 64, seed=4)
+    images, truth, _ = blob_arrays(COUNT, 64, seed=4)
     scans = [f"{number:064x}" for number in range(COUNT)]
-    truth = np.asarray(data.labels)
-    for scan, image in zip(scans, np.asarray(data.images), strict=True):
+    for scan, image in zip(scans, images, strict=True):
         object_store(settings).write(scan_key(scan), encode_png(image))
     with write_session(settings) as session:
         session.add(Batch(id="b", drop_name="b", fingerprint="", state="ingested"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.factories.blobs import blob_images
+from tests.factories.blobs import blob_arrays
 from tumorml.explain.feature_maps import MOST_MAPS, feature_maps, sheet_png
 from tumorml.recipes.load_recipe import load_recipe
 from tumorml.recipes.networks.build_network import build_network
@@ -21,7 +21,7 @@ from tumorml.recipes.networks.build_network import build_network
 def test_each_resolution_appears_once_and_features_last(name: str, sides: list[int]) -> None:
     recipe = load_recipe(name).with_fields(input_size=64, weights="none")
     model = build_network(recipe, 4, seed=1)
-    maps = feature_maps(model, blob_images(1, 64, seed=1)[0])
+    maps = feature_maps(model, blob_arrays(1, 64, seed=1)[0][0])
     assert [values.shape[0] for values in maps.values()] == sides
     assert list(maps)[-1] == "features"
     sheet = Image.open(io.BytesIO(sheet_png(maps)))

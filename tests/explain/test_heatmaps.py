@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.factories.blobs import blob_images, blobs, tiny_recipe
+from tests.factories.blobs import blob_arrays, blobs, tiny_recipe
 from tests.factories.brightness_network import brightness_meter
 from tumorml.explain.heatmaps import Method, _fine_feature_map, explain, heatmaps
 from tumorml.labels import Task
@@ -45,8 +45,8 @@ def blob_finder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 def test_map_of_a_brightness_meter_is_hottest_on_the_blob() -> None:
     """Its features are local means, so a shift between map and scan would be seen."""
     predictor = brightness_meter()
-    data, inside = blobs(40, 64, seed=4)
-    images, inside = np.asarray(data.images)[data.labels == 1], inside[data.labels == 1]
+    images, labels, inside = blob_arrays(40, 64, seed=4)
+    images, inside = images[labels == 1], inside[labels == 1]
     maps = heatmaps(predictor, images, np.ones(len(images)))
     hottest = maps.reshape(len(maps), -1).argmax(axis=1)
     assert all(place.ravel()[index] for place, index in zip(inside, hottest, strict=True))
@@ -57,8 +57,8 @@ def test_map_of_a_trained_network_is_warmer_on_the_blob(
     blob_finder: Predictor,
 ) -> None:
     """Warmer on average only: such a network is right on every blob and uses the blob's rim."""
-    data, inside = blobs(40, 64, seed=4)
-    images, inside = np.asarray(data.images)[data.labels == 1], inside[data.labels == 1]
+    images, labels, inside = blob_arrays(40, 64, seed=4)
+    images, inside = images[labels == 1], inside[labels == 1]
     assert np.mean(blob_finder.predict(images)[:, 1] > 0.5) > 0.9
     maps = heatmaps(blob_finder, images, np.ones(len(images)))
     on_blob = [float(heat[place].mean()) for heat, place in zip(maps, inside, strict=True)]
@@ -69,14 +69,14 @@ def test_map_of_a_trained_network_is_warmer_on_the_blob(
 def test_classes_of_a_binary_model_have_different_maps(
     blob_finder: Predictor,
 ) -> None:
-    images = blob_images(8, 64, seed=5)
+    images = blob_arrays(8, 64, seed=5)[0]
     tumor = heatmaps(blob_finder, images, np.ones(8))
     no_tumor = heatmaps(blob_finder, images, np.zeros(8))
     assert np.abs(tumor - no_tumor).mean() > 0.05
 
 
 def test_batch_size_does_not_change_maps(blob_finder: Predictor) -> None:
-    images = blob_images(6, 64, seed=6)
+    images = blob_arrays(6, 64, seed=6)[0]
     classes = np.array([0, 1, 1, 0, 1, 0])
     np.testing.assert_allclose(
         explain(blob_finder, images, classes, batch_size=4).maps,
@@ -86,14 +86,14 @@ def test_batch_size_does_not_change_maps(blob_finder: Predictor) -> None:
     assert heatmaps(blob_finder, images[:0], classes[:0]).shape == (0, 64, 64)
 
 
-def test_grad_cam_of_a_linear_head_equals_the_class_activation_map() -> None:
+def test_grad_cam_of_a_linear_head_is_the_class_activation_map() -> None:
     """Selvaraju et al. 2017, section 3.1: a linear head after average pooling."""
     import keras
 
     recipe = load_recipe("efficientnet-lite0").with_fields(input_size=64, evidence=None)
     model = build_network(recipe, 4, seed=1, weights=find_weights(recipe))
     predictor = Predictor(model, Task.FOUR_CLASS)
-    images = blob_images(4, 64, seed=7)
+    images = blob_arrays(4, 64, seed=7)[0]
     classes = np.array([0, 1, 2, 3])
     maps = explain(predictor, images, classes, method="grad-cam", layer="features").maps
     assert maps.shape == (4, 64, 64)
@@ -111,9 +111,9 @@ def test_grad_cam_of_a_linear_head_equals_the_class_activation_map() -> None:
     np.testing.assert_allclose(maps, resized / highest, atol=1e-4)
 
 
-def test_map_with_test_time_flip_is_the_mean_of_both_orientations() -> None:
+def test_map_with_test_time_flip_is_a_mean_of_orientations() -> None:
     model = build_network(tiny_recipe(), 2, seed=1)
-    images, classes = blob_images(4, 32, seed=7), np.array([0, 1, 0, 1])
+    images, classes = blob_arrays(4, 32, seed=7)[0], np.array([0, 1, 0, 1])
     predictor = Predictor(model, Task.BINARY, test_time_flip=True)
     maps = heatmaps(predictor, images, classes)
     mirrored = heatmaps(predictor, images[:, :, ::-1], classes)
@@ -126,7 +126,7 @@ def test_explained_predictions_equal_those_of_the_predictor(
     blob_finder: Predictor, flip: bool
 ) -> None:
     predictor = Predictor(blob_finder.model, Task.BINARY, test_time_flip=flip)
-    images = blob_images(6, 64, seed=6)
+    images = blob_arrays(6, 64, seed=6)[0]
     explained = explain(predictor, images)
     np.testing.assert_allclose(explained.probabilities, predictor.predict(images), atol=1e-6)
     np.testing.assert_array_equal(explained.classes, predictor.decide(predictor.predict(images)))
@@ -167,7 +167,7 @@ def maps_through_the_whole_network(
 def test_maps_equal_gradients_through_the_whole_network(
     blob_finder: Predictor, layer: str, method: Method
 ) -> None:
-    images, classes = blob_images(6, 64, seed=6), np.array([0, 1, 1, 0, 1, 0])
+    images, classes = blob_arrays(6, 64, seed=6)[0], np.array([0, 1, 1, 0, 1, 0])
     expected = maps_through_the_whole_network(blob_finder.model, layer, method, images, classes)
     maps = explain(blob_finder, images, classes, method=method, layer=layer).maps
     np.testing.assert_allclose(maps, expected, atol=1e-4)
@@ -188,7 +188,7 @@ def test_path_around_the_layer_counts_in_the_map(
 ) -> None:
     import keras
 
-    images, classes = blob_images(4, 64, seed=7), np.array([0, 1, 2, 3])
+    images, classes = blob_arrays(4, 64, seed=7)[0], np.array([0, 1, 2, 3])
     before = evidence_network.get_layer("features").output
     trunk = keras.Model(evidence_network.inputs[0], before).layers
     fine = layer or [one.name for one in trunk if one.output.shape[1] == 8][-1]
@@ -200,7 +200,7 @@ def test_path_around_the_layer_counts_in_the_map(
     assert explained.maps.max() == 1.0
 
 
-def test_network_that_ignores_its_evidence_has_the_class_activation_map(
+def test_network_that_ignores_evidence_has_the_activation_map(
     evidence_network: keras.Model,
 ) -> None:
     """A head that is linear in the mean of the features needs no gradient."""
@@ -212,7 +212,7 @@ def test_network_that_ignores_its_evidence_has_the_class_activation_map(
     channels = len(kernel) // 2
     kernel[channels:] = 0.0  # weights of the mean over the evidence
     model.get_layer("logits").set_weights([kernel, bias])
-    images, classes = blob_images(4, 64, seed=7), np.array([0, 1, 2, 3])
+    images, classes = blob_arrays(4, 64, seed=7)[0], np.array([0, 1, 2, 3])
 
     trunk = keras.Model(model.inputs[0], model.get_layer("features").output)
     features = np.asarray(trunk(images.astype(np.float32)[..., None], training=False))
@@ -231,7 +231,7 @@ def test_network_that_ignores_its_evidence_has_the_class_activation_map(
 def test_default_layer_is_the_last_at_an_eighth_of_the_side(
     blob_finder: Predictor,
 ) -> None:
-    images, classes = blob_images(4, 64, seed=6), np.array([0, 1, 1, 0])
+    images, classes = blob_arrays(4, 64, seed=6)[0], np.array([0, 1, 1, 0])
     np.testing.assert_array_equal(
         heatmaps(blob_finder, images, classes),
         explain(blob_finder, images, classes, layer="features").maps,
@@ -249,7 +249,7 @@ def test_packaged_networks_have_a_map_at_an_eighth_of_the_side(name: str, size: 
         input_size=32 if size == "least" else recipe.input_size // 2 - (size == "odd"),
     )
     predictor = Predictor(build_network(recipe, 4, seed=1), Task.FOUR_CLASS)
-    images = blob_images(2, recipe.input_size, seed=7)
+    images = blob_arrays(2, recipe.input_size, seed=7)[0]
     output, _ = _fine_feature_map(predictor.model)
     eighth = recipe.input_size / 8
     assert output.shape[1] in (math.floor(eighth), math.ceil(eighth))
@@ -273,13 +273,13 @@ def test_network_without_a_map_at_an_eighth_uses_the_closest(
     predictor = Predictor(keras.Model(inputs, outputs), Task.BINARY)
     output, _ = _fine_feature_map(predictor.model)
     assert output.shape[1] == side
-    images = blob_images(4, 64, seed=7)
+    images = blob_arrays(4, 64, seed=7)[0]
     assert heatmaps(predictor, images, np.array([0, 1, 0, 1])).shape == images.shape
 
 
 def test_explained_predictor_can_be_garbage_collected() -> None:
     predictor = Predictor(build_network(tiny_recipe(), 2, seed=1), Task.BINARY)
-    heatmaps(predictor, blob_images(2, 32, seed=7), np.array([0, 1]))
+    heatmaps(predictor, blob_arrays(2, 32, seed=7)[0], np.array([0, 1]))
     alive = weakref.ref(predictor)
     del predictor
     gc.collect()
@@ -289,4 +289,4 @@ def test_explained_predictor_can_be_garbage_collected() -> None:
 @pytest.mark.parametrize("classes", [[0], [0, 2], [0, -1]])
 def test_wrong_classes_are_refused(blob_finder: Predictor, classes: list[int]) -> None:
     with pytest.raises(ValueError, match="class"):
-        heatmaps(blob_finder, blob_images(2, 64, seed=8), np.array(classes))
+        heatmaps(blob_finder, blob_arrays(2, 64, seed=8)[0], np.array(classes))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.factories.blobs import blobs
+from tests.factories.blobs import blob_arrays
 from tests.factories.brightness_network import brightness_meter
 from tumorml.datasets.grouping.sides import SIDES
 from tumorml.datasets.snapshots import SnapshotEntry
@@ -44,11 +44,9 @@ def store_blobs(
 
     ``sides`` are the sides of the split whose scans with a blob have a mask.
     """
-    data, inside = blobs(60, 64, seed=4)
+    images, labels, inside = blob_arrays(60, 64, seed=4)
     entries = []
-    for number, (image, label, mask) in enumerate(
-        zip(np.asarray(data.images), data.labels, inside, strict=True)
-    ):
+    for number, (image, label, mask) in enumerate(zip(images, labels, inside, strict=True)):
         scan, side = f"{number:064x}", SIDES[number % 3]
         masked = bool(label) and side in sides
         write_scan(settings, scan, image, mask & drawn)
@@ -115,24 +113,22 @@ def overlaps(maps: np.ndarray, masks: np.ndarray, threshold: float) -> np.ndarra
     return np.asarray((warm & masks).sum(axis=(1, 2)) / (warm | masks).sum(axis=(1, 2)))
 
 
-def test_threshold_is_fitted_on_validation_and_intervals_on_groups(
-    tmp_path: Path, predictor: Predictor
-) -> None:
+def test_threshold_is_fitted_on_validation_masks(tmp_path: Path, predictor: Predictor) -> None:
     """The tumor is the brighter square on validation, and both squares on test."""
     settings = Settings(home=tmp_path)
-    learnt, test = 8, BATCH + 16
+    fitted, test = 8, BATCH + 16
     entries: list[SnapshotEntry] = []
     for side in ("train", "validation"):
         more, images, masks = store_squares(
             settings,
             side,
-            ["g"] * learnt,
-            bright=np.full(learnt, 8),
-            tumor=np.tile((8, 40, 8), (learnt, 1)),
+            ["g"] * fitted,
+            bright=np.full(fitted, 8),
+            tumor=np.tile((8, 40, 8), (fitted, 1)),
         )
         entries += more
     mean = [
-        overlaps(heatmaps(predictor, images, np.ones(learnt)), masks, t).mean() for t in THRESHOLDS
+        overlaps(heatmaps(predictor, images, np.ones(fitted)), masks, t).mean() for t in THRESHOLDS
     ]
     cut = THRESHOLDS[np.argmax(mean)]
 

@@ -21,7 +21,7 @@ from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
 from tumorml.objects import object_store
 from tumorml.objects.keys import scan_key
-from tumorml.promotion.judge import judge_run
+from tumorml.promotion.judge_run import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Evaluation, Verdict, VerdictRule

@@ -49,7 +49,7 @@ def test_rollback_goes_back_and_forth_and_is_recorded(
     assert [row.why for row in history[2:]] == ["recall", "fixed"]
 
 
-def test_model_that_never_served_can_be_pinned_but_not_rolled_back_to(
+def test_model_that_never_served_can_be_pinned_only(
     store: Settings, evaluated: EvaluatedRuns
 ) -> None:
     judge_and_promote(store, evaluated("a", 0.05))

@@ -19,7 +19,7 @@ from tests.factories.runs import (
 )
 from tumorml.errors import TumorMLError
 from tumorml.promotion.champion import CHANNEL, champions_by_task, change_champion
-from tumorml.promotion.judge import judge_run
+from tumorml.promotion.judge_run import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.results.session import writer_url
 from tumorml.settings import Settings
@@ -28,9 +28,7 @@ ROUNDS = 50
 """Of two runs judged at the same time."""
 
 
-def test_promoting_again_neither_undoes_a_rollback_nor_changes_a_verdict(
-    store: Settings, evaluated: EvaluatedRuns
-) -> None:
+def test_promoting_again_undoes_no_rollback(store: Settings, evaluated: EvaluatedRuns) -> None:
     judge_and_promote(store, evaluated("a", 0.4))
     run_b = evaluated("b", 0.05, {"m-a": 0.4})
     judge_and_promote(store, run_b)

@@ -1,7 +1,7 @@
-"""Six challengers on real scans, trained and judged by the service's own steps.
+"""Verdicts about six challengers that are trained on real scans by the steps of the service.
 
-Needs the Kaggle "Brain Tumor MRI Dataset", which is not in this repository: TUMORML_KAGGLE_ZIP
-names its zip. Prints the verdicts and their rules; ``pytest -s`` shows them.
+Needs the Kaggle "Brain Tumor MRI Dataset", which is not in this repository; TUMORML_KAGGLE_ZIP is
+the path of its zip. Prints the verdicts and their rules, which ``pytest -s`` shows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tumorml.errors import TumorMLError
 from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.labels import Task
 from tumorml.promotion.champion import champions_by_task
-from tumorml.promotion.judge import judge_run
+from tumorml.promotion.judge_run import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import read_session, write_session
@@ -76,7 +76,7 @@ def recipe(folder: Path, name: str, *, strong: bool, epochs: int, balanced: bool
 
 
 def snapshot_of(settings: Settings, name: str, entries: Sequence[SnapshotEntry]) -> str:
-    """A snapshot that nobody took."""
+    """Add a snapshot of chosen entries and return its id."""
     with write_session(settings) as session:
         session.add(Snapshot(id=name, task=TASK, counts={}, held_out={}, object_key=""))
         session.flush()
@@ -86,7 +86,7 @@ def snapshot_of(settings: Settings, name: str, entries: Sequence[SnapshotEntry])
 
 
 def verdict(settings: Settings, run_id: str, before: Callable[[str], None] | None = None) -> str:
-    """The outcome of a trained run; ``before`` is given its model just before it is judged."""
+    """Evaluate, judge and promote a trained run; ``before`` is called before it is judged."""
     evaluate_run(settings, run_id)
     with read_session(settings) as session:
         model = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run_id)).one()
@@ -108,7 +108,7 @@ def verdict(settings: Settings, run_id: str, before: Callable[[str], None] | Non
 
 
 def failed(settings: Settings) -> set[tuple[str, str]]:
-    """Rules that the newest verdict's challenger failed."""
+    """Return rule and slice of the newest verdict's failed results."""
     with read_session(settings) as session:
         rows = session.execute(
             text(
@@ -119,7 +119,7 @@ def failed(settings: Settings) -> set[tuple[str, str]]:
         return {tuple(row) for row in rows}
 
 
-def test_six_challengers_get_the_verdicts_that_they_deserve(
+def test_six_challengers_get_the_expected_verdicts(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings.model_copy(update={"promotion_policy": PROJECT_ROOT / "promotion.toml"})
@@ -138,7 +138,7 @@ def test_six_challengers_get_the_verdicts_that_they_deserve(
         return run_id
 
     def with_few(label: str, one_in: int) -> str:
-        """A snapshot whose training has one in so many of a label's scans."""
+        """Add a snapshot that keeps one in ``one_in`` training scans of a label."""
         of_label = [e for e in entries if e.label == label and e.split == "train"]
         few = {e.scan_id for e in of_label[::one_in]}
         kept = [e for e in entries if e not in of_label or e.scan_id in few]
@@ -162,7 +162,7 @@ def test_six_challengers_get_the_verdicts_that_they_deserve(
     test = [e for e in entries if e.split == "test"]
     some = [*entries, *(replace(e, split="train") for e in test[::3])]
     smuggled = snapshot_of(settings, "s-smuggled", some)
-    with pytest.raises(TumorMLError, match="stand on two sides"):
+    with pytest.raises(TumorMLError, match="groups are on two sides"):
         trained("smuggled", smuggled, strong, 1)
     with monkeypatch.context() as around:
         around.setattr(training, "_check_leaks", lambda *arguments: None)

@@ -16,9 +16,9 @@ from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.contenders import contenders_today
+from tumorml.evaluation.find_slices import find_slices
 from tumorml.evaluation.metrics import score, score_slice, write_metrics
 from tumorml.evaluation.predictions import write_predictions
-from tumorml.evaluation.slices import find_slices
 from tumorml.labels import Task
 from tumorml.models.model_versions import fetch_predictor
 from tumorml.policy import load_policy

@@ -22,8 +22,7 @@ class GoldenAnswer:
 
     Attributes:
         scan_id: The scan.
-        difference: Largest absolute difference of a probability, not a number where the model
-            answers with what is not a number.
+        difference: Largest absolute difference of a probability; NaN if a probability is NaN.
         seconds: Time of the answer, in seconds.
     """
 
@@ -35,10 +34,10 @@ class GoldenAnswer:
 def compare_golden_scans(
     store: ObjectStore, served: Served, recorded: Mapping[str, Sequence[float]]
 ) -> Iterator[GoldenAnswer]:
-    """Ask a model about its golden scans, one by one, as a server does.
+    """Predict a model's golden scans one by one, as a server does, and yield each comparison.
 
-    The first scan is asked twice, because the first answer of a network takes longer than all
-    others; its time does not count.
+    The first scan is predicted twice: the first prediction of a network takes longer than all
+    others, so its time does not count.
 
     Args:
         store: The object store that holds the scans.

@@ -28,7 +28,7 @@ def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
         The verdict's outcome.
 
     Raises:
-        TumorMLError: There is no such verdict, or it waits for a person.
+        TumorMLError: There is no such verdict, or it waits for approval.
     """
     with write_session(settings) as session:
         task = session.scalar(select(Verdict.task).where(Verdict.id == verdict_id))
@@ -53,14 +53,14 @@ def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
         elif champion is not None and champion.since > verdict.created_at:
             verdict.outcome = "kept"
             verdict.reason = (
-                f"won against {verdict.champion_id or 'nobody'}, but {current_id} became champion "
-                f"meanwhile, by {champion.change}"
+                f"won against {verdict.champion_id or 'no champion'}, but {current_id} became "
+                f"champion meanwhile, by {champion.change}"
             )
         elif current_id != verdict.champion_id:
             verdict.outcome = "kept"
             verdict.reason = (
-                f"won against {verdict.champion_id or 'nobody'}, but {current_id} became champion "
-                "meanwhile"
+                f"won against {verdict.champion_id or 'no champion'}, but {current_id} became "
+                "champion meanwhile"
             )
         else:
             approved = f"; approved by {verdict.approval_by}" if verdict.approval else ""

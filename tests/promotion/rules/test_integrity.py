@@ -32,8 +32,11 @@ def test_given_split_is_rejected_and_own_split_leaves_no_row() -> None:
 @pytest.mark.parametrize(
     ("golden", "explanation"),
     [
-        (GoldenCheck(16, 0.01, latency_ms=20.0), "probabilities differ by 0.01 at most"),
-        (GoldenCheck(0, problem="gone"), "the stored model cannot be asked: gone"),
+        (
+            GoldenCheck(16, 0.01, latency_ms=20.0),
+            "probabilities of the stored model differ by at most 0.01",
+        ),
+        (GoldenCheck(0, problem="gone"), "the stored model cannot be checked: gone"),
     ],
 )
 def test_model_that_fails_golden_scans_is_rejected(golden: GoldenCheck, explanation: str) -> None:
@@ -48,5 +51,5 @@ def test_slow_model_is_kept_out_but_not_rejected() -> None:
     results = apply_rules(replace(contest(0.05, 0.15), golden=slow), packaged_policy())
     assert outcome_of(results, first=False) == (
         "kept",
-        "golden_latency: 5000 ms a scan, 1000 ms are allowed",
+        "golden_latency: 5000 ms per scan; at most 1000 ms are allowed",
     )

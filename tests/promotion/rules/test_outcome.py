@@ -39,7 +39,7 @@ def test_first_model_is_checked_by_integrity_and_floors() -> None:
     assert {"leak_check", "golden_scans", "f1_floor", "recall_floor"} <= {r.rule for r in results}
     assert outcome_of(results, first=True) == (
         "promoted",
-        "the first model: floors and golden scans only, and it passed them",
+        "first model: it passed the integrity rules and the floors",
     )
 
 

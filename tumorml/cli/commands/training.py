@@ -77,7 +77,7 @@ def reproduce(
     run_id: Annotated[str, typer.Argument(help="Id of an evaluated run.")],
 ) -> None:
     """Train a run again from its record and compare the metrics; exit code 1 if they differ."""
-    from tumorml.evaluation.reproduce import reproduce_run
+    from tumorml.evaluation.reproduce_run import reproduce_run
 
     with results_store() as settings:
         reproduction = reproduce_run(settings, run_id)

@@ -18,7 +18,7 @@ def _check_latency(contest: Contest, policy: Policy) -> list[RuleResult]:
             "golden_latency",
             "all",
             passed_if(golden.latency_ms <= limit),
-            f"{golden.latency_ms:.0f} ms a scan, {limit:.0f} ms are allowed",
+            f"{golden.latency_ms:.0f} ms per scan; at most {limit:.0f} ms are allowed",
             golden.scans,
             golden.scans,
             challenger_value=golden.latency_ms,
@@ -60,8 +60,9 @@ def _check_recalls(contest: Contest, policy: Policy) -> list[RuleResult]:
                 passed_if(recall >= limits.min_recall) if enough else "insufficient",
                 f"recall {recall:.3f}, the floor is {limits.min_recall:.3f}"
                 if enough
-                else f"{scans} test scans of {groups} groups; at least "
-                f"{limits.min_scans_per_label} of {limits.min_groups_per_label} are asked",
+                else f"{scans} test scans in {groups} groups; at least "
+                f"{limits.min_scans_per_label} scans in {limits.min_groups_per_label} groups are "
+                "needed",
                 scans,
                 groups,
                 challenger_value=recall if scans else None,

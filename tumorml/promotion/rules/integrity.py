@@ -29,22 +29,22 @@ def _check_split(contest: Contest, _policy: Policy) -> list[RuleResult]:
     if not contest.given_split:
         return []
     scans, groups = contest.size()
-    explanation = "trained on a split given by the data set, which may leak: a benchmark only"
+    explanation = "trained on a split given by the data set, which may leak; a benchmark only"
     return [RuleResult("own_split", "all", "failed", explanation, scans, groups)]
 
 
 def _check_golden_scans(contest: Contest, policy: Policy) -> list[RuleResult]:
     golden, tolerance = contest.golden, policy.golden.tolerance
     if golden.largest_difference is None:
-        explanation = f"the stored model cannot be asked: {golden.problem}"
+        explanation = f"the stored model cannot be checked: {golden.problem}"
         return [RuleResult("golden_scans", "all", "failed", explanation, golden.scans, 0)]
     return [
         RuleResult(
             "golden_scans",
             "all",
             passed_if(golden.largest_difference <= tolerance),
-            f"{golden.scans} validation scans answered again by the stored model: probabilities "
-            f"differ by {golden.largest_difference:.2g} at most, {tolerance:.2g} is allowed",
+            f"on {golden.scans} golden scans, the probabilities of the stored model differ by at "
+            f"most {golden.largest_difference:.2g}; {tolerance:.2g} is allowed",
             golden.scans,
             golden.scans,
             challenger_value=golden.largest_difference,

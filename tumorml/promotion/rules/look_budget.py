@@ -19,11 +19,11 @@ def _check_budget(contest: Contest, policy: Policy) -> list[RuleResult]:
             "look_budget",
             "all",
             "passed" if allowed else "insufficient",
-            f"look {look.number} of {looks.budget} at test set {look.test_set_id}, at a chance of "
-            f"error of {look.alpha:.2g}"
+            f"look {look.number} of {looks.budget} at test set {look.test_set_id}, with a chance "
+            f"of error of {look.alpha:.2g}"
             if allowed
-            else f"the looks at test set {look.test_set_id} are spent: it takes new test scans, "
-            f"{looks.renewal_share:.0%} of its groups, to judge again",
+            else f"the budget of looks at test set {look.test_set_id} is spent; "
+            f"{looks.renewal_share:.0%} of its groups must be new before the next look",
             scans,
             groups,
             challenger_value=float(look.number),

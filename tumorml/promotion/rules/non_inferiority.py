@@ -75,7 +75,7 @@ def _check_calibration(contest: Contest, policy: Policy) -> list[RuleResult]:
             explanation=describe_change(
                 "expected calibration error", change, confidence, upper=True
             )
-            + f"; that bound may not be above {margin:+.4f}",
+            + f"; that bound must not be above {margin:+.4f}",
             size=contest.size(),
             threshold=margin,
             confidence=confidence,
@@ -88,7 +88,7 @@ def _check_anchor(contest: Contest, policy: Policy) -> list[RuleResult]:
     margin = policy.non_inferiority.anchor_margin_points / 100
     if contest.anchor is None:
         scans, groups = contest.size()
-        explanation = "the champion is the anchor itself: the rules above compare with it"
+        explanation = "the champion is the anchor; other rules compare with it"
         return [RuleResult("anchor_non_inferiority", "all", "passed", explanation, scans, groups)]
     change = changes_of(
         contest.challenger,
@@ -104,7 +104,7 @@ def _check_anchor(contest: Contest, policy: Policy) -> list[RuleResult]:
             slice_name="all",
             result=passed_if(change.low(confidence) >= -margin),
             explanation=describe_change("against the anchor: macro F1", change, confidence)
-            + f"; that bound may not be below {-margin:+.4f}",
+            + f"; that bound must not be below {-margin:+.4f}",
             size=contest.size(),
             threshold=-margin,
             confidence=confidence,
@@ -138,7 +138,7 @@ def _share_result(
         margin: Largest loss that is allowed, a share.
     """
     if not chosen.any():
-        return RuleResult(rule, slice_name, "insufficient", "no test scan shows it", 0, 0)
+        return RuleResult(rule, slice_name, "insufficient", "the test set has no such scan", 0, 0)
     confidence = policy.non_inferiority.confidence
     change = change_of_share(
         challenger_right[chosen],
@@ -148,13 +148,13 @@ def _share_result(
     )
     result = _within_margin(change, margin, confidence)
     scans, groups = contest.size(chosen)
-    too_few = f" ({scans} scans of {groups} groups are too few to say)"
+    too_few = f" ({scans} scans of {groups} groups are too few to decide)"
     return result_of_change(
         change,
         rule=rule,
         slice_name=slice_name,
         result=result,
-        explanation=f"{describe_change(metric_name, change, confidence)}; that bound may not be "
+        explanation=f"{describe_change(metric_name, change, confidence)}; that bound must not be "
         f"below {-margin:+.4f}" + (too_few if result == "insufficient" else ""),
         size=(scans, groups),
         threshold=-margin,

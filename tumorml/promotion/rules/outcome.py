@@ -36,7 +36,7 @@ def outcome_of(results: Sequence[RuleResult], *, first: bool) -> tuple[str, str]
     if insufficient:
         return "insufficient", _explanations(insufficient)
     if first:
-        return "promoted", "the first model: floors and golden scans only, and it passed them"
+        return "promoted", "first model: it passed the integrity rules and the floors"
     if not shown_gains:
         return "kept", _explanations(gains)
     return "promoted", _explanations(shown_gains)

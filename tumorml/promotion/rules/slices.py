@@ -42,8 +42,8 @@ def _check_slices(contest: Contest, policy: Policy) -> list[RuleResult]:
                 rule="slice_not_worse",
                 slice_name=name,
                 result=passed_if(change.difference >= -margin or high >= 0),
-                explanation=f"{describe_change('accuracy', change, confidence, upper=True)}; worse "
-                f"means a change below {-margin:+.4f} and that bound below 0",
+                explanation=f"{describe_change('accuracy', change, confidence, upper=True)}; the "
+                f"rule fails if the change is below {-margin:+.4f} and that bound is below 0",
                 size=(scans, groups),
                 threshold=-margin,
                 confidence=confidence,

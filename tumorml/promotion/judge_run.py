@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.contenders import Contenders, contenders_evaluated
 from tumorml.policy import Policy, load_policy
-from tumorml.promotion.assemble import assemble_contest
-from tumorml.promotion.golden import check_golden_scans
+from tumorml.promotion.assemble_contest import assemble_contest
+from tumorml.promotion.check_golden_scans import check_golden_scans
 from tumorml.promotion.looks import next_look
 from tumorml.promotion.rules import LOOK_BUDGET, apply_rules, outcome_of
 from tumorml.results.session import read_session, transaction_lock, write_session

@@ -21,7 +21,7 @@ from tumorml.evaluation.contenders import contenders_evaluated, contenders_today
 from tumorml.models.artifact import read_description
 from tumorml.objects import object_store
 from tumorml.promotion.champion import champions_by_task, change_champion
-from tumorml.promotion.judge import judge_run
+from tumorml.promotion.judge_run import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Champion, ModelVersion, Run, SnapshotScan, Verdict, VerdictRule
@@ -118,8 +118,8 @@ def test_model_with_other_answers_than_recorded_is_rejected(
         session.execute(update(ModelVersion).values(description_sha256=None))
     assert judge_and_promote(store, run) == "rejected"
     golden_scans = stored_results(store, "v-other")["golden_scans"]
-    assert golden_scans.startswith("failed: 1 validation scans")
-    assert "probabilities differ by" in golden_scans
+    assert golden_scans.startswith("failed: on 1 golden scans")
+    assert "differ by at most" in golden_scans
 
 
 def test_challenger_trained_on_test_scans_is_rejected(

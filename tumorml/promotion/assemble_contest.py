@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tumorml.datasets.leaks import leaks_of, learnt_before
+from tumorml.datasets.leaks import find_leaks, scans_seen_by_ancestors
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.evaluation.contenders import Contenders
+from tumorml.evaluation.find_slices import find_slices
 from tumorml.evaluation.predictions import read_answers
-from tumorml.evaluation.slices import find_slices
 from tumorml.labels import LABELS, Task
 from tumorml.policy import Policy
 from tumorml.promotion.contest import Contest, GoldenCheck
@@ -35,7 +35,7 @@ def assemble_contest(
         given_split = session.get_one(ModelVersion, contenders.challenger).given_split
         scans = answers[contenders.challenger].scan_ids
         slices = find_slices(session, scans, policy.slices.by)
-        learnt_scans = learnt_before(session, run_id)
+        learnt_scans = scans_seen_by_ancestors(session, run_id)
     for model, model_answers in answers.items():
         if list(model_answers.scan_ids) != list(scans):
             raise RuntimeError(f"{model} answered other scans than the challenger in run {run_id}")
@@ -76,5 +76,5 @@ def _count_leaks(
         if entry.split == "test"
         and (entry.group_id in training_groups or entry.scan_id in seen_scans)
     }
-    kinds = leaks_of(settings, entries, learnt_scans)
+    kinds = find_leaks(settings, entries, learnt_scans)
     return len(touched | {scan for scan in test_scans if kinds[scan] is not TwinKind.NONE})

@@ -16,10 +16,10 @@ from tumorml.settings import Settings
 
 
 def check_golden_scans(settings: Settings, model_version_id: str) -> GoldenCheck:
-    """Ask a model version about its golden scans, one by one, as a server does.
+    """Compare a model version's answers about its golden scans with the recorded ones.
 
     The model is fetched from the object store, bypassing the local cache, and loaded by the serving
-    code. A model that cannot be fetched, loaded or asked is reported in ``GoldenCheck.problem``.
+    code. A model that cannot be fetched, loaded or run is reported in ``GoldenCheck.problem``.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -34,7 +34,7 @@ def _check(settings: Settings, folder: Path) -> GoldenCheck:
 
     recorded = read_description(folder).golden
     if not recorded:
-        return GoldenCheck(0, problem="it was stored without golden scans")
+        return GoldenCheck(0, problem="it has no golden scans")
     served, _ = load_served(folder)
     try:
         answers = list(compare_golden_scans(object_store(settings), served, recorded))
@@ -42,6 +42,6 @@ def _check(settings: Settings, folder: Path) -> GoldenCheck:
         raise TumorMLError(f"A golden scan is missing from the object store: {error}") from error
     largest = float(np.max([answer.difference for answer in answers]))
     if not np.isfinite(largest):
-        return GoldenCheck(len(answers), problem="it answers with what is not a number")
+        return GoldenCheck(len(answers), problem="a probability is not a number")
     seconds = float(np.median([answer.seconds for answer in answers]))
     return GoldenCheck(len(answers), largest, latency_ms=1000 * seconds)

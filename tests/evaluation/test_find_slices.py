@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.factories.rows import Dropped, add_batch, scan_of
-from tumorml.evaluation.slices import MOST_VALUES, find_slices
+from tumorml.evaluation.find_slices import MOST_VALUES, find_slices
 from tumorml.results.session import read_session, write_session
 from tumorml.settings import Settings
 
