@@ -17,7 +17,7 @@ from tumorml.explain.explain_run import explain_run
 from tumorml.labels import Task
 from tumorml.objects import object_store
 from tumorml.policy import load_policy
-from tumorml.promotion.approval import find_verdict, record_approval, waits_for_a_person
+from tumorml.promotion.approval import find_verdict, record_approval, waits_for_approval
 from tumorml.promotion.judge_run import judge_run
 from tumorml.promotion.promote import promote
 from tumorml.recipes.find_weights import find_weights
@@ -144,7 +144,7 @@ def finish_run(settings: Settings, run_id: str, *, who: str) -> FinishedRun:
     evaluate_run(settings, run_id)
     explain_run(settings, run_id)
     verdict_id = judge_run(settings, run_id)
-    waits = waits_for_a_person(settings, verdict_id)
+    waits = waits_for_approval(settings, verdict_id)
     outcome = "waits for a person" if waits else promote(settings, verdict_id, who=who)
     return FinishedRun(run_id, verdict_id, outcome, waits, _write_report(settings, run_id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from tests.factories.runs import confident_answers
 from tumorml.evaluation.answers import Answers
 from tumorml.policy import Policy, load_policy
 from tumorml.promotion.contest import Contest, GoldenCheck
-from tumorml.promotion.rules import RuleResult
+from tumorml.promotion.rules import RuleResult, apply_rules
 from tumorml.settings import PROJECT_ROOT
 
 GOLDEN = GoldenCheck(16, largest_difference=1e-6, latency_ms=20.0)
@@ -50,6 +51,12 @@ def contest(challenger_errors: float, champion_errors: float | None, scans: int 
         golden=GOLDEN,
         given_split=False,
     )
+
+
+@cache
+def results_of(challenger_errors: float, champion_errors: float | None) -> tuple[RuleResult, ...]:
+    """Apply all rules of the packaged policy to a contest; computed once for all tests."""
+    return tuple(apply_rules(contest(challenger_errors, champion_errors), packaged_policy()))
 
 
 def with_errors_on(answers: Answers, label: int, *, one_in: int, predicted_label: int) -> Answers:

@@ -24,7 +24,7 @@ TASK = Task.FOUR_CLASS
 def test_request_contains_the_reason_and_every_rule(settings: Settings) -> None:
     request = approval_request(settings, winning_verdict(settings, "a"))
     assert request is not None
-    assert request["subject"] == "Shall m-a become champion of four_class?"
+    assert request["subject"] == "Make m-a champion of four_class?"
     body = request["body"]
     assert "the policy requires approval of every winner" in body
     assert "it reached every floor" in body

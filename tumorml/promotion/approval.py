@@ -37,7 +37,7 @@ select * from verdict where id = '{verdict}';
 """
 
 
-def waits_for_a_person(settings: Settings, verdict_id: str) -> bool:
+def waits_for_approval(settings: Settings, verdict_id: str) -> bool:
     """Return True if the verdict waits for a person's approval."""
     with read_session(settings) as session:
         return _verdict(session, verdict_id).approval == "waiting"
@@ -75,7 +75,7 @@ def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | No
             verdict=verdict_id,
         )
         return {
-            "subject": f"Shall {verdict.challenger_id} become champion of {verdict.task}?",
+            "subject": f"Make {verdict.challenger_id} champion of {verdict.task}?",
             "body": body,
         }
 

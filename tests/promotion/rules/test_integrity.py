@@ -13,7 +13,7 @@ from tumorml.promotion.rules.integrity import LEAK_CHECK, OWN_SPLIT
 
 
 def test_leaking_test_scans_are_counted_and_rejected() -> None:
-    results = apply_rules(replace(contest(0.05, 0.15), leaking=3), packaged_policy())
+    results = apply_rules(replace(contest(0.05, 0.15, scans=400), leaking=3), packaged_policy())
     leak_check = find_result(results, "leak_check")
     assert (leak_check.result, leak_check.challenger_value) == ("failed", 3.0)
     assert outcome_of(results, first=False)[0] == "rejected"
@@ -40,7 +40,7 @@ def test_given_split_is_rejected_and_own_split_leaves_no_row() -> None:
     ],
 )
 def test_model_that_fails_golden_scans_is_rejected(golden: GoldenCheck, explanation: str) -> None:
-    results = apply_rules(replace(contest(0.05, 0.15), golden=golden), packaged_policy())
+    results = apply_rules(replace(contest(0.05, 0.15, scans=400), golden=golden), packaged_policy())
     outcome, reason = outcome_of(results, first=False)
     assert outcome == "rejected"
     assert reason.startswith("golden_scans: ") and explanation in reason

@@ -6,18 +6,18 @@ import re
 
 import pytest
 
-from tests.factories.contests import contest, packaged_policy
+from tests.factories.contests import contest, packaged_policy, results_of
 from tumorml.promotion.rules import RuleKind, apply_rules, kind_of, outcome_of
 
 
 def test_clearly_better_challenger_passes_every_rule() -> None:
-    results = apply_rules(contest(0.05, 0.15), packaged_policy())
+    results = results_of(0.05, 0.15)
     assert {row.result for row in results} == {"passed"}
     assert outcome_of(results, first=False)[0] == "promoted"
 
 
 def test_equal_challenger_fails_only_the_gain_rules() -> None:
-    results = apply_rules(contest(0.10, 0.10), packaged_policy())
+    results = results_of(0.10, 0.10)
     assert {row.rule for row in results if row.result == "failed"} == {
         "gain_f1_macro",
         "gain_mcnemar",
@@ -33,8 +33,7 @@ def test_large_gain_passes_on_a_small_test_set() -> None:
 
 
 def test_first_model_is_checked_by_integrity_and_floors() -> None:
-    policy = packaged_policy()
-    results = apply_rules(contest(0.1, None), policy)
+    results = results_of(0.1, None)
     assert {kind_of(row.rule) for row in results} == {RuleKind.INTEGRITY, RuleKind.FLOOR}
     assert {"leak_check", "golden_scans", "f1_floor", "recall_floor"} <= {r.rule for r in results}
     assert outcome_of(results, first=True) == (
@@ -44,13 +43,13 @@ def test_first_model_is_checked_by_integrity_and_floors() -> None:
 
 
 def test_first_model_below_a_floor_is_rejected() -> None:
-    outcome, reason = outcome_of(apply_rules(contest(0.9, None), packaged_policy()), first=True)
+    outcome, reason = outcome_of(results_of(0.9, None), first=True)
     assert outcome == "rejected"
     assert reason.startswith("f1_floor: macro F1 0.1")
 
 
 def test_later_model_below_a_floor_is_kept_out() -> None:
-    outcome, reason = outcome_of(apply_rules(contest(0.9, 0.95), packaged_policy()), first=False)
+    outcome, reason = outcome_of(results_of(0.9, 0.95), first=False)
     assert outcome == "kept"
     assert reason.startswith("f1_floor: macro F1 0.1")
 
@@ -64,7 +63,7 @@ def test_too_few_test_scans_of_a_label_are_insufficient(scans: int) -> None:
 
 def test_explanations_contain_the_stored_bounds() -> None:
     policy = packaged_policy()
-    results = apply_rules(contest(0.05, 0.15), policy)
+    results = results_of(0.05, 0.15)
     changes = [row for row in results if row.confidence is not None]
     assert len(changes) >= 8
     for row in changes:

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.factories.contests import contest, packaged_policy
-from tumorml.promotion.rules import RULES, Rule, RuleKind, apply_rules, kind_of
+from tests.factories.contests import results_of
+from tumorml.promotion.rules import RULES, Rule, RuleKind, kind_of
 from tumorml.settings import PROJECT_ROOT
 
 PAGE = PROJECT_ROOT / "docs/reference/promotion-rules.md"
@@ -52,7 +52,7 @@ def test_result_names_belong_to_one_rule_each() -> None:
 
 
 def test_results_carry_only_declared_names_in_reading_order() -> None:
-    results = apply_rules(contest(0.05, 0.15), packaged_policy())
+    results = results_of(0.05, 0.15)
     order = [name for rule in RULES for name in rule.result_names]
     positions = [order.index(result.rule) for result in results]
     assert positions == sorted(positions)
