@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from tumorml.demo import SYNTHETIC
 from tumorml.objects import object_store
+from tumorml.objects.keys import report_key
 from tumorml.reports.facts.numbers import HEADLINES, METRIC_NAMES
 from tumorml.reports.facts.verdict import outcome
 from tumorml.results.session import read_session
@@ -111,7 +112,8 @@ def show_reports(settings: Settings, run: str) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-    st.caption(f"Stored in `{store.display(f'runs/{run}')}`")
+    folder = str(PurePosixPath(report_key(run)).parent)
+    st.caption(f"Stored in `{store.display(folder)}`")
 
 
 def show_verdicts(settings: Settings, task: str) -> None:
