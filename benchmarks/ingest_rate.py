@@ -1,7 +1,7 @@
-"""Ingest of a drop, against its bound: reading, decoding and hashing the same files, and no more.
+"""Measure the ingest of a drop against a lower bound: reading, decoding and hashing its files.
 
-Prints the median of a few repeats, as seconds and as their ratio. Everything is made here:
-synthetic scans, a scratch home, a Postgres of its own.
+Prints the medians of several repeats in seconds, and their ratio. Uses synthetic scans, a temporary
+home and its own Postgres.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.scans.images.decode import decode, scan_id
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import Settings
 
 REPEATS = 3
 
 
 def bound_seconds(folder: Path) -> float:
-    """Read, decode and hash every scan and mask of a drop."""
+    """Return the seconds for reading, decoding and hashing every scan and mask of a drop."""
     started = time.perf_counter()
     for path in folder.rglob("*.png"):
         scan_id(decode(path.read_bytes()).pixels)
@@ -32,7 +32,7 @@ def bound_seconds(folder: Path) -> float:
 
 
 def ingest_seconds(folder: Path, home: Path) -> float:
-    """Take the same drop into an empty home."""
+    """Return the seconds for ingesting the drop into an empty home."""
     settings = Settings(home=home, settle_seconds=0)
     with results_store(settings):
         migrate(settings)
@@ -44,7 +44,7 @@ def ingest_seconds(folder: Path, home: Path) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the result."""
     with tempfile.TemporaryDirectory(prefix="tumorml-bench-", ignore_cleanup_errors=True) as root:
         drop = Path(root) / "drop"
         scans = write_demo_drop(drop)
@@ -55,10 +55,11 @@ def main() -> None:
             bounds.append(bound_seconds(drop))
             ingests.append(ingest_seconds(drop, Path(root) / f"home-{repeat}"))
     bound, ingest = statistics.median(bounds), statistics.median(ingests)
-    print(f"{files} files, {scans} of them scans; medians of {REPEATS}")
-    print(f"  read + decode + SHA-256 (the bound): {bound:.2f} s")
-    print(f"  ingest_batch:                        {ingest:.2f} s, {files / ingest:.0f} files/s")
+    print(f"{files} files, of which {scans} scans; medians of {REPEATS} runs")
+    print(f"  read + decode + SHA-256 (lower bound): {bound:.2f} s")
+    print(f"  ingest_batch:                         {ingest:.2f} s, {files / ingest:.0f} files/s")
     print(f"  ratio: {ingest / bound:.1f}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,13 @@
-"""Ingest of one large drop by several worker processes, against its bound, and what it holds.
+"""Measure the ingest of one large drop by several worker processes: speed and memory.
 
-A drop of painted slices (varied in brightness, contrast, size and noise; 256 to 512 pixels, every
-second one a JPEG) is taken in as the DAG does it: planned, its shards read by 1, 2 and 4 processes,
-finished by one, fingerprinted by as many as read. The bound is a tight loop over a part of the same
-files in two processes: read, SHA-256, decode, the scan's id, encode, write; no store, no rows.
+The drop consists of painted slices with varied brightness, contrast, size (256 to 512 pixels) and
+noise; every second one is a JPEG. It is ingested as in the DAG: planned, read in shards by 1, 2 and
+4 processes, finished by one process, and fingerprinted by as many processes as read it. The bound
+is a loop over a sample of the files in two processes (read, SHA-256, decode, scan id, encode,
+write), without object store and rows.
 
-Memory is each process's high-water mark (``VmHWM``), for the drop and for a quarter of it: a worker
-holds its shard and no more, the finisher some bytes a file.
+Memory is the high-water mark of each process (``VmHWM``), for the full drop and for a quarter of
+it: the memory of a worker should not depend on the drop, that of the finisher grows per file.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True)
 class Ingest:
-    """One ingest: seconds of its steps, and the peak memory of its processes in bytes."""
+    """One ingest: the seconds of its steps and the peak memory of its processes."""
 
     plan: float
     read: float
@@ -64,31 +65,31 @@ class Ingest:
 
     @property
     def seconds(self) -> float:
-        """From the claim to the last fingerprint."""
+        """Seconds from the claim to the last fingerprint."""
         return self.plan + self.read + self.finish + self.fingerprint
 
 
-def painted() -> list[tuple[str, NDArray[np.uint8]]]:
-    """A few slices with their labels."""
+def paint_slices() -> list[tuple[str, NDArray[np.uint8]]]:
+    """Return a few slices with their labels."""
     anatomy = load_anatomy()
     return [
-        (label, made.image)
+        (label, drawn.image)
         for label in LABELS[Task.FOUR_CLASS]
         for patient in range(PATIENTS)
-        for made in draw_patient(anatomy, label, patient, 7, SLICES)
+        for drawn in draw_patient(anatomy, label, patient, 7, SLICES)
     ]
 
 
 def write_varied(folder: Path, slices: Sequence[tuple[str, NDArray[np.uint8]]], part: range) -> int:
-    """Write the files of these numbers; no two have the same pixels."""
+    """Write the files with these numbers, all with different pixels; return how many."""
     for number in part:
         random = np.random.default_rng(number)
         label, pixels = slices[number % len(slices)]
         side = int(random.integers(256, 513))
         image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
-        grey = np.asarray(image, np.float32) * random.uniform(0.7, 1.1) + random.uniform(-4, 4)
-        grey += random.standard_normal((side, side), np.float32) * 2 * (grey > 12)
-        varied = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+        gray = np.asarray(image, np.float32) * random.uniform(0.7, 1.1) + random.uniform(-4, 4)
+        gray += random.standard_normal((side, side), np.float32) * 2 * (gray > 12)
+        varied = Image.fromarray(np.clip(gray, 0, 255).astype(np.uint8))
         path = folder / label / f"{number:06}.{'jpg' if number % 2 else 'png'}"
         path.parent.mkdir(parents=True, exist_ok=True)
         if number % 2:
@@ -99,7 +100,7 @@ def write_varied(folder: Path, slices: Sequence[tuple[str, NDArray[np.uint8]]], 
 
 
 def bound_part(paths: Sequence[Path]) -> int:
-    """What has to be done to each file, in a tight loop."""
+    """Process files without store and database; return their number."""
     with tempfile.TemporaryDirectory(prefix="tumorml-bound-") as folder:
         for path in paths:
             data = path.read_bytes()
@@ -110,7 +111,7 @@ def bound_part(paths: Sequence[Path]) -> int:
 
 
 def bound_rate(drop: Path) -> float:
-    """Files a second of the bound."""
+    """Return the bound in files per second."""
     paths = sorted(drop.rglob("*.*"))
     sample = paths[:: max(1, len(paths) // BOUND_FILES)]
     parts = [sample[number::BOUND_PROCESSES] for number in range(BOUND_PROCESSES)]
@@ -121,31 +122,31 @@ def bound_rate(drop: Path) -> float:
 
 
 def peak_bytes() -> int:
-    """The high-water mark of this process's memory, not that of whoever started it."""
+    """Return the memory high-water mark of this process, without that of its parent."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def read_one(settings: Settings, shard: dict[str, Any]) -> int:
-    """Read a shard; the worker's peak so far."""
+    """Read a shard; return the peak memory of the worker so far."""
     read_shard(settings, **shard)
     return peak_bytes()
 
 
 def finish_one(settings: Settings, batch_id: str) -> int:
-    """Finish a batch; the finisher's peak."""
+    """Finish a batch; return the peak memory of the process."""
     finish_batch(settings, batch_id)
     return peak_bytes()
 
 
 def fingerprint_one(settings: Settings, shard: dict[str, Any]) -> int:
-    """Fingerprint a part; how many scans had none."""
+    """Fingerprint a part of the scans; return their number."""
     return fingerprint_scans(settings, **shard)
 
 
 @contextmanager
 def workers(count: int) -> Iterator[Pool]:
-    """Processes that have started and imported what they need."""
+    """Yield a pool whose processes have started and imported their modules."""
     with SPAWN.Pool(count) as pool:
         pool.map(len, [""] * count * 4, chunksize=1)
         yield pool
@@ -154,7 +155,7 @@ def workers(count: int) -> Iterator[Pool]:
 
 
 def ingest(drop: Path, home: Path, processes: int, settings: Settings) -> Ingest:
-    """Take a drop into an empty home."""
+    """Ingest a drop into an empty home and measure it."""
     settings = settings.model_copy(update={"home": home})
     inbox = home / "objects" / "inbox" / "drop"
     shutil.copytree(drop, inbox, copy_function=os.link)
@@ -177,7 +178,7 @@ def ingest(drop: Path, home: Path, processes: int, settings: Settings) -> Ingest
             prints = session.scalar(select(func.count()).select_from(Fingerprint))
         dispose_engines()
     if not files == scans == made == prints:
-        raise RuntimeError(f"of {files} files there are {scans} scans and {prints} fingerprints")
+        raise RuntimeError(f"{files} files gave {scans} scans and {prints} fingerprints")
     shutil.rmtree(home)
     return Ingest(
         planned - started,
@@ -190,47 +191,49 @@ def ingest(drop: Path, home: Path, processes: int, settings: Settings) -> Ingest
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the result."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--scans", type=int, default=20_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--shard-files", type=int, default=1_000)
-    parser.add_argument("--folder", type=Path, help="where to write, some 200 kB a scan")
-    asked = parser.parse_args()
-    settings = Settings(settle_seconds=0, ingest_shard_files=asked.shard_files)
+    parser.add_argument("--folder", type=Path, help="temporary folder, about 200 kB per scan")
+    arguments = parser.parse_args()
+    settings = Settings(settle_seconds=0, ingest_shard_files=arguments.shard_files)
     with tempfile.TemporaryDirectory(
-        prefix="tumorml-bench-", dir=asked.folder, ignore_cleanup_errors=True
+        prefix="tumorml-bench-", dir=arguments.folder, ignore_cleanup_errors=True
     ) as folder:
         root = Path(folder)
-        slices, quarter = painted(), asked.scans // 4
-        parts = [range(s, min(s + 100, asked.scans)) for s in range(0, asked.scans, 100)]
+        slices, quarter = paint_slices(), arguments.scans // 4
+        parts = [range(s, min(s + 100, arguments.scans)) for s in range(0, arguments.scans, 100)]
         with workers(2) as pool:
             pool.map(partial(write_varied, root / "drop", slices), parts, chunksize=1)
             first = [range(p.start, min(p.stop, quarter)) for p in parts if p.start < quarter]
             pool.map(partial(write_varied, root / "quarter", slices), first, chunksize=1)
         size = sum(path.stat().st_size for path in (root / "drop").rglob("*.*"))
         print(
-            f"{asked.scans} scans of {size / asked.scans / 1e3:.0f} kB, {asked.shard_files} a shard"
+            f"{arguments.scans} scans of {size / arguments.scans / 1e3:.0f} kB, "
+            f"{arguments.shard_files} per shard"
         )
         bound = bound_rate(root / "drop")
         print(f"bound, {BOUND_PROCESSES} processes: {bound:.0f} scans/s")
-        print("workers  read scans/s  of bound  all scans/s   plan   read  finish  prints, s")
-        for count in asked.workers:
-            whole = ingest(root / "drop", root / f"home-{count}", count, settings)
-            rate = asked.scans / whole.read
+        print("workers  read scans/s  of bound  all scans/s   plan   read  finish  fingerprints, s")
+        for count in arguments.workers:
+            full = ingest(root / "drop", root / f"home-{count}", count, settings)
+            rate = arguments.scans / full.read
             print(
-                f"{count:7}  {rate:12.0f}  {rate / bound:8.0%}  {asked.scans / whole.seconds:11.0f}"
-                f"  {whole.plan:5.1f}  {whole.read:5.1f}  {whole.finish:6.1f}"
-                f"  {whole.fingerprint:6.1f}",
+                f"{count:7}  {rate:12.0f}  {rate / bound:8.0%}"
+                f"  {arguments.scans / full.seconds:11.0f}"
+                f"  {full.plan:5.1f}  {full.read:5.1f}  {full.finish:6.1f}"
+                f"  {full.fingerprint:6.1f}",
                 flush=True,
             )
-        part = ingest(root / "quarter", root / "home-quarter", asked.workers[-1], settings)
-    per_file = (whole.finisher_bytes - part.finisher_bytes) / (asked.scans - quarter)
-    print(f"peak memory, MB: a drop of {quarter} / of {asked.scans} scans")
-    print(f"  a worker:     {part.worker_bytes / 1e6:.0f} / {whole.worker_bytes / 1e6:.0f}")
+        part = ingest(root / "quarter", root / "home-quarter", arguments.workers[-1], settings)
+    per_file = (full.finisher_bytes - part.finisher_bytes) / (arguments.scans - quarter)
+    print(f"peak memory, MB: drop of {quarter} / {arguments.scans} scans")
+    print(f"  worker:     {part.worker_bytes / 1e6:.0f} / {full.worker_bytes / 1e6:.0f}")
     print(
-        f"  the finisher: {part.finisher_bytes / 1e6:.0f} / {whole.finisher_bytes / 1e6:.0f}, "
-        f"{per_file:.0f} bytes a file"
+        f"  finisher:   {part.finisher_bytes / 1e6:.0f} / {full.finisher_bytes / 1e6:.0f}, "
+        f"{per_file:.0f} bytes per file"
     )
 
 

@@ -1,13 +1,12 @@
-"""Bytes that a scan, an answer and a run take in Postgres and in the object store of a home.
+"""Measure the bytes per row in Postgres and per object in the store of an existing home.
 
-What docs/explanation/capacity.md counts with. Run it on a home with some thousand scans: of few, the empty
-pages of tables and indexes weigh more than the rows.
+The numbers in docs/explanation/capacity.md come from it. Run it on a home with thousands of scans;
+with few scans, empty pages of tables and indexes dominate.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
@@ -42,27 +41,25 @@ FOLDERS = (
 
 
 def main() -> None:
-    """Count and print."""
+    """Measure a home and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("home", type=Path)
     settings = Settings(home=parser.parse_args().home)
     console = Console(width=100)
     with results_store(settings), read_session(settings) as session:
         scans = session.scalar(text("select count(*) from scan"))
-        table = Table("table", "rows", "bytes a row", "bytes a scan")
+        table = Table("table", "rows", "bytes per row", "bytes per scan")
         for name, size in session.execute(TABLES):
             count = session.scalar(text(f'select count(*) from "{name}"'))
             if count:
                 table.add_row(name, f"{count:,}", f"{size / count:,.0f}", f"{size / scans:,.0f}")
         console.print(table)
     store = object_store(settings)
-    table = Table("objects", "number", "bytes each", "bytes a scan")
+    table = Table("objects", "number", "bytes per object", "bytes per scan")
     for folder in FOLDERS:
-        found: Counter[str] = Counter()
-        for stored in store.list(folder):
-            found.update(number=1, size=stored.size)
-        if found:
-            number, size = found["number"], found["size"]
+        sizes = [stored.size for stored in store.list(folder)]
+        if sizes:
+            number, size = len(sizes), sum(sizes)
             table.add_row(folder, f"{number:,}", f"{size / number:,.0f}", f"{size / scans:,.0f}")
     console.print(table)
 

@@ -1,4 +1,4 @@
-"""The synthetic drop: what is written, always the same, and giving no class away."""
+"""The synthetic drop is complete, deterministic, and reveals no class by its layout."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_pictures(tmp_path: Path) -> None:
+def test_seed_determines_all_bytes(tmp_path: Path) -> None:
     for name, seed in (("first", 3), ("second", 3), ("other", 4)):
         write_demo_drop(tmp_path / name, seed=seed, patients_per_label=1, slices_per_patient=1)
     first, other = _files(tmp_path / "first"), _files(tmp_path / "other")
@@ -59,17 +59,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_pictures(tmp_
     assert not set(first.values()) & set(other.values())
 
 
-def test_a_patient_does_not_depend_on_how_many_others_there_are(drop: Path, tmp_path: Path) -> None:
+def test_patient_does_not_depend_on_number_of_patients(drop: Path, tmp_path: Path) -> None:
     write_demo_drop(tmp_path, patients_per_label=1, slices_per_patient=SLICES_PER_PATIENT)
-    everyone, few = _files(drop), _files(tmp_path)
-    images = [name for name in few if name.endswith(".png")]
+    all_patients, some = _files(drop), _files(tmp_path)
+    images = [name for name in some if name.endswith(".png")]
     assert images
-    assert all(few[name] == everyone[name] for name in images)
+    assert all(some[name] == all_patients[name] for name in images)
 
 
-def test_the_manifest_names_every_file_and_nothing_else_is_written(
-    drop: Path, rows: list[dict[str, str]]
-) -> None:
+def test_manifest_lists_exactly_the_written_files(drop: Path, rows: list[dict[str, str]]) -> None:
     named = [row["path"] for row in rows] + [row["mask"] for row in rows if row["mask"]]
     assert tuple(rows[0]) == MANIFEST_COLUMNS
     assert len(named) == len(set(named))
@@ -78,7 +76,7 @@ def test_the_manifest_names_every_file_and_nothing_else_is_written(
     assert {row["site"] for row in rows} == {"synthetic"}
 
 
-def test_each_patient_has_one_label_and_all_its_slices(rows: list[dict[str, str]]) -> None:
+def test_each_patient_has_one_label_and_all_slices(rows: list[dict[str, str]]) -> None:
     patients = defaultdict(list)
     for row in rows:
         patients[row["patient_id"]].append(row["label"])
@@ -88,7 +86,7 @@ def test_each_patient_has_one_label_and_all_its_slices(rows: list[dict[str, str]
         assert set(labels) == {patient_id.split("-")[1]}
 
 
-def test_every_tumour_slice_has_a_mask_inside_the_head_and_no_other_slice_has_one(
+def test_only_tumor_slices_have_masks_inside_the_head(
     drop: Path, rows: list[dict[str, str]]
 ) -> None:
     for row in rows:
@@ -105,7 +103,7 @@ def test_every_tumour_slice_has_a_mask_inside_the_head_and_no_other_slice_has_on
             assert image[mask > 0].mean() > 3 * np.median(image[:12, :12])
 
 
-def test_an_evenly_enhancing_tumour_is_brighter_than_the_brain(
+def test_enhancing_tumors_are_brighter_than_the_brain(
     drop: Path, rows: list[dict[str, str]]
 ) -> None:
     ratios = defaultdict(list)
@@ -117,16 +115,16 @@ def test_an_evenly_enhancing_tumour_is_brighter_than_the_brain(
     assert np.median(ratios["pituitary"]) > 1.2
 
 
-def test_every_label_has_every_plane_equally_often(rows: list[dict[str, str]]) -> None:
-    counts = defaultdict(int)
+def test_every_label_has_each_plane_equally_often(rows: list[dict[str, str]]) -> None:
+    counts: dict[tuple[str, str], int] = defaultdict(int)
     for row in rows:
         counts[row["label"], row["path"].split("-")[-2]] += 1
-    wanted = {(label, plane.value) for label in FOUR_LABELS for plane in Plane}
-    assert set(counts) == wanted
+    expected = {(label, plane.value) for label in FOUR_LABELS for plane in Plane}
+    assert set(counts) == expected
     assert set(counts.values()) == {PATIENTS_PER_LABEL}
 
 
-def test_patients_of_a_label_differ_far_more_than_by_noise(
+def test_patients_of_a_label_differ_by_more_than_noise(
     drop: Path, rows: list[dict[str, str]]
 ) -> None:
     slices = defaultdict(list)
@@ -139,8 +137,8 @@ def test_patients_of_a_label_differ_far_more_than_by_noise(
                 assert np.corrcoef(picture.ravel(), other.ravel())[0, 1] < 0.97
 
 
-def test_corners_tell_no_label_apart(drop: Path, rows: list[dict[str, str]]) -> None:
-    """The background holds noise alone, drawn alike for every class."""
+def test_background_does_not_reveal_the_label(drop: Path, rows: list[dict[str, str]]) -> None:
+    """The background contains only noise, drawn alike for every class."""
     levels = defaultdict(list)
     for row in rows:
         levels[row["label"]].append(float(_pixels(drop / row["path"])[:12, :12].mean()))
@@ -148,7 +146,7 @@ def test_corners_tell_no_label_apart(drop: Path, rows: list[dict[str, str]]) -> 
     assert max(low for low, _ in spans) < min(high for _, high in spans)
 
 
-def test_a_missing_nilearn_is_an_error_that_says_what_to_install(
+def test_missing_nilearn_error_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(template, "find_spec", lambda name: None)
@@ -158,7 +156,7 @@ def test_a_missing_nilearn_is_an_error_that_says_what_to_install(
     assert not (tmp_path / "drop").exists()
 
 
-def test_slices_of_a_patient_in_one_plane_lie_apart(tmp_path: Path) -> None:
+def test_slices_of_one_plane_have_a_distance(tmp_path: Path) -> None:
     write_demo_drop(tmp_path, patients_per_label=1, slices_per_patient=6)
     levels = defaultdict(list)
     for path in (tmp_path / "images").iterdir():
@@ -168,6 +166,6 @@ def test_slices_of_a_patient_in_one_plane_lie_apart(tmp_path: Path) -> None:
     assert all(abs(first - second) >= 3 for first, second in levels.values())
 
 
-def test_more_slices_than_a_small_lesion_shows_in_are_refused(tmp_path: Path) -> None:
+def test_more_than_nine_slices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="1 to 9"):
         write_demo_drop(tmp_path / "drop", slices_per_patient=10)

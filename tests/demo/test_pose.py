@@ -1,4 +1,4 @@
-"""A patient's head in the scanner."""
+"""The head in the scanner, its slices, and the scanner's noise."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tumorml.demo.pose import SIDE_PIXELS, Plane, Pose
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_point_of_the_template_is_found_again_in_the_scanner(seed: int) -> None:
+def test_to_scanner_inverts_to_template(seed: int) -> None:
     pose = Pose.draw(np.random.default_rng(seed))
     point = np.array([20.0, -40.0, 25.0])
-    there = pose.to_scanner(point)
-    assert np.abs(there - point).max() > 1
-    np.testing.assert_allclose(pose.to_template(there[:, None])[:, 0], point, atol=0.1)
+    in_scanner = pose.to_scanner(point)
+    assert np.abs(in_scanner - point).max() > 1
+    np.testing.assert_allclose(pose.to_template(in_scanner[:, None])[:, 0], point, atol=0.1)
 
 
-def test_a_slice_is_seen_as_radiologists_see_it() -> None:
+def test_slices_have_radiological_orientation() -> None:
     pose = Pose.draw(np.random.default_rng(0))
     axial = pose.slice_points(Plane.AXIAL, 0.0)
     sagittal = pose.slice_points(Plane.SAGITTAL, 0.0)
@@ -31,7 +31,7 @@ def test_a_slice_is_seen_as_radiologists_see_it() -> None:
     assert sagittal[1, 112, 0] > 60 > -60 > sagittal[1, 112, last]  # the face is on the left
 
 
-def test_the_scanner_leaves_a_background_of_noise_without_a_sign() -> None:
+def test_background_is_positive_noise() -> None:
     rng = np.random.default_rng(0)
     picture = np.zeros((64, 64))
     picture[16:48, 16:48] = 0.5

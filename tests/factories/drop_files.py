@@ -1,4 +1,4 @@
-"""Pictures and archives to drop, and what became of them."""
+"""Images, folders and archives for drops, and queries about ingested batches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tumorml.settings import Settings
 
 
 def picture(seed: int, side: int = 64) -> np.ndarray:
-    """A bright disc with texture on black; grey levels from 0 to 255."""
+    """A bright textured disc on black, with gray levels from 0 to 255."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[:side, :side] - side / 2
     inside = np.hypot(rows, columns) < side * 0.4
@@ -45,7 +45,7 @@ def png(seed: int, side: int = 64) -> bytes:
 
 
 def png_bomb(width: int = 30_000, height: int = 30_000) -> bytes:
-    """A PNG of a few hundred kilobytes that claims, and has, width x height black pixels."""
+    """A PNG of a few hundred kilobytes with width x height black pixels."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return (
@@ -77,7 +77,9 @@ def write_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEF
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name), data, method)  # packed again, the same bytes
+            archive.writestr(
+                zipfile.ZipInfo(name), data, method
+            )  # without the time, so that the bytes are always the same
     return path
 
 
@@ -99,7 +101,7 @@ def ingest_all(settings: Settings) -> list[str]:
 
 
 def ingest_one(settings: Settings) -> dict[str, BatchFile]:
-    """Take in the one drop that waits; the rows of its files by path."""
+    """Ingest the only waiting drop; return the rows of its files by path."""
     (batch_id,) = ingest_all(settings)
     return files_of(settings, batch_id)
 
@@ -120,7 +122,7 @@ def labels_of(rows: dict[str, BatchFile]) -> dict[str, str | None]:
 
 
 def original(settings: Settings, row: BatchFile) -> bytes:
-    """The bytes of a dropped file, read where its row says that they are."""
+    """The original bytes of a file, from the object key in its row."""
     store = object_store(settings)
     key, inside, member = (row.object_key or "").partition("!/")
     data = store.read(key)
@@ -134,7 +136,7 @@ def original(settings: Settings, row: BatchFile) -> bytes:
 
 
 def start_again(settings: Settings) -> None:
-    """Empty the results store's tables of what came in, and the home."""
+    """Delete the home and all rows about drops and scans."""
     with write_session(settings) as session:
         for table in (Fingerprint, BatchFile, ScanLabel, Scan, Batch):
             session.query(table).delete()
@@ -142,18 +144,18 @@ def start_again(settings: Settings) -> None:
 
 
 def stored_digests(settings: Settings) -> set[str]:
-    """SHA-256 of every file under archive/ and quarantine/ of a local store."""
+    """The SHA-256 of every file under archive/ and quarantine/ in a local store."""
     root = settings.home / "objects"
     return {
         hashlib.sha256(path.read_bytes()).hexdigest()
-        for place in ("archive", "quarantine")
-        for path in (root / place).rglob("*")
+        for folder in ("archive", "quarantine")
+        for path in (root / folder).rglob("*")
         if path.is_file()
     }
 
 
 def everything(settings: Settings) -> dict[str, Any]:
-    """Rows without times, and files with their digests: what must not depend on the way there."""
+    """All rows and objects of one batch, without times, ids of the batch, claims and Data Docs."""
     queries = {
         "batch": "select drop_name, state, reason, validation, warnings from batch",
         "file": "select to_jsonb(batch_file) - '{batch_id}'::text[] from batch_file",

@@ -1,4 +1,4 @@
-"""A real S3 server for the tests: SeaweedFS in one process, its objects in a folder."""
+"""A real S3 server for tests: one process of SeaweedFS with its data in a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PORTS = ("master", "volume", "filer", "admin")
 
 
 class S3Server:
-    """A server that can be killed, and started again with what it had."""
+    """A server that can be killed and restarted with its data."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -87,11 +87,11 @@ class S3Server:
         raise TimeoutError((self._folder / "server.log").read_text())
 
     def kill(self) -> None:
-        """End it as a power cut of the process would."""
+        """Kill the server with SIGKILL."""
         self._signal(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Let it take connections and answer nobody."""
+        """Pause the server: it accepts connections, but does not answer."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -108,7 +108,7 @@ class S3Server:
         self._process.wait()
 
     def settings(self, settings: Settings, prefix: str) -> Settings:
-        """The same settings with a part of the bucket as their object store."""
+        """The same settings with a prefix of the bucket as object store."""
         return settings.model_copy(
             update={
                 "object_store_url": f"s3://{BUCKET}/{prefix}",
@@ -119,9 +119,10 @@ class S3Server:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What a process of its own needs to have these settings."""
-    own = settings.model_dump(exclude_unset=True, exclude_none=True)
-    return {**os.environ, **{f"TUMORML_{name.upper()}": str(value) for name, value in own.items()}}
+    """The environment variables for another process with these settings."""
+    values = settings.model_dump(exclude_unset=True, exclude_none=True)
+    variables = {f"TUMORML_{name.upper()}": str(value) for name, value in values.items()}
+    return {**os.environ, **variables}
 
 
 def _identity(credentials: Mapping[str, str], actions: list[str]) -> dict[str, object]:

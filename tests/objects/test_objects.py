@@ -1,4 +1,4 @@
-"""What holds of a store whether it is a folder or a bucket."""
+"""Behavior that a local store and a bucket have in common."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tumorml.objects import ObjectStore, object_store, s3
 from tumorml.settings import Settings
 
 PART_BYTES = 5 * 1024**2
-"""The least that S3 allows."""
+"""The minimum of S3."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def keys(store: ObjectStore, prefix: str) -> list[str]:
 
 
 @pytest.mark.parametrize("key", ["a/b.png", "a/ä b[1]*.png", "a/b?versionId=3", "a/+%20&#.png"])
-def test_what_is_written_is_read_listed_found_and_removed(store: ObjectStore, key: str) -> None:
+def test_object_is_written_read_listed_found_and_removed(store: ObjectStore, key: str) -> None:
     assert not store.exists(key) and store.find(key) is None
     for data in (b"first", b"", b"second"):
         store.write(key, data)
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_listed_found_and_removed(store: ObjectStore, ke
     assert keys(store, "a") == []
 
 
-def test_a_listing_ends_at_its_folder(store: ObjectStore) -> None:
+def test_listing_is_limited_to_the_folder(store: ObjectStore) -> None:
     for key in ("in/a", "in/b/c", "in-2/a", "in.zip", "other"):
         store.write(key, b"x")
     assert keys(store, "in") == ["in/a", "in/b/c"]
@@ -59,7 +59,7 @@ def test_a_listing_ends_at_its_folder(store: ObjectStore) -> None:
     assert store.find("in") is None
 
 
-def test_an_object_that_is_written_again_has_another_version(store: ObjectStore) -> None:
+def test_overwritten_object_has_a_new_version(store: ObjectStore) -> None:
     store.write("a", b"1")
     before = store.find("a")
     store.write("a", b"2")
@@ -67,8 +67,8 @@ def test_an_object_that_is_written_again_has_another_version(store: ObjectStore)
     assert before and after and before.version != after.version
 
 
-def test_what_is_missing_is_the_users_error(store: ObjectStore) -> None:
-    with pytest.raises(MissingObjectError, match="bring it back from a backup"):
+def test_missing_object_is_a_user_error(store: ObjectStore) -> None:
+    with pytest.raises(MissingObjectError, match="restore it from a backup"):
         store.read("a/b")
     for attempt in (store.open, lambda key: store.move(key, "c")):
         with pytest.raises(FileNotFoundError):
@@ -76,12 +76,12 @@ def test_what_is_missing_is_the_users_error(store: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/../b", ".."])
-def test_what_leads_out_of_the_store_is_no_key(store: ObjectStore, key: str) -> None:
+def test_invalid_key_is_refused(store: ObjectStore, key: str) -> None:
     with pytest.raises(ValueError, match="not an object key"):
         store.read(key)
 
 
-def test_a_large_file_is_put_whole_and_can_be_sought_in(store: ObjectStore, tmp_path: Path) -> None:
+def test_large_file_is_stored_and_seekable(store: ObjectStore, tmp_path: Path) -> None:
     source = tmp_path / "large"
     source.write_bytes(bytes(range(256)) * (PART_BYTES // 128 + 1))
     store.write_file("a/large", source)
@@ -93,7 +93,7 @@ def test_a_large_file_is_put_whole_and_can_be_sought_in(store: ObjectStore, tmp_
 
 
 @pytest.mark.parametrize("size", [3, 2 * PART_BYTES])
-def test_a_taken_key_is_not_written_over_where_that_is_not_wanted(
+def test_existing_object_is_overwritten_only_on_request(
     store: ObjectStore, tmp_path: Path, size: int
 ) -> None:
     source = tmp_path / "new"
@@ -107,14 +107,14 @@ def test_a_taken_key_is_not_written_over_where_that_is_not_wanted(
     assert store.holds_same("a", "b")
 
 
-def test_a_move_is_done_again_after_a_kill_in_its_middle(store: ObjectStore) -> None:
+def test_interrupted_move_is_finished_by_a_second_call(store: ObjectStore) -> None:
     store.write("inbox/a", b"data")
-    store.write("archive/a", b"data")  # what a copy leaves before its delete
+    store.write("archive/a", b"data")  # as after a crash between copy and delete
     store.move("inbox/a", "archive/a")
     assert (keys(store, "inbox"), store.read("archive/a")) == ([], b"data")
 
 
-def test_objects_are_the_same_by_their_bytes(store: ObjectStore, tmp_path: Path) -> None:
+def test_holds_same_compares_bytes(store: ObjectStore, tmp_path: Path) -> None:
     data = bytes(2 * PART_BYTES)
     (tmp_path / "parts").write_bytes(data)
     store.write_file("parts", tmp_path / "parts")
@@ -128,7 +128,7 @@ def test_objects_are_the_same_by_their_bytes(store: ObjectStore, tmp_path: Path)
         store.holds_same("parts", "nothing")
 
 
-def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_unsupported_url_error_names_the_setting(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, object_store_url="ftp://host/folder")
-    with pytest.raises(TumorMLError, match="TUMORML_OBJECT_STORE_URL is file:"):
+    with pytest.raises(TumorMLError, match="set TUMORML_OBJECT_STORE_URL to file:"):
         object_store(settings)

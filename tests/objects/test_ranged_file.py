@@ -1,4 +1,4 @@
-"""Of a large object only what is read is fetched, in few requests."""
+"""Ranged files fetch only the bytes that are read, in few requests."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Fetched:
         return sum(end - start for start, end in self.ranges)
 
 
-@pytest.mark.parametrize("most", [BLOCK_BYTES // 3, 16 * BLOCK_BYTES])
-def test_it_reads_as_the_bytes_do(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(module, "_MOST_BYTES", most)
+@pytest.mark.parametrize("limit", [BLOCK_BYTES // 3, 16 * BLOCK_BYTES])
+def test_ranged_file_reads_like_bytes_io(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    monkeypatch.setattr(module, "_MAX_REQUEST_BYTES", limit)
     rng = np.random.default_rng(2)
     file, known = Fetched().file(), io.BytesIO(DATA)
     for _ in range(50):
@@ -50,13 +50,13 @@ def test_it_reads_as_the_bytes_do(monkeypatch: pytest.MonkeyPatch, most: int) ->
         file.seek(-len(DATA) - 1, 2)
 
 
-def test_a_store_that_sends_more_than_was_asked_for_is_no_damaged_object() -> None:
+def test_response_of_wrong_length_raises_os_error() -> None:
     file = ranged_file(100, lambda start, end: DATA)
-    with pytest.raises(OSError, match="bytes came where 100"):
+    with pytest.raises(OSError, match="bytes instead of 100"):
         file.read(10)
 
 
-def test_small_reads_share_a_request_and_a_whole_one_needs_few() -> None:
+def test_small_reads_share_requests() -> None:
     fetched = Fetched()
     file = fetched.file()
     while file.read(1000):
@@ -69,7 +69,7 @@ def test_small_reads_share_a_request_and_a_whole_one_needs_few() -> None:
     assert len(fetched.ranges) <= 3
 
 
-def test_of_a_zip_only_its_list_and_what_is_unpacked_is_fetched() -> None:
+def test_zip_fetches_only_its_directory_and_read_members() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name in range(1000):

@@ -1,6 +1,6 @@
-"""The synthetic first drop that the service makes for a new home."""
+"""Synthetic scans for a new installation."""
 
 SYNTHETIC_DROP = "synthetic-first-drop"
-"""Its name."""
+"""Name of the drop that the service creates in a new home."""
 SYNTHETIC = "It has seen SYNTHETIC scans only: its numbers say nothing about patients."
-"""Of a model whose scans came in no other drop."""
+"""Warning about a model that was trained only on that drop."""

@@ -1,4 +1,4 @@
-"""What the scanner and the export do to a slice; the same for every class."""
+"""Effects of the scanner and the export on a slice, drawn alike for every class."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tumorml.demo.template import Floats
 
 @dataclass(frozen=True)
 class Acquisition:
-    """The scanner effects that a patient's slices share.
+    """Scanner effects that all slices of a patient have in common.
 
     Attributes:
         noise: Standard deviation of the complex noise, in the units of the signal.
-        blur_pixels: Standard deviation of the blur.
+        blur_pixels: Standard deviation of the blur, in pixels.
         gamma: Exponent of the display curve.
         bias: Amplitude of the receive field's logarithm.
         white_quantile: The share of head pixels that lies below display white.
@@ -31,7 +31,7 @@ class Acquisition:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Acquisition:
-        """The acquisition of one patient."""
+        """Draw the acquisition of one patient."""
         return cls(
             noise=float(rng.uniform(0.010, 0.035)),
             blur_pixels=float(rng.uniform(0.35, 0.95)),
@@ -44,17 +44,17 @@ class Acquisition:
 def acquire(
     picture: Floats, acquisition: Acquisition, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """A slice as it would be exported: bias field, blur, Rician noise, window and gamma.
+    """Return a slice as exported: with bias field, blur, Rician noise, window and gamma.
 
     Args:
         picture: Relative T1 signal, ``(rows, columns)``, 0 to about 1.
-        acquisition: The effects that the patient's slices share.
-        rng: The patient's generator; it draws this slice's bias field and noise.
+        acquisition: The effects that the patient's slices have in common.
+        rng: The patient's generator, for this slice's bias field and noise.
 
     Returns:
         uint8 of the same shape, 0..255.
 
-    The noise is that of a magnitude image: the modulus of the signal with normal noise in both
+    The noise is that of a magnitude image: the modulus of a signal with normal noise in both
     channels (Gudbjartsson and Patz, Magn Reson Med 34, 1995, 910-914).
     """
     signal = picture * np.exp(acquisition.bias * _bias_field(picture.shape, rng))
@@ -62,13 +62,13 @@ def acquire(
     real, imaginary = rng.normal(0, acquisition.noise, (2, *picture.shape))
     magnitude = np.hypot(signal + real, imaginary)
     white = np.quantile(magnitude[picture > 0.08], acquisition.white_quantile)
-    shown = np.clip(magnitude / white, 0, 1) ** acquisition.gamma
-    image: NDArray[np.uint8] = np.rint(shown * 255).astype(np.uint8)
+    display = np.clip(magnitude / white, 0, 1) ** acquisition.gamma
+    image: NDArray[np.uint8] = np.rint(display * 255).astype(np.uint8)
     return image
 
 
 def _bias_field(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """A random polynomial of the second degree over the slice, with values of about -2 to 2."""
+    """Return a random quadratic polynomial over the slice, with values of about -2 to 2."""
     y, x = np.meshgrid(np.linspace(-1, 1, shape[0]), np.linspace(-1, 1, shape[1]), indexing="ij")
     terms = np.stack([x, y, x * y, x**2 - 1 / 3, y**2 - 1 / 3])
     return np.tensordot(rng.normal(0, [1.0, 1.0, 0.7, 0.7, 0.7]), terms, axes=1)

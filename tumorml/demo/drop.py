@@ -1,4 +1,4 @@
-"""The synthetic first drop: a labelled batch that lets a new home show every step at work."""
+"""Write a synthetic drop: labeled slices with which a new installation can run every step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image
 
 from tumorml.demo.appearance import Acquisition, acquire
 from tumorml.demo.head import HeadTraits, paint_head
-from tumorml.demo.lesions import TUMOUR_LABELS, Lesion, draw_lesion
-from tumorml.demo.painting import lesion_mask, paint_lesion, pushed_points
+from tumorml.demo.lesions import TUMOR_LABELS, Lesion, draw_lesion
+from tumorml.demo.painting import displaced_points, lesion_mask, paint_lesion
 from tumorml.demo.pose import Plane, Pose
 from tumorml.demo.template import Anatomy, Points, load_anatomy
 from tumorml.labels import LABELS, Task
@@ -23,20 +23,21 @@ SITE = "synthetic"
 MANIFEST_COLUMNS = ("path", "label", "patient_id", "mask", "site")
 
 _LEVEL_ZERO = 128
-_LEAST_LESION_PIXELS = 80
-_LEVEL_GAP = 3  # mm between a patient's slices of one plane, where the lesion is large enough
-_MOST_SLICES = 9
+_MIN_LESION_PIXELS = 80
+_LEVEL_GAP = 3
+"""Distance in mm between a patient's slices in one plane, if the lesion is large enough."""
+_MAX_SLICES = 9
 
 
 @dataclass(frozen=True)
 class DemoSlice:
-    """One finished slice.
+    """One slice.
 
     Attributes:
         plane: The plane of the slice.
-        number: Its number along that plane's axis: millimetres plus 128.
+        number: Position along the axis across the plane, in mm plus 128.
         image: uint8 ``(rows, columns)``.
-        mask: The tumour, bool ``(rows, columns)``; None where there is none.
+        mask: The tumor, bool ``(rows, columns)``; None without one.
     """
 
     plane: Plane
@@ -50,25 +51,25 @@ def write_demo_drop(
 ) -> int:
     """Write a drop of synthetic contrast-enhanced T1 slices of four classes.
 
-    The brains are the ICBM152 template, reshaped for each patient, with tumours painted in. They
-    show what the service does; they prove nothing about medicine. Every file name says synthetic.
+    The brains are the ICBM152 template, deformed for each patient, with painted tumors. They
+    demonstrate the service and prove nothing about medicine. Every file name contains "synthetic".
 
     Args:
-        folder: Where ``images/``, ``masks/`` and ``manifest.csv`` are written. No ``_READY`` file
-            is: the caller adds it when the drop lies where it should.
-        seed: The same seed gives the same files, byte for byte, on the same machine.
-        patients_per_label: Patients of each of the four classes.
-        slices_per_patient: Slices of each patient, 1 to 9; from 3 on all have every plane.
+        folder: Target of ``images/``, ``masks/`` and ``manifest.csv``. The caller adds ``_READY``
+            once the drop is in its place.
+        seed: The same seed gives identical files on the same machine.
+        patients_per_label: Number of patients in each of the four classes.
+        slices_per_patient: Number of slices of each patient, 1 to 9; from 3 on in every plane.
 
     Returns:
         The number of scans written.
 
     Raises:
-        TumorMLError: ``nilearn``, which carries the template, is not installed.
-        ValueError: more slices are asked for than a small lesion shows in.
+        TumorMLError: The package ``nilearn``, which contains the template, is not installed.
+        ValueError: ``slices_per_patient`` is more than a small lesion is visible in.
     """
-    if not 1 <= slices_per_patient <= _MOST_SLICES:
-        raise ValueError(f"slices_per_patient must be 1 to {_MOST_SLICES}: {slices_per_patient}")
+    if not 1 <= slices_per_patient <= _MAX_SLICES:
+        raise ValueError(f"slices_per_patient must be 1 to {_MAX_SLICES}: {slices_per_patient}")
     anatomy = load_anatomy()
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -76,13 +77,13 @@ def write_demo_drop(
     for label in LABELS[Task.FOUR_CLASS]:
         for index in range(patients_per_label):
             patient_id = f"{SITE}-{label}-{index:03d}"
-            for made in draw_patient(anatomy, label, index, seed, slices_per_patient):
-                file_name = f"{patient_id}-{made.plane}-{made.number}.png"
-                Image.fromarray(made.image).save(folder / "images" / file_name)
+            for drawn in draw_patient(anatomy, label, index, seed, slices_per_patient):
+                file_name = f"{patient_id}-{drawn.plane}-{drawn.number}.png"
+                Image.fromarray(drawn.image).save(folder / "images" / file_name)
                 mask_path = ""
-                if made.mask is not None:
+                if drawn.mask is not None:
                     mask_path = f"masks/{file_name}"
-                    Image.fromarray(made.mask.astype(np.uint8) * 255).save(folder / mask_path)
+                    Image.fromarray(drawn.mask.astype(np.uint8) * 255).save(folder / mask_path)
                 rows.append((f"images/{file_name}", label, patient_id, mask_path, SITE))
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as manifest:
         writer = csv.writer(manifest, lineterminator="\n")
@@ -94,23 +95,23 @@ def write_demo_drop(
 def draw_patient(
     anatomy: Anatomy, label: str, index: int, seed: int, slices: int
 ) -> Iterator[DemoSlice]:
-    """The slices of one synthetic patient.
+    """Yield the slices of one synthetic patient.
 
-    A patient without a tumour is given one all the same, that decides which slices are taken and
-    is then not painted: so plane and level say nothing about whether there is a tumour.
+    A patient without a tumor also has a lesion, which is not painted but determines the slices.
+    So planes and levels do not reveal whether there is a tumor.
 
     Args:
         anatomy: The template.
         label: A label of the four-class task.
         index: The patient's number within the label.
         seed: The seed of the whole drop.
-        slices: How many slices to take.
+        slices: Number of slices.
     """
     label_number = LABELS[Task.FOUR_CLASS].index(label)
     rng = np.random.default_rng(np.random.SeedSequence((seed, label_number, index)))
     pose, traits, acquisition = Pose.draw(rng), HeadTraits.draw(rng), Acquisition.draw(rng)
-    has_tumour = label in TUMOUR_LABELS
-    kind = label if has_tumour else TUMOUR_LABELS[index % len(TUMOUR_LABELS)]
+    has_tumor = label in TUMOR_LABELS
+    kind = label if has_tumor else TUMOR_LABELS[index % len(TUMOR_LABELS)]
     lesion = draw_lesion(anatomy, kind, rng)
     planes = list(Plane)
     taken: set[tuple[Plane, int]] = set()
@@ -118,8 +119,8 @@ def draw_patient(
         plane = planes[(index + turn) % len(planes)]
         number, points = _choose_level(anatomy, pose, lesion, plane, taken, rng)
         taken.add((plane, number))
-        if has_tumour:
-            brain_points = pushed_points(lesion, points)
+        if has_tumor:
+            brain_points = displaced_points(lesion, points)
             healthy = paint_head(anatomy, traits, points, brain_points)
             picture = paint_lesion(anatomy, lesion, points, brain_points, healthy)
             mask = lesion_mask(anatomy, lesion, points, brain_points)
@@ -136,8 +137,8 @@ def _choose_level(
     taken: set[tuple[Plane, int]],
     rng: np.random.Generator,
 ) -> tuple[int, Points]:
-    """A level of a plane that shows the lesion and is not taken: its number and its points."""
-    middle = pose.to_scanner(lesion.centre_mm)[plane.axes[2]]
+    """Return the number and the points of a free level of the plane that shows the lesion."""
+    middle = pose.to_scanner(lesion.center_mm)[plane.axes[2]]
     reach = 0.5 * lesion.radius_mm
     attempts = 0
     while True:
@@ -148,7 +149,7 @@ def _choose_level(
             reach += 0.5
             continue
         points = pose.slice_points(plane, float(number - _LEVEL_ZERO))
-        mask = lesion_mask(anatomy, lesion, points, pushed_points(lesion, points))
-        if mask.sum() >= _LEAST_LESION_PIXELS:
+        mask = lesion_mask(anatomy, lesion, points, displaced_points(lesion, points))
+        if mask.sum() >= _MIN_LESION_PIXELS:
             return number, points
         reach *= 0.85

@@ -1,4 +1,4 @@
-"""Smooth random fields in space: what makes one synthetic patient differ from the next."""
+"""Smooth random fields in space, which make synthetic patients differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from tumorml.demo.template import Floats, Points, beside
 
-_CENTRE_MM = (0.0, -14.0, -4.0)
+_CENTER_MM = (0.0, -14.0, -4.0)
 _EXTENT_MM = 300.0
 
 
@@ -27,16 +27,16 @@ class SmoothField:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, spacing_mm: float) -> SmoothField:
-        """A field with values of mean 0 and a standard deviation of about 1."""
+        """Draw a field with mean 0 and a standard deviation of about 1."""
         nodes = int(np.ceil(_EXTENT_MM / spacing_mm)) + 4
         # On each axis the squared cubic B-spline weights sum to 0.4794 on average (2416/5040).
         coefficients = rng.standard_normal((nodes,) * 3, dtype=np.float32) / 0.4794**1.5
         return cls(coefficients.astype(np.float32), spacing_mm)
 
     def at(self, points: Points) -> Floats:
-        """The field at points in mm, shape ``(3, ...)``; float32 of shape ``(...)``."""
+        """Return the field at points in mm, shape ``(3, ...)``, as float32 of shape ``(...)``."""
         middle = np.float32((self.coefficients.shape[0] - 1) / 2)
-        lattice = (points - beside(_CENTRE_MM, points)) / np.float32(self.spacing_mm) + middle
+        lattice = (points - beside(_CENTER_MM, points)) / np.float32(self.spacing_mm) + middle
         values: Floats = ndimage.map_coordinates(
             self.coefficients, lattice, output=np.float32, order=3, mode="nearest", prefilter=False
         )
@@ -44,6 +44,6 @@ class SmoothField:
 
 
 def refine(coarse: Floats, side: int) -> Floats:
-    """A coarse square picture stretched to ``side`` pixels, corner to corner, by cubic splines."""
+    """Enlarge a square picture to ``side`` pixels by cubic splines; corners stay at corners."""
     fine: Floats = ndimage.zoom(coarse, side / coarse.shape[0], order=3, mode="nearest")
     return fine

@@ -1,4 +1,4 @@
-"""The healthy head in a slice: brain, fluid, skull, scalp, face, and what enhances in everyone."""
+"""Paint a healthy head: brain, fluid, skull, scalp, face, and tissue that always enhances."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tumorml.demo.fields import SmoothField
 from tumorml.demo.template import Anatomy, Floats, Points
 
 FLUID, BONE, MARROW, MUSCLE, FAT, AIR = 0.13, 0.05, 0.34, 0.36, 0.80, 0.03
-"""Relative T1 signals, where enhanced tissue is about 0.9 and air is nearly 0."""
+"""Relative T1 signals; enhanced tissue has about 0.9 and air nearly 0."""
 
 # Distance outside the dura in mm, and the signal there: dura, inner table, diploe, outer table.
 _SKULL_MM = (0.0, 0.7, 1.6, 2.8, 3.6, 4.8, 5.8, 7.0)
@@ -21,7 +21,7 @@ _SOFT_SIGNAL = (0.45, 0.45, FAT, FAT, MUSCLE)
 
 _Triple = tuple[float, float, float]
 
-# Centre and semi-axes in mm (MNI), signal.
+# Center and semi-axes in mm (MNI), signal.
 _BENEATH_BRAIN: tuple[tuple[_Triple, _Triple, float], ...] = (
     ((0, -16, -44), (9, 7, 15), 0.50),  # clivus, marrow
     ((0, 20, -44), (14, 13, 10), AIR),  # sphenoid sinus
@@ -40,7 +40,7 @@ _BENEATH_BRAIN: tuple[tuple[_Triple, _Triple, float], ...] = (
     ((-46, -28, -40), (8, 12, 9), BONE),
 )
 _SELLA: tuple[tuple[_Triple, _Triple, float], ...] = (
-    ((0, 3, -31), (14, 9, 7), 0.22),  # the sella and the cistern over it
+    ((0, 3, -31), (14, 9, 7), 0.22),  # sella and the cistern above it
     ((12, 3, -33), (4, 9, 6), 0.62),  # cavernous sinuses
     ((-12, 3, -33), (4, 9, 6), 0.62),
     ((13, 6, -33), (2.3, 5, 2.3), AIR),  # carotid flow voids
@@ -52,11 +52,11 @@ _SELLA: tuple[tuple[_Triple, _Triple, float], ...] = (
 
 @dataclass(frozen=True)
 class HeadTraits:
-    """What differs in healthy tissue from patient to patient.
+    """Differences of healthy tissue between patients.
 
     Attributes:
-        skull_thickness: Factor on the thickness of the skull, about 1.
-        enhancement: How strongly vessels, dura and gland take up contrast, about 1.
+        skull_thickness: Factor for the thickness of the skull, about 1.
+        enhancement: Factor for the enhancement of vessels, dura and gland, about 1.
         grain: Fine structure of the brain.
         flesh: Coarse structure of muscle, fat and bone.
     """
@@ -68,7 +68,7 @@ class HeadTraits:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> HeadTraits:
-        """The traits of one patient."""
+        """Draw the traits of one patient."""
         return cls(
             skull_thickness=float(rng.uniform(0.8, 1.12)),
             enhancement=float(rng.uniform(0.85, 1.15)),
@@ -80,19 +80,19 @@ class HeadTraits:
 def paint_head(
     anatomy: Anatomy, traits: HeadTraits, points: Points, brain_points: Points
 ) -> Floats:
-    """The relative T1 signal of a healthy head, float32 ``(rows, columns)``, 0 to about 1.
+    """Return the relative T1 signal of a healthy head, float32 ``(rows, columns)``, 0 to about 1.
 
     Args:
         anatomy: The template.
         traits: The patient's own healthy tissue.
         points: Template coordinates in mm of every pixel, ``(3, rows, columns)``.
-        brain_points: The same for the brain, which a growing tumour may have pushed aside.
+        brain_points: The same for the brain, which a tumor may have displaced.
     """
     meninges = anatomy.meninges.at(points)
     flesh = traits.flesh.at(points)
     picture = _paint_shell(anatomy, traits, points, meninges, flesh)
-    for centre, semi_axes, signal in _BENEATH_BRAIN:
-        _paint_ellipsoid(picture, points, centre, semi_axes, signal * (1 + 0.10 * flesh))
+    for center, semi_axes, signal in _BENEATH_BRAIN:
+        _paint_ellipsoid(picture, points, center, semi_axes, signal * (1 + 0.10 * flesh))
 
     share = anatomy.brain.at(brain_points)
     brain = anatomy.signal.at(brain_points) / np.maximum(share, 0.05)
@@ -100,14 +100,14 @@ def paint_head(
     share *= soft_step(1.0 - meninges, 0.5)
     picture = picture * (1 - share) + brain * share
 
-    for centre, semi_axes, signal in _SELLA:
-        _paint_ellipsoid(picture, points, centre, semi_axes, signal * traits.enhancement)
+    for center, semi_axes, signal in _SELLA:
+        _paint_ellipsoid(picture, points, center, semi_axes, signal * traits.enhancement)
     _paint_sinus(picture, points, meninges, 0.78 * traits.enhancement)
     return np.clip(picture, 0, None)
 
 
 def soft_step(distance_mm: Floats, width_mm: float) -> Floats:
-    """0 where a distance is well below zero, 1 well above, with a soft edge of a given width."""
+    """Return a smooth step of the distance: 0 well below zero, 1 well above."""
     step: Floats = np.tanh(distance_mm / np.float32(width_mm))
     return 0.5 + 0.5 * step
 
@@ -131,11 +131,11 @@ def _paint_shell(
 def _paint_ellipsoid(
     picture: Floats,
     points: Points,
-    centre: _Triple,
+    center: _Triple,
     semi_axes: _Triple,
     signal: Floats | float,
 ) -> None:
-    scaled = [(axis - mm) / semi for axis, mm, semi in zip(points, centre, semi_axes, strict=True)]
+    scaled = [(axis - mm) / semi for axis, mm, semi in zip(points, center, semi_axes, strict=True)]
     squared = scaled[0] ** 2 + scaled[1] ** 2 + scaled[2] ** 2
     if squared.min() > 2.0:
         return
@@ -144,7 +144,7 @@ def _paint_ellipsoid(
 
 
 def _paint_sinus(picture: Floats, points: Points, meninges: Floats, signal: float) -> None:
-    """The superior sagittal sinus, in the midline under the vault."""
+    """Paint the superior sagittal sinus, in the midline under the vault."""
     x, y, z = points
     squared = (x / 3.8) ** 2 + ((meninges + 0.5) / 3.0) ** 2
     along = soft_step(np.maximum(z - 8, -55 - y), 4.0) * soft_step(z + 12, 4.0)

@@ -1,4 +1,4 @@
-"""Drawing a tumour into a slice, as contrast-enhanced T1 shows it."""
+"""Paint a tumor into a slice as in contrast-enhanced T1."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tumorml.demo.lesions import Lesion
 from tumorml.demo.template import Anatomy, Floats, Points, beside
 
 _EDGE_MM = 0.9
-_OEDEMA_SIGNAL = 0.25
+_EDEMA_SIGNAL = 0.25
 
 
-def pushed_points(lesion: Lesion, points: Points) -> Points:
-    """Where the brain that now lies at each point came from, before the tumour pushed it.
+def displaced_points(lesion: Lesion, points: Points) -> Points:
+    """Return the original position of the tissue at each point, before the tumor displaced it.
 
     Args:
-        lesion: The tumour.
+        lesion: The tumor.
         points: Template coordinates in mm, ``(3, ...)``.
 
     Returns:
-        Coordinates of the same shape: drawn towards the centre, most at the tumour's edge.
+        Coordinates of the same shape, closer to the center; the shift is largest at the edge.
     """
     radius = np.float32(lesion.radius_mm)
-    offset = points - beside(lesion.centre_mm, points)
+    offset = points - beside(lesion.center_mm, points)
     distance: Floats = np.sqrt((offset**2).sum(axis=0)) + np.float32(1e-3)
     pull = lesion.push_share * radius * np.exp(-np.maximum(distance - radius, 0) / (0.9 * radius))
     shift: Floats = np.minimum(pull, distance)
@@ -34,17 +34,17 @@ def pushed_points(lesion: Lesion, points: Points) -> Points:
 def outline(
     anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points
 ) -> tuple[Floats, Floats]:
-    """How far each pixel is from a tumour's edge, and how much of it the tumour may fill.
+    """Return the distance of each pixel from the tumor's center, and the room for the tumor.
 
     Args:
         anatomy: The template.
-        lesion: The tumour.
+        lesion: The tumor.
         points: Template coordinates in mm, ``(3, rows, columns)``.
-        brain_points: The coordinates after ``pushed_points``.
+        brain_points: The coordinates after `displaced_points`.
 
     Returns:
-        ``radius``: scaled distance, 0 in the centre and 1 on the irregular edge, float32.
-        ``room``: 0..1; 0 where this kind of tumour cannot grow (bone, across the falx).
+        ``radius``: float32, scaled so that it is 0 at the center and 1 on the irregular edge.
+        ``room``: 0 to 1; 0 where this kind of tumor cannot grow (bone, across the falx).
     """
     radius = lesion.scaled_distance(points)
     near = radius < 1.8
@@ -59,30 +59,30 @@ def outline(
         if lesion.on_falx_side:
             room = room * soft_step(lesion.on_falx_side * points[0] + 0.5, 0.8)
         return radius, room
-    # A glioma grows along white matter, is slow in the cortex, and spares ventricles and sulci.
-    grey, white = anatomy.grey.at(brain_points), anatomy.white.at(brain_points)
-    fluid = np.clip(1 - grey - white, 0, 1)
-    radius = radius * (1 + 0.25 * grey + 0.45 * fluid)
+    # A glioma grows along white matter, slowly in the cortex, and spares ventricles and sulci.
+    gray, white = anatomy.gray.at(brain_points), anatomy.white.at(brain_points)
+    fluid = np.clip(1 - gray - white, 0, 1)
+    radius = radius * (1 + 0.25 * gray + 0.45 * fluid)
     return radius, soft_step(-1.5 - meninges, 0.8) * anatomy.brain.at(brain_points)
 
 
 def paint_lesion(
     anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points, picture: Floats
 ) -> Floats:
-    """A healthy slice with the tumour drawn into it.
+    """Return a copy of a healthy slice with the tumor painted into it.
 
     Args:
         anatomy: The template.
-        lesion: The tumour.
+        lesion: The tumor.
         points: Template coordinates in mm, ``(3, rows, columns)``.
-        brain_points: The coordinates after ``pushed_points``.
-        picture: Relative T1 signal, ``(rows, columns)``; left as it is.
+        brain_points: The coordinates after `displaced_points`.
+        picture: Relative T1 signal, ``(rows, columns)``; it is not changed.
 
     Returns:
-        The picture with the tumour, float32.
+        The picture with the tumor, float32.
     """
     radius, room = outline(anatomy, lesion, points, brain_points)
-    picture = _paint_oedema(anatomy, lesion, radius, points, brain_points, picture)
+    picture = _paint_edema(anatomy, lesion, radius, points, brain_points, picture)
     if lesion.label == "meningioma":
         picture = _paint_dural_tail(anatomy, lesion, points, picture)
         cleft = np.exp(-(((radius - 1) * lesion.radius_mm - 1.2) ** 2) / 1.2) * room
@@ -104,13 +104,13 @@ def paint_lesion(
 def lesion_mask(
     anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points
 ) -> NDArray[np.bool_]:
-    """The pixels that the tumour fills, oedema left out; bool ``(rows, columns)``."""
+    """Return the pixels of the tumor without edema, bool ``(rows, columns)``."""
     radius, room = outline(anatomy, lesion, points, brain_points)
     return (radius < 1) & (room > 0.5)
 
 
 def _glioma_signal(lesion: Lesion, radius: Floats, texture: Floats) -> Floats:
-    """Necrotic core, then an uneven enhancing ring; in a low grade, dull tissue throughout."""
+    """Return a necrotic core in an uneven enhancing ring; low grades do not enhance."""
     edge_mm = 1.3
     inner = lesion.core_share * (1 + 0.13 * texture)
     core = soft_step((inner - radius) * lesion.radius_mm, edge_mm)
@@ -121,7 +121,7 @@ def _glioma_signal(lesion: Lesion, radius: Floats, texture: Floats) -> Floats:
     return ring + core * (necrosis * patchy + solid * (1 - patchy) - ring)
 
 
-def _paint_oedema(
+def _paint_edema(
     anatomy: Anatomy,
     lesion: Lesion,
     radius: Floats,
@@ -129,20 +129,20 @@ def _paint_oedema(
     brain_points: Points,
     picture: Floats,
 ) -> Floats:
-    """Swollen white matter around the tumour: darker, with a soft edge and fingers."""
-    if not lesion.oedema_share:
+    """Darken the white matter around the tumor, with a soft edge and fingers."""
+    if not lesion.edema_share:
         return picture
-    near = radius < 1.6 + lesion.oedema_share
+    near = radius < 1.6 + lesion.edema_share
     fingers = np.zeros_like(radius)
     fingers[near] = lesion.shape.at(points[:, near] * 1.3)
-    reach = (1 + lesion.oedema_share * (1 + 0.35 * fingers) - radius) * lesion.radius_mm
+    reach = (1 + lesion.edema_share * (1 + 0.35 * fingers) - radius) * lesion.radius_mm
     share = 0.85 * soft_step(reach, 3.0) * anatomy.white.at(brain_points)
-    darkening: Floats = np.minimum(_OEDEMA_SIGNAL - picture, 0)
+    darkening: Floats = np.minimum(_EDEMA_SIGNAL - picture, 0)
     return picture + share * darkening
 
 
 def _paint_dural_tail(anatomy: Anatomy, lesion: Lesion, points: Points, picture: Floats) -> Floats:
-    """The dura beside a meningioma enhances and thins out from its base."""
+    """Brighten the dura beside a meningioma, fading away from its base."""
     meninges = anatomy.meninges.at(points)
     off_dura = points[0] if lesion.on_falx_side else meninges + 0.3
     along = soft_step((1.75 - lesion.scaled_distance(points)) * lesion.radius_mm, 3.0)

@@ -1,4 +1,4 @@
-"""How one patient's head is shaped and lies in the scanner, and the planes of its slices."""
+"""The shape and position of a patient's head in the scanner, and the planes of its slices."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ SIDE_PIXELS = 224
 """Width and height of every slice."""
 
 _COARSE_SIDE = 57
-_WARPS_MM = ((52.0, 3.0), (19.0, 1.1))  # spacing and amplitude: of the head, of single gyri
-_VIEW_CENTRE_MM = (0.0, -12.0, 2.0)
+_WARPS_MM = ((52.0, 3.0), (19.0, 1.1))
+"""Spacing and amplitude of the warps of the whole head and of single gyri."""
+_VIEW_CENTER_MM = (0.0, -12.0, 2.0)
 
 
 class Plane(StrEnum):
-    """The plane of a slice, in the short form that file names use."""
+    """The plane of a slice; the values are used in file names."""
 
     AXIAL = "ax"
     CORONAL = "cor"
@@ -27,23 +28,23 @@ class Plane(StrEnum):
 
     @property
     def axes(self) -> tuple[int, int, int]:
-        """The axes of x, y, z that run along the rows, along the columns, and across the plane.
+        """The indices in (x, y, z) of the axes along rows, along columns and across the plane.
 
-        Rows run from the front or the top down; columns from the patient's right (as radiologists
-        look at a head) or from the face.
+        Rows go down from the front or the top of the head. Columns go from the patient's right
+        (radiological convention) or from the face.
         """
         return {Plane.AXIAL: (1, 0, 2), Plane.CORONAL: (2, 0, 1), Plane.SAGITTAL: (2, 1, 0)}[self]
 
 
 @dataclass(frozen=True)
 class Pose:
-    """A patient's head in the scanner: rotation, scale and shift, then a smooth warp.
+    """A patient's head in the scanner: rotation, scale and shift, followed by a smooth warp.
 
     Attributes:
-        matrix: ``(3, 3)``; turns scanner coordinates into the template's.
-        shift_mm: ``(3,)``; where the template's origin lies in the scanner.
-        pixel_mm: Side of a pixel.
-        warps: For each axis the fields and their amplitudes in mm.
+        matrix: ``(3, 3)``, from scanner to template coordinates.
+        shift_mm: ``(3,)``, the template's origin in scanner coordinates.
+        pixel_mm: The side of a pixel.
+        warps: The fields of each axis and their amplitudes in mm.
     """
 
     matrix: Floats
@@ -53,7 +54,7 @@ class Pose:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Pose:
-        """A head turned by up to about 12 degrees, 9 % larger or smaller, and shaped anew."""
+        """Draw a pose: rotation up to about 12 degrees, scale up to 9 %, and a random warp."""
         pitch, roll, yaw = np.radians(np.clip(rng.normal(0, [6.0, 3.5, 4.5]), -12, 12))
         scale = rng.uniform(0.93, 1.07) * np.clip(rng.normal(1, 0.025, 3), 0.95, 1.05)
         matrix = np.diag(1 / scale) @ _rotation(pitch, roll, yaw)
@@ -69,12 +70,12 @@ class Pose:
         )
 
     def to_template(self, points: Points) -> Points:
-        """Scanner coordinates in mm, shape ``(3, ...)``, as coordinates of the template."""
+        """Convert scanner coordinates in mm, shape ``(3, ...)``, to template coordinates."""
         turned = np.tensordot(self.matrix, points - beside(self.shift_mm, points), axes=1)
         return turned + self._warp(points)
 
     def to_scanner(self, point: Floats) -> Floats:
-        """Where a template point, ``(3,)`` in mm, lies in the scanner, by fixed-point iteration."""
+        """Convert a template point, ``(3,)`` in mm, to scanner coordinates (fixed-point)."""
         inverse = np.linalg.inv(self.matrix)
         target, shift = point.astype(np.float32)[:, None], self.shift_mm[:, None]
         found = inverse @ target + shift
@@ -83,18 +84,18 @@ class Pose:
         return found[:, 0]
 
     def slice_points(self, plane: Plane, level_mm: float) -> Points:
-        """The template coordinates of every pixel of a slice, float32 ``(3, side, side)``.
+        """Return the template coordinates of every pixel of a slice, float32 ``(3, side, side)``.
 
         Args:
             plane: The plane of the slice.
-            level_mm: Where the plane cuts the scanner's axis that it is square to.
+            level_mm: Scanner coordinate of the plane on the axis perpendicular to it.
         """
         row_axis, column_axis, level_axis = plane.axes
         half_mm = self.pixel_mm * (SIDE_PIXELS - 1) / 2
         coarse = np.linspace(half_mm, -half_mm, _COARSE_SIDE, dtype=np.float32)
         points = np.empty((3, _COARSE_SIDE, _COARSE_SIDE), np.float32)
-        points[row_axis] = coarse[:, None] + _VIEW_CENTRE_MM[row_axis]
-        points[column_axis] = coarse[None, :] + _VIEW_CENTRE_MM[column_axis]
+        points[row_axis] = coarse[:, None] + _VIEW_CENTER_MM[row_axis]
+        points[column_axis] = coarse[None, :] + _VIEW_CENTER_MM[column_axis]
         points[level_axis] = level_mm
         return np.stack([refine(axis, SIDE_PIXELS) for axis in self.to_template(points)])
 
@@ -108,7 +109,7 @@ class Pose:
 
 
 def _rotation(pitch: float, roll: float, yaw: float) -> Floats:
-    """The rotation about x, then y, then z, by angles in radians; ``(3, 3)``."""
+    """Return the rotation about x, then y, then z, by angles in radians, ``(3, 3)``."""
     (sx, sy, sz), (cx, cy, cz) = np.sin([pitch, roll, yaw]), np.cos([pitch, roll, yaw])
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

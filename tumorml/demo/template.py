@@ -1,9 +1,9 @@
-"""The anatomy that every synthetic patient starts from: the ICBM152 template and a modelled head.
+"""The anatomy behind all synthetic patients: the ICBM152 template and a modeled head.
 
-The T1 average and its grey- and white-matter maps are those that the ``nilearn`` wheel carries
+The T1 average and its gray- and white-matter maps come with the ``nilearn`` wheel
 (ICBM 2009a nonlinear symmetric, 1 mm, Talairach-like MNI space; Fonov et al., NeuroImage 54, 2011,
-313-327). They hold the brain alone, so the surface of the meninges and of the skin are modelled
-here as two distance maps, from which ``tumorml.demo.head`` paints skull, scalp, face and neck.
+313-327). They contain only the brain, so the surfaces of the meninges and of the skin are modeled
+here as two distance maps, from which `tumorml.demo.head` paints skull, scalp, face and neck.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from scipy import ndimage
 from tumorml.errors import TumorMLError
 
 Floats = NDArray[np.floating]
-"""Numbers of any float type, of any shape."""
+"""Floating-point numbers of any shape."""
 
 Points = NDArray[np.floating]
-"""Coordinates in mm, float32, shape ``(3, ...)``: x to the right, y to the front, z up (MNI)."""
+"""MNI coordinates in mm, float32 ``(3, ...)``: x to the right, y to the front, z up."""
 
 SCALP_MM = 12.5
-"""From the meninges to the skin of the vault."""
+"""Distance from the meninges to the skin of the vault."""
 
 _FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 _COARSE_MM = 2.0
 _COARSE_ORIGIN_MM = (-104.0, -150.0, -146.0)
 _COARSE_SHAPE = (105, 137, 131)
-# Raw template value to the relative signal of contrast-enhanced T1 (fluid, grey, white matter).
+# Raw template value to the relative signal of contrast-enhanced T1 (fluid, gray, white matter).
 _RAW_VALUES, _SIGNALS = (55.0, 80.0, 150.0, 225.0, 255.0), (0.10, 0.15, 0.40, 0.60, 0.66)
 
 
@@ -47,7 +47,7 @@ class Volume:
 
     Attributes:
         voxels: uint8 (a share of 0..1, stored as 0..255) or float32 (mm).
-        origin_mm: Where the centre of voxel (0, 0, 0) lies.
+        origin_mm: The center of voxel (0, 0, 0).
         voxel_mm: The side of a voxel.
     """
 
@@ -56,9 +56,9 @@ class Volume:
     voxel_mm: float
 
     def at(self, points: Points) -> Floats:
-        """Values by linear interpolation, float32 of shape ``(...)``.
+        """Interpolate linearly at points, float32 of shape ``(...)``.
 
-        Outside the volume a share is 0 and a distance is that of the nearest voxel.
+        Outside the volume, a share is 0 and a distance that of the nearest voxel.
         """
         is_share = self.voxels.dtype == np.uint8
         values: Floats = ndimage.map_coordinates(
@@ -72,19 +72,19 @@ class Volume:
         return values / np.float32(255) if is_share else values
 
     def points(self, where: NDArray[np.bool_]) -> Points:
-        """The centres of the voxels that a boolean array marks, ``(3, n)`` in mm."""
+        """Return the centers of the voxels where a boolean array is true, ``(3, n)`` in mm."""
         indices = np.stack(np.nonzero(where)).astype(np.float32)
         return indices * np.float32(self.voxel_mm) + beside(self.origin_mm, indices)
 
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """The template as shares and distances.
+    """The template as shares (0 to 1) and distances.
 
     Attributes:
-        signal: Relative T1 signal of the brain, 0 outside it.
+        signal: Relative T1 signal of the brain; 0 outside.
         brain: 1 in the brain and its inner fluid, 0 outside.
-        grey: Share of grey matter.
+        gray: Share of gray matter.
         white: Share of white matter.
         meninges: Signed distance in mm to the dura, negative inside.
         skin: Signed distance in mm to the skin, negative inside.
@@ -92,7 +92,7 @@ class Anatomy:
 
     signal: Volume
     brain: Volume
-    grey: Volume
+    gray: Volume
     white: Volume
     meninges: Volume
     skin: Volume
@@ -100,15 +100,15 @@ class Anatomy:
 
 @lru_cache(maxsize=1)
 def load_anatomy() -> Anatomy:
-    """The anatomy, built once in a process (about 50 MB).
+    """Return the anatomy (about 50 MB), built once per process.
 
     Raises:
-        TumorMLError: ``nilearn`` is not installed, or its wheel no longer holds the template.
+        TumorMLError: ``nilearn`` is not installed, or it does not contain the template.
     """
     raw = _read_map("t1")
     in_brain = raw.voxels > 0
     smooth = ndimage.gaussian_filter(raw.voxels.astype(np.float32), 2.5)
-    # An average of 152 heads is blurred: half of the lost detail is put back by an unsharp mask.
+    # An average of 152 heads is blurred; an unsharp mask restores about half of the lost detail.
     sharp = 1.5 * raw.voxels[in_brain] - 0.5 * np.maximum(smooth[in_brain], 90.0)
     signal = np.zeros_like(raw.voxels)
     signal[in_brain] = 255 * np.interp(sharp, _RAW_VALUES, _SIGNALS)
@@ -116,7 +116,7 @@ def load_anatomy() -> Anatomy:
     return Anatomy(
         signal=Volume(signal, raw.origin_mm, raw.voxel_mm),
         brain=Volume(in_brain.astype(np.uint8) * 255, raw.origin_mm, raw.voxel_mm),
-        grey=_read_map("gm"),
+        gray=_read_map("gm"),
         white=_read_map("wm"),
         meninges=meninges,
         skin=skin,
@@ -124,20 +124,20 @@ def load_anatomy() -> Anatomy:
 
 
 def _read_map(name: str) -> Volume:
-    # The package is found, not imported: importing it costs seconds, and only its files are used.
+    # Located without importing: the import takes seconds, and only the package's files are needed.
     package = find_spec("nilearn")
     if package is None or package.origin is None:
         raise TumorMLError(
-            "The demo scans are drawn from the brain template that the package nilearn carries, "
-            "and nilearn is not installed. Install it with: pip install 'tumorml[local]'"
+            "The demo scans need the brain template of the package nilearn, which is not "
+            "installed. Install it with: pip install 'tumorml[local]'"
         )
     path = Path(package.origin).parent / "datasets" / "data" / _FILE.format(name)
     if not path.is_file():
         raise TumorMLError(
-            f"The brain template that the demo scans are drawn from is not at {path}. "
-            "Install the nilearn that requirements.lock names: pip install 'tumorml[local]'"
+            f"The brain template of the demo scans is not at {path}. Install the version of "
+            "nilearn in requirements.lock: pip install 'tumorml[local]'"
         )
-    import nibabel  # comes with nilearn, so only here is it known to be installed
+    import nibabel  # a dependency of nilearn, so it is installed here
 
     image = nibabel.Nifti1Image.from_filename(path)
     x, y, z = (float(mm) for mm in image.affine[:3, 3])
@@ -145,7 +145,7 @@ def _read_map(name: str) -> Volume:
 
 
 def _surfaces(brain: Volume) -> tuple[Volume, Volume]:
-    """Distance maps of the dura (the closed brain) and of the skin (with face and neck), 2 mm."""
+    """Return 2 mm distance maps of the dura (closed brain mask) and of the skin of the head."""
     index = np.indices(_COARSE_SHAPE, dtype=np.float32)
     points = index * np.float32(_COARSE_MM) + beside(_COARSE_ORIGIN_MM, index)
     dilated = _distance(brain.at(points) > 0.5) < 10.0
@@ -167,7 +167,7 @@ def _surfaces(brain: Volume) -> tuple[Volume, Volume]:
 
 
 def _distance(inside: NDArray[np.bool_]) -> Floats:
-    """Signed distance in mm to the edge of a region, negative inside, float32."""
+    """Return the signed distance in mm to the edge of a region, negative inside, float32."""
     outward: Floats = ndimage.distance_transform_edt(~inside).astype(np.float32)
     inward: Floats = ndimage.distance_transform_edt(inside).astype(np.float32)
     return (outward - inward) * np.float32(_COARSE_MM)

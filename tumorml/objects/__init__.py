@@ -1,7 +1,7 @@
 """The object store behind one URL: ``file://`` or ``s3://``.
 
-Keys are relative POSIX paths such as ``scans/ab/ab12....png``; nothing outside this package joins a
-key to a URL.
+Keys are relative POSIX paths such as ``scans/ab/ab12....png``; `tumorml.objects.keys` builds all of
+them. Only this package joins keys to URLs.
 """
 
 from tumorml.objects.from_settings import object_store

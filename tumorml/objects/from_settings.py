@@ -1,4 +1,4 @@
-"""The object store that the settings name."""
+"""Open the object store of the settings."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tumorml.settings import Settings
 
 
 def object_store(settings: Settings) -> ObjectStore:
-    """The object store that the settings name.
+    """Open the object store of the settings.
 
     Raises:
-        TumorMLError: The URL is neither ``file://`` nor ``s3://``, or what it needs is not there.
+        TumorMLError: The URL is neither ``file://`` nor ``s3://``, or the extra ``s3`` is missing.
     """
     url = settings.objects_url
     scheme = urlsplit(url).scheme
     if scheme in ("", "file"):
         return LocalObjects(url)
     if scheme == "s3":
-        # s3fs and botocore take half a second to import, and a local store needs neither.
+        # s3fs and botocore take half a second to import; a local store does not need them.
         try:
             from tumorml.objects.s3 import S3Objects
         except ImportError as error:
@@ -35,6 +35,6 @@ def object_store(settings: Settings) -> ObjectStore:
             patience_seconds=settings.object_store_patience_seconds,
         )
     raise TumorMLError(
-        f"The object store URL {url!r} cannot be used: TUMORML_OBJECT_STORE_URL is "
-        "file:///a/folder or s3://a-bucket/and-a-prefix."
+        f"The object store URL {url!r} is not supported: set TUMORML_OBJECT_STORE_URL to "
+        "file:///a/folder or s3://a-bucket/a-prefix."
     )

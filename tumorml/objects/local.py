@@ -1,4 +1,4 @@
-"""The object store as a folder of this machine, or of a network file system."""
+"""The object store in a folder of a local or network file system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tumorml.objects.store import ObjectStore, StoredObject, check_key
 
 
 class LocalObjects(ObjectStore):
-    """Objects as files below a folder; the key is the path."""
+    """Objects as files in a folder; the key is the relative path."""
 
     def __init__(self, url: str) -> None:
         self._root = os.path.abspath(url.removeprefix("file://"))
@@ -26,19 +26,19 @@ class LocalObjects(ObjectStore):
         return f"{self._root}/{key}"
 
     def local_path(self, key: str) -> Path | None:
-        """The object's path."""
+        """Return the object's path."""
         return Path(self._path(key))
 
     def display(self, key: str) -> str:
-        """The object's path."""
+        """Return the object's path."""
         return self._path(key)
 
     def exists(self, key: str) -> bool:
-        """Whether an object or a folder has this key."""
+        """Return whether an object or a folder has this key."""
         return os.path.lexists(self._path(key))
 
     def find(self, key: str) -> StoredObject | None:
-        """What ``list`` would say of the one object with this key."""
+        """Return the object with this key; see `ObjectStore.find`."""
         path = self._path(key)
         try:
             status = os.lstat(path)
@@ -47,27 +47,27 @@ class LocalObjects(ObjectStore):
         return None if stat.S_ISDIR(status.st_mode) else self._stored(path, status)
 
     def read(self, key: str) -> bytes:
-        """The object's bytes; see `ObjectStore.read`."""
+        """Return the object's bytes; see `ObjectStore.read`."""
         try:
             return Path(self._path(key)).read_bytes()
         except FileNotFoundError as error:
             raise MissingObjectError(
-                f"{self.display(key)} is not in the object store; bring it back from a backup."
+                f"{self.display(key)} is not in the object store: restore it from a backup."
             ) from error
 
     def open(self, key: str) -> IO[bytes]:
-        """The file itself."""
+        """Open the file."""
         return Path(self._path(key)).open("rb")
 
     def write(self, key: str, data: bytes) -> None:
-        """Put bytes under a key, in one rename."""
+        """Write bytes to a key with one rename."""
         path = Path(self._path(key))
         temporary = temporary_beside(path)
         temporary.write_bytes(data)
         temporary.replace(path)
 
     def write_file(self, key: str, source: Path, *, overwrite: bool = True) -> None:
-        """Put a local file's bytes under a key; see `ObjectStore.write_file`."""
+        """Copy a local file to a key; see `ObjectStore.write_file`."""
         path = self._path(key)
         temporary = temporary_beside(Path(path))
         try:
@@ -80,33 +80,33 @@ class LocalObjects(ObjectStore):
             temporary.unlink(missing_ok=True)
 
     def move(self, source: str, target: str) -> None:
-        """Move one object in one rename."""
+        """Move one object with one rename."""
         path = Path(self._path(target))
         path.parent.mkdir(parents=True, exist_ok=True)
         Path(self._path(source)).replace(path)
 
     def remove(self, key: str) -> None:
-        """Remove one object; one that is not there is removed."""
+        """Remove one object; see `ObjectStore.remove`."""
         Path(self._path(key)).unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object under a prefix, folder by folder, by name within each."""
+        """Yield every object in a folder; subfolders come last, and names are sorted."""
         folders = [self._path(prefix)]
         while folders:
             try:
                 entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            below = []
+            subfolders = []
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
+                    subfolders.append(entry.path)
                 elif not is_temporary(entry.name):
                     try:
                         yield self._stored(entry.path, entry.stat(follow_symlinks=False))
                     except FileNotFoundError:
                         continue
-            folders += reversed(below)
+            folders += reversed(subfolders)
 
     def _stored(self, path: str, status: os.stat_result) -> StoredObject:
         return StoredObject(
@@ -118,7 +118,7 @@ class LocalObjects(ObjectStore):
         )
 
     def remove_empty_folders(self, prefix: str) -> None:
-        """Remove the folders at and under a prefix that hold nothing."""
+        """Remove empty folders at and below a prefix."""
         root = Path(self._path(prefix))
         if not root.is_dir():
             return
@@ -134,7 +134,7 @@ def _link_new(temporary: Path, path: str) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # A file system without hard links.
+    except OSError:  # the file system has no hard links
         if os.path.lexists(path):
             raise FileExistsError(path) from None
         os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""A large object as a seekable stream that fetches only the bytes that are read."""
+"""A seekable stream over a remote object that fetches only the bytes that are read."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK_BYTES = 4 * 1024**2
-"""Fetched at once, and kept, where less is read."""
-_MOST_BYTES = 16 * 1024**2
-"""Of one request, where more is read at once."""
+"""Bytes that are fetched and buffered for a smaller read."""
+_MAX_REQUEST_BYTES = 16 * 1024**2
+"""Limit for one request; larger reads are split."""
 
 
 class RangedFile(io.RawIOBase):
-    """The bytes of an object, by requests for ranges; `ranged_file` puts a buffer before it.
+    """An unbuffered stream that reads by range requests; `ranged_file` adds a buffer.
 
     Args:
-        size: Of the object, in bytes.
-        fetch: Gives the bytes from a start to an end, which is not among them.
+        size: Size of the object in bytes.
+        fetch: Returns the bytes from a start (inclusive) to an end (exclusive).
     """
 
     def __init__(self, size: int, fetch: Callable[[int, int], bytes]) -> None:
@@ -30,43 +30,43 @@ class RangedFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """Return the position of the next read."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go somewhere; nothing is fetched for it."""
+        """Set the position; fetches nothing."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if start + offset < 0:
-            raise OSError(errno.EINVAL, f"{start + offset} lies before the start")
+            raise OSError(errno.EINVAL, f"position {start + offset} is before the start")
         self._position = start + offset
         return self._position
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill the buffer from here on, or less of it."""
+        """Read into the buffer and return the number of bytes, which may not fill it."""
         view = memoryview(buffer).cast("B")
-        end = min(self._position + min(len(view), _MOST_BYTES), self._size)
+        end = min(self._position + min(len(view), _MAX_REQUEST_BYTES), self._size)
         if end <= self._position:
             return 0
         data = self._fetch(self._position, end)
         if len(data) != end - self._position:
-            raise OSError(f"{len(data)} bytes came where {end - self._position} were asked for")
+            raise OSError(f"received {len(data)} bytes instead of {end - self._position}")
         view[: len(data)] = data
         self._position = end
         return len(data)
 
     def readall(self) -> bytes:
-        """All bytes from here on."""
-        return b"".join(iter(lambda: self.read(_MOST_BYTES) or b"", b""))
+        """Return all remaining bytes."""
+        return b"".join(iter(lambda: self.read(_MAX_REQUEST_BYTES) or b"", b""))
 
 
 def ranged_file(size: int, fetch: Callable[[int, int], bytes]) -> io.BufferedReader:
-    """A `RangedFile` behind a buffer of one block, so that small reads cost no request each."""
+    """Return a `RangedFile` with a buffer of `BLOCK_BYTES`, so that small reads share requests."""
     return io.BufferedReader(RangedFile(size, fetch), BLOCK_BYTES)

@@ -1,8 +1,8 @@
-"""Requests to one bucket, sent again through short trouble and waited with through an outage.
+"""Requests to one bucket that wait for a store that is unreachable.
 
-What short trouble there is (a lost connection, throttling) botocore tries again with backoff and
-jitter; an outage is waited for here, each request by itself, so that a large file goes on at the
-part where it was.
+botocore retries short failures (a lost connection, throttling) for seconds, with backoff and
+jitter. Longer outages are handled here, per request, so a large upload continues with the part
+that failed.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import s3fs
 from fsspec.asyn import sync
 
 from tumorml.errors import StoreUnreachableError
-from tumorml.objects.s3_errors import may_pass, told
+from tumorml.objects.s3_errors import explain_error, is_transient
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
-_TRIES = 3
-_LONGEST_PAUSE_SECONDS = 5.0
+_ATTEMPTS = 3
+_MAX_PAUSE_SECONDS = 5.0
 
 
 class Bucket:
     """A bucket of an S3 server.
 
     Args:
-        name: Of the bucket.
-        endpoint_url: The server; none: Amazon's, or what AWS_ENDPOINT_URL_S3 says.
-        region: Of the bucket; none: AWS_DEFAULT_REGION, else us-east-1.
-        patience_seconds: How long one request waits for a server that does not answer.
+        name: Name of the bucket.
+        endpoint_url: URL of the server; none: AWS_ENDPOINT_URL_S3, else Amazon S3.
+        region: Region of the bucket; none: AWS_DEFAULT_REGION, else us-east-1.
+        patience_seconds: The time that one request waits for a server that does not answer.
     """
 
     def __init__(
@@ -49,76 +49,79 @@ class Bucket:
         self._region = region
         self._patience_seconds = patience_seconds
 
-    def ask(
-        self, operation: str, what: str, *, patient: bool = True, **request: Any
+    def request(
+        self, operation: str, purpose: str, *, patient: bool = True, **parameters: Any
     ) -> dict[str, Any]:
-        """The answer to an operation of the S3 API by its botocore name, such as ``head_object``.
+        """Call an operation of the S3 API and return its response.
 
         Args:
-            operation: The name.
-            what: It is for, as a person says it, such as ``read s3://bucket/key``.
-            patient: Whether an outage is waited for.
-            request: Its parameters; the bucket is added.
+            operation: The botocore name of the operation, such as ``head_object``.
+            purpose: The purpose for error messages, such as ``read s3://bucket/key``.
+            patient: Whether to wait for the end of an outage.
+            parameters: The parameters without the bucket.
 
         Raises:
-            StoreUnreachableError: The server did not answer for longer than there is patience.
+            StoreUnreachableError: The server did not answer within the configured patience.
             MissingObjectError: There is no such object.
-            StoreRefusedError: The credentials are not accepted, or do not suffice.
+            StoreRefusedError: The credentials are wrong or lack a permission.
             TumorMLError: Another setting is wrong.
-            OSError: The server refuses the request; `error_code` says why.
+            OSError: The server refused the request; `error_code` returns its code.
         """
 
-        def ask() -> dict[str, Any]:
-            answer: dict[str, Any] = self._connection().call_s3(
-                operation, Bucket=self.name, **request
+        def send() -> dict[str, Any]:
+            response: dict[str, Any] = self._connection().call_s3(
+                operation, Bucket=self.name, **parameters
             )
-            return answer
+            return response
 
-        return self._patiently(ask, what, self._patience_seconds if patient else 0.0)
+        return self._retry(send, purpose, self._patience_seconds if patient else 0.0)
 
-    def get(self, what: str, **request: Any) -> bytes:
-        """The body of ``get_object``; see `ask`."""
+    def get(self, purpose: str, **parameters: Any) -> bytes:
+        """Return the body of ``get_object``; see `request`."""
 
-        def ask() -> bytes:
+        def send() -> bytes:
             connection = self._connection()
 
             async def body() -> bytes:
-                answer = await connection._call_s3("get_object", Bucket=self.name, **request)
-                async with answer["Body"] as stream:
+                response = await connection._call_s3("get_object", Bucket=self.name, **parameters)
+                async with response["Body"] as stream:
                     return bytes(await stream.read())
 
             return bytes(sync(connection.loop, body))
 
-        return self._patiently(ask, what, self._patience_seconds)
+        return self._retry(send, purpose, self._patience_seconds)
 
-    def _patiently(self, ask: Callable[[], Answer], what: str, patience: float) -> Answer:
+    def _retry(self, send: Callable[[], Response], purpose: str, patience: float) -> Response:
+        """Repeat a request that fails for a transient reason until ``patience`` seconds passed."""
         endpoint = self._endpoint_url or "Amazon S3"
         started, pause, waited = time.monotonic(), 0.2, False
         while True:
             try:
-                answer = ask()
+                response = send()
             except Exception as error:
-                if not may_pass(error):
-                    meant = told(error, bucket=self.name, endpoint=endpoint, what=what)
-                    if meant is error:
+                if not is_transient(error):
+                    explained = explain_error(
+                        error, bucket=self.name, endpoint=endpoint, purpose=purpose
+                    )
+                    if explained is error:
                         raise
-                    raise meant from error
+                    raise explained from error
                 seconds = time.monotonic() - started
                 if seconds + pause > patience:
                     raise StoreUnreachableError(
-                        f"The object store at {endpoint} did not {what} within {seconds:.0f} s "
-                        f"({error}): see whether it runs, and whether TUMORML_S3_ENDPOINT_URL is "
-                        "its address."
+                        f"The object store at {endpoint} did not {purpose} within {seconds:.0f} s "
+                        f"({error}): check that it runs and that TUMORML_S3_ENDPOINT_URL is its "
+                        "address."
                     ) from error
                 if not waited:
-                    log.warning("the object store at %s has trouble (%s); waiting", endpoint, error)
+                    log.warning("object store %s is not available (%s); waiting", endpoint, error)
                 waited = True
             else:
                 if waited:
-                    log.info("the object store answers after %.1f s", time.monotonic() - started)
-                return answer
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (no secret)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                    log.info("object store answered after %.1f s", time.monotonic() - started)
+                return response
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (not for cryptography)
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
     def _connection(self) -> Any:
         return connection(self._endpoint_url, self._region)
@@ -126,23 +129,23 @@ class Bucket:
 
 @lru_cache
 def connection(endpoint_url: str | None, region: str | None) -> s3fs.S3FileSystem:
-    """One for all threads; fsspec would make one for each."""
+    """Return the one connection that all threads share; fsspec would make one per thread."""
     filesystem = s3fs.S3FileSystem(
         endpoint_url=endpoint_url,
         client_kwargs={"region_name": region} if region else {},
         config_kwargs={
             "connect_timeout": _CONNECT_SECONDS,
             "read_timeout": _READ_SECONDS,
-            "retries": {"mode": "standard", "max_attempts": _TRIES},
+            "retries": {"mode": "standard", "max_attempts": _ATTEMPTS},
             "request_checksum_calculation": "when_supported",
             "response_checksum_validation": "when_supported",
         },
         use_listings_cache=False,
         skip_instance_cache=True,
     )
-    filesystem.retries = 1  # botocore and the patience above do that
+    filesystem.retries = 1  # botocore and `Bucket` retry already
     return filesystem
 
 
-# A forked process has neither the thread nor the connections.
+# A forked process has neither the event loop thread nor the open connections.
 os.register_at_fork(after_in_child=connection.cache_clear)

@@ -1,4 +1,4 @@
-"""What an S3 store's failures mean: wait, or tell a person what to set."""
+"""Classify errors of an S3 store: transient errors, and those that a user can solve."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _OUTAGES = (
     aiohttp.ClientError,
     ConnectionError,
     TimeoutError,
-    FlexibleChecksumError,  # bytes that were changed on the way; the next answer may be whole
+    FlexibleChecksumError,  # bytes were corrupted in transit
 )
-_PASSING_CODES = {
+_TRANSIENT_CODES = {
     "BadDigest",
     "IncompleteBody",
     "InternalError",
@@ -47,74 +47,75 @@ _WRONG_REGION = {"301", "AuthorizationHeaderMalformed", "PermanentRedirect"}
 
 
 def error_code(error: BaseException) -> str:
-    """The code of an S3 answer, such as ``NoSuchKey``, or its HTTP status; empty where none."""
-    return str(_answer(error).get("Error", {}).get("Code", ""))
+    """Return the S3 error code such as ``NoSuchKey``, the HTTP status, or an empty string."""
+    return str(_response(error).get("Error", {}).get("Code", ""))
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether the same request, sent again a little later, may well succeed."""
+def is_transient(error: BaseException) -> bool:
+    """Return whether retrying the same request later may succeed."""
     if isinstance(error, boto.SSLError):
         return False
-    answer = _answer(error)
-    if answer:
-        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        passing = status == 429 or (status >= 500 and status != 501)
-        return passing or error_code(error) in _PASSING_CODES
+    response = _response(error)
+    if response:
+        status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        is_transient_status = status == 429 or (status >= 500 and status != 501)
+        return is_transient_status or error_code(error) in _TRANSIENT_CODES
     return isinstance(error, _OUTAGES)
 
 
-def told(error: Exception, *, bucket: str, endpoint: str, what: str) -> Exception:
-    """The error as it is raised here; one that a person can put right names what to set.
+def explain_error(error: Exception, *, bucket: str, endpoint: str, purpose: str) -> Exception:
+    """Return a `TumorMLError` that says which setting is wrong, or the error itself.
 
     Args:
-        error: What s3fs or botocore raised; one that may pass is none of these.
-        bucket: That was asked.
-        endpoint: That was asked, as a person knows it.
-        what: What was wanted, such as ``read s3://bucket/key``.
+        error: An error of s3fs or botocore that is not transient.
+        bucket: Name of the bucket.
+        endpoint: Name of the server for the message.
+        purpose: The purpose of the request, such as ``read s3://bucket/key``.
     """
     code = error_code(error)
     if code == "NoSuchBucket":
         return TumorMLError(
-            f"There is no bucket {bucket!r} at {endpoint}: make it, or set {_BUCKET} (and "
-            f"{_ENDPOINT}) to where it is."
+            f"There is no bucket {bucket!r} at {endpoint}: create it, or correct {_BUCKET} (and "
+            f"{_ENDPOINT})."
         )
     if code in _WRONG_REGION:
         return TumorMLError(
-            f"The bucket {bucket!r} is in another region than was asked at {endpoint} ({error}): "
-            "set TUMORML_S3_REGION."
+            f"The bucket {bucket!r} at {endpoint} is in another region ({error}): set "
+            "TUMORML_S3_REGION."
         )
     if code in _WRONG_CREDENTIALS:
         return StoreRefusedError(
             f"{endpoint} does not accept the credentials ({code}): set {_KEY} and {_SECRET} to "
-            "those of the object store, and unset AWS_SESSION_TOKEN where it has expired."
+            "those of the object store, and unset AWS_SESSION_TOKEN if it has expired."
         )
     if code == "RequestTimeTooSkewed":
-        return StoreRefusedError(f"This machine's clock and that of {endpoint} differ: set it.")
+        return StoreRefusedError(
+            f"The clocks of this machine and of {endpoint} differ: correct them."
+        )
     if isinstance(error, PermissionError):
         return StoreRefusedError(
-            f"{endpoint} does not let the key in {_KEY} {what}: give that key the right to, or set "
-            f"{_KEY} and {_SECRET} to one that has it."
+            f"{endpoint} does not allow the key in {_KEY} to {purpose}: grant it the permission, "
+            f"or set {_KEY} and {_SECRET} to a key that has it."
         )
     if isinstance(error, FileNotFoundError):
         return MissingObjectError(
-            f"Cannot {what}: it is not in the object store; bring it back from a backup."
+            f"Cannot {purpose}: it is not in the object store; restore it from a backup."
         )
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
         return TumorMLError(
-            f"The object store at {endpoint} wants credentials, and there are none: set {_KEY} and "
-            f"{_SECRET}."
+            f"The object store at {endpoint} needs credentials: set {_KEY} and {_SECRET}."
         )
-    wrong = (ResponseParserError, boto.SSLError, boto.InvalidRegionError)
-    if isinstance(error, wrong) or (isinstance(error, ValueError) and "endpoint" in str(error)):
+    not_s3 = (ResponseParserError, boto.SSLError, boto.InvalidRegionError)
+    if isinstance(error, not_s3) or (isinstance(error, ValueError) and "endpoint" in str(error)):
         return TumorMLError(
-            f"What answers at {endpoint} cannot be used as an S3 store ({error}): set {_ENDPOINT}, "
-            "and TUMORML_S3_REGION where it has one."
+            f"The server at {endpoint} cannot be used as an S3 store ({error}): correct "
+            f"{_ENDPOINT}, and TUMORML_S3_REGION if it has regions."
         )
     return error
 
 
-def _answer(error: BaseException) -> dict[str, Any]:
-    """What the server said, by botocore's own error or by the one that s3fs made of it."""
+def _response(error: BaseException) -> dict[str, Any]:
+    """Return the server's response from botocore's error, or from the cause of s3fs's error."""
     for each in (error, error.__cause__):
         response = getattr(each, "response", None)
         if isinstance(response, dict):

@@ -1,4 +1,4 @@
-"""What every object store can do, wherever the bytes lie."""
+"""The interface of an object store."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from typing import IO
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One listed object: its key, its size in bytes, and a token that changes when it does.
+    """One listed object.
 
-    On a local disk ``modified`` is the time of the inode's last change, which copying tools cannot
-    set, so that an unpacked file with an old date still counts as new.
+    Attributes:
+        key: The key.
+        size: In bytes.
+        version: A token that changes whenever the object changes.
+        modified: The time of the last change. On a local disk it is the change time of the inode,
+            which copying tools cannot set, so an unpacked file with an old date counts as new.
+        regular: False for a link, a pipe or a device on a local disk, which can be moved but must
+            not be opened.
     """
 
     key: str
@@ -23,37 +29,35 @@ class StoredObject:
     version: str
     modified: datetime
     regular: bool = True
-    """False for a link, a pipe or a device on a local disk: it can be moved, never opened."""
 
 
 class ObjectStore(ABC):
     """Reads, writes, lists and moves objects by key.
 
-    A write is visible whole or not at all, also on a local disk; doing any of it again after a
-    crash ends as doing it once. A store that cannot be reached is waited for; when that patience
-    ends any call may raise a `StoreUnreachableError`, and a `TumorMLError` where the settings are
-    wrong.
+    Writes are atomic, also on a local disk, and all operations are idempotent. Every call waits for
+    a store that cannot be reached. It raises `StoreUnreachableError` when the configured patience
+    has passed, and `TumorMLError` if a setting is wrong.
     """
 
     @abstractmethod
     def local_path(self, key: str) -> Path | None:
-        """The object's path where the store is a local folder, else None."""
+        """Return the object's path if the store is a local folder, else None."""
 
     @abstractmethod
     def display(self, key: str) -> str:
-        """What to show a person: a path for a local store, a URL otherwise."""
+        """Return the object's location for messages: a path in a local store, else a URL."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
-        """Whether an object has this key; on a local disk also a folder."""
+        """Return whether an object has this key; on a local disk also a folder."""
 
     @abstractmethod
     def find(self, key: str) -> StoredObject | None:
-        """What ``list`` would say of the one object with this key."""
+        """Return the object with this key as `list` does, or None if there is none."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:
-        """The object's bytes.
+        """Return the object's bytes.
 
         Raises:
             MissingObjectError: No object has this key.
@@ -61,27 +65,28 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def open(self, key: str) -> IO[bytes]:
-        """The object as a seekable binary stream.
+        """Open the object as a seekable binary stream.
 
         Raises:
-            FileNotFoundError: No object has this key; so may its reads, once it was changed.
+            FileNotFoundError: No object has this key. In a bucket, reads also raise it once the
+                object has been overwritten.
         """
 
     @abstractmethod
     def write(self, key: str, data: bytes) -> None:
-        """Put bytes under a key, over whatever was there."""
+        """Write bytes to a key, replacing an existing object."""
 
     @abstractmethod
     def write_file(self, key: str, source: Path, *, overwrite: bool = True) -> None:
-        """Put a local file's bytes under a key, streamed.
+        """Copy a local file to a key without loading it into memory.
 
         Raises:
-            FileExistsError: The key is taken, and ``overwrite`` is off.
+            FileExistsError: An object has this key, and ``overwrite`` is false.
         """
 
     @abstractmethod
     def move(self, source: str, target: str) -> None:
-        """Move one object over whatever was there.
+        """Move one object, replacing an existing one.
 
         Raises:
             FileNotFoundError: No object has the key ``source``.
@@ -89,24 +94,24 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def remove(self, key: str) -> None:
-        """Remove one object; one that is not there is removed."""
+        """Remove one object; a missing object is no error."""
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object under a prefix, as a folder, without writes in progress.
+        """Yield every object in the folder ``prefix``, without unfinished writes.
 
-        They come as they are found, folder by folder or key by key: no order is promised.
+        The order is unspecified: some stores list by key, others folder by folder.
         """
 
     @abstractmethod
     def remove_empty_folders(self, prefix: str) -> None:
-        """Remove the folders at and under a prefix that hold nothing, where there are folders."""
+        """Remove empty folders at and below a prefix; does nothing in a store without folders."""
 
     def holds_same(self, one: str, other: str) -> bool:
-        """Whether two objects have the same bytes; in constant memory.
+        """Return whether two objects have the same bytes, in constant memory.
 
         Raises:
-            FileNotFoundError: One of them is not there.
+            FileNotFoundError: One of them does not exist.
         """
         with self.open(one) as first, self.open(other) as second:
             while chunk := first.read(_CHUNK_BYTES):
@@ -119,10 +124,10 @@ _CHUNK_BYTES = 1024**2
 
 
 def check_key(key: str) -> None:
-    """Refuse what is no key.
+    """Check that a string is an object key.
 
     Raises:
-        ValueError: It is empty, absolute, or leads upwards.
+        ValueError: The key is empty, absolute, or contains ``..``.
     """
     parts = PurePosixPath(key).parts
     if not parts or key.startswith("/") or ".." in parts:

@@ -16,67 +16,63 @@ from tumorml.settings import Settings
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Settings:
+def unsettled(tmp_path: Path) -> Settings:
     """Settings whose drops settle only after an hour; no results store."""
     return Settings(home=tmp_path / "home", settle_seconds=3600)
 
 
-def test_a_file_that_is_neither_archive_nor_image_is_not_dropped(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_put_drop_refuses_a_text_file(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("no scan")
     with pytest.raises(TumorMLError, match="neither a folder, nor a zip or a tar, nor an image"):
         put_drop(settings, tmp_path / "notes.md")
     assert waiting_drops(settings) == []
 
 
-def test_a_folder_is_put_whole_and_is_complete_at_once(patient: Settings, tmp_path: Path) -> None:
+def test_put_folder_is_complete_at_once(unsettled: Settings, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "mine", {"glioma/a.png": png(1), "no/b c[1].png": png(2)})
-    assert put_drop(patient, folder) == "mine"
-    (drop,) = waiting_drops(patient)
+    assert put_drop(unsettled, folder) == "mine"
+    (drop,) = waiting_drops(unsettled)
     assert (drop.name, drop.complete, drop.files) == ("mine", True, 2)
     assert drop.size_bytes == len(png(1)) + len(png(2))
 
 
-def test_archives_and_single_files_are_put_with_their_suffix(
-    patient: Settings, tmp_path: Path
-) -> None:
+def test_put_archives_and_images_keep_their_suffix(unsettled: Settings, tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "mine.zip", {"glioma/a.png": png(1)})
     packed = write_tar(tmp_path / "old.tar.gz", {"glioma/a.png": png(1)})
     picture = tmp_path / "one.png"
     picture.write_bytes(png(3))
-    assert put_drop(patient, archive, "theirs") == "theirs.zip"
-    assert put_drop(patient, packed, "new.tar.gz") == "new.tar.gz"
-    assert put_drop(patient, picture) == "one.png"
-    assert {drop.name for drop in waiting_drops(patient) if drop.complete} == {
+    assert put_drop(unsettled, archive, "theirs") == "theirs.zip"
+    assert put_drop(unsettled, packed, "new.tar.gz") == "new.tar.gz"
+    assert put_drop(unsettled, picture) == "one.png"
+    assert {drop.name for drop in waiting_drops(unsettled) if drop.complete} == {
         "theirs.zip",
         "new.tar.gz",
         "one.png",
     }
 
 
-def test_a_drop_that_waits_is_never_written_over(patient: Settings, tmp_path: Path) -> None:
+def test_put_drop_never_overwrites_a_waiting_drop(unsettled: Settings, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "mine", {"glioma/a.png": png(1)})
     archive = write_zip(tmp_path / "mine.zip", {"glioma/a.png": png(1)})
-    assert [put_drop(patient, folder) for _ in range(3)] == ["mine", "mine-2", "mine-3"]
-    assert [put_drop(patient, archive) for _ in range(2)] == ["mine.zip", "mine-2.zip"]
+    assert [put_drop(unsettled, folder) for _ in range(3)] == ["mine", "mine-2", "mine-3"]
+    assert [put_drop(unsettled, archive) for _ in range(2)] == ["mine.zip", "mine-2.zip"]
 
 
-def test_a_path_with_nothing_and_a_name_with_slashes_are_the_users_errors(
-    patient: Settings, tmp_path: Path
+def test_put_drop_refuses_missing_paths_bad_names_and_links(
+    unsettled: Settings, tmp_path: Path
 ) -> None:
     with pytest.raises(TumorMLError, match="does not exist"):
-        put_drop(patient, tmp_path / "nowhere")
+        put_drop(unsettled, tmp_path / "nowhere")
     for name in ("../x", "a/b", "", ".x", "_READY"):
-        with pytest.raises(TumorMLError, match="cannot name a drop"):
-            put_drop(patient, tmp_path, name)
+        with pytest.raises(TumorMLError, match="cannot be the name of a drop"):
+            put_drop(unsettled, tmp_path, name)
     write_files(tmp_path / "mine", {"glioma/a.png": png(1)})
     (tmp_path / "mine" / "linked").symlink_to(tmp_path)
     with pytest.raises(TumorMLError, match="link to a folder"):
-        put_drop(patient, tmp_path / "mine")
+        put_drop(unsettled, tmp_path / "mine")
 
 
-def test_a_drop_without_a_marker_is_complete_when_nothing_changed_for_a_while(
+def test_drop_without_marker_is_complete_after_settling(
     tmp_path: Path,
 ) -> None:
     settings = Settings(home=tmp_path, settle_seconds=0.4)
@@ -89,44 +85,44 @@ def test_a_drop_without_a_marker_is_complete_when_nothing_changed_for_a_while(
     assert [drop.complete for drop in waiting_drops(settings)] == [False, True]
 
 
-def test_files_with_old_dates_still_have_to_settle(patient: Settings) -> None:
-    folder = write_inbox(patient, "unzipped", {"glioma/a.png": png(1)})
+def test_file_with_an_old_date_must_settle(unsettled: Settings) -> None:
+    folder = write_inbox(unsettled, "unzipped", {"glioma/a.png": png(1)})
     os.utime(folder / "glioma/a.png", (1e9, 1e9))
-    (drop,) = waiting_drops(patient)
+    (drop,) = waiting_drops(unsettled)
     assert not drop.complete
 
 
-def test_a_drop_is_another_one_when_it_comes_again_with_the_same_dates(patient: Settings) -> None:
+def test_repeated_drop_has_another_fingerprint(unsettled: Settings) -> None:
     prints = set()
     for _ in range(2):
-        folder = write_inbox(patient, "again", {"glioma/a.png": png(1)})
+        folder = write_inbox(unsettled, "again", {"glioma/a.png": png(1)})
         os.utime(folder / "glioma/a.png", (1e9, 1e9))
-        (drop,) = waiting_drops(patient)
+        (drop,) = waiting_drops(unsettled)
         prints.add(drop.fingerprint)
         (folder / "glioma/a.png").unlink()
         time.sleep(0.02)
     assert len(prints) == 2
 
 
-def test_the_marker_does_not_change_the_fingerprint(patient: Settings) -> None:
-    folder = write_inbox(patient, "mine", {"glioma/a.png": png(1)})
-    (before,) = waiting_drops(patient)
+def test_marker_does_not_change_the_fingerprint(unsettled: Settings) -> None:
+    folder = write_inbox(unsettled, "mine", {"glioma/a.png": png(1)})
+    (before,) = waiting_drops(unsettled)
     write_files(folder, {"_READY": b""})
-    (after,) = waiting_drops(patient)
+    (after,) = waiting_drops(unsettled)
     assert before.fingerprint == after.fingerprint
     assert (before.complete, after.complete) == (False, True)
 
 
-def test_a_write_in_progress_is_no_drop(patient: Settings) -> None:
-    write_files(patient.home / "objects/inbox", {f".big.zip.{'a' * 32}.part": b"half"})
-    assert waiting_drops(patient) == []
+def test_unfinished_write_is_no_drop(unsettled: Settings) -> None:
+    write_files(unsettled.home / "objects/inbox", {f".big.zip.{'a' * 32}.part": b"half"})
+    assert waiting_drops(unsettled) == []
 
 
-def test_an_inbox_that_is_not_there_is_empty(patient: Settings) -> None:
-    assert waiting_drops(patient) == []
+def test_missing_inbox_is_empty(unsettled: Settings) -> None:
+    assert waiting_drops(unsettled) == []
 
 
-def test_claiming_twice_makes_one_batch_and_names_it_until_it_is_finished(
+def test_claiming_twice_creates_one_batch(
     settings: Settings,
 ) -> None:
     write_inbox(settings, "Größe 7", {"glioma/a.png": png(1)})
@@ -136,7 +132,7 @@ def test_claiming_twice_makes_one_batch_and_names_it_until_it_is_finished(
     assert first[0].split("-", 3)[3].startswith("gr-e-7-")
 
 
-def test_drops_work_the_same_in_a_bucket(s3_server: S3Server, tmp_path: Path) -> None:
+def test_put_drop_works_in_a_bucket(s3_server: S3Server, tmp_path: Path) -> None:
     settings = s3_server.settings(Settings(home=tmp_path, settle_seconds=3600), tmp_path.name)
     folder = write_files(tmp_path / "mine", {"glioma/a.png": png(1)})
     archive = write_zip(tmp_path / "mine.zip", {"no/b.png": png(2)}, zipfile.ZIP_STORED)

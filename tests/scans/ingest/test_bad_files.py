@@ -55,7 +55,7 @@ def test_batch_with_too_many_refused_files_is_quarantined(settings: Settings) ->
     assert batch.state == "quarantined"
     assert batch.reason == "2 of 3 files are refused; the limit is 50%."
     assert {row.outcome for row in rows.values()} == {"refused"}
-    assert "The expected drop was refused" in str(rows["glioma/a.png"].reason)
+    assert "The whole drop is refused" in str(rows["glioma/a.png"].reason)
     assert {original(settings, row) for row in rows.values()} == set(files.values())
 
 

@@ -15,7 +15,7 @@ def test_recorded_batch_is_finished_by_moving_its_files(
     folder = write_inbox(settings, "drop", GOOD_FILES)
     (batch_id,) = claim_drops(settings)
     with monkeypatch.context() as patch:
-        patch.setattr("tumorml.scans.ingest.move_originals", lambda *_: 1 / 0)
+        patch.setattr("tumorml.scans.ingest.finish_batch.move_originals", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ingest_batch(settings, batch_id)
     assert folder.exists()

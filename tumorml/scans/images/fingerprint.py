@@ -1,17 +1,19 @@
-"""Perceptual fingerprints: what stays of a scan when it is re-encoded, resized, turned or mirrored.
+"""Perceptual fingerprints, which survive re-encoding, resizing, quarter turns and mirroring.
 
-A fingerprint says two things about the head in a picture, whatever lies around it: a key, by which
-scans that may be twins are found among millions, and a thumbnail, on which the twins are confirmed
-(see ``tumorml.datasets.twins.find_twins``).
+A fingerprint describes the head in a picture in two ways: keys, by which candidates for twins are
+found among millions of scans, and a thumbnail, by which the candidates are confirmed (see
+``tumorml.datasets.twins``).
 
-The head is looked at in two frames. ``box`` is the bounding box of what is not background: exact
-where a dark border was padded or cut off. ``window`` follows the centre of mass inside a Gaussian
-window (a mean shift), so that it hardly moves where a crop has cut into the head. In each frame the
-band-passed head becomes two grids of unit length: a coarse one of 8 x 8 numbers for the key, and a
-fine one of 16 x 16 that is kept as it is. The key is what of the coarse grid does not change under
-the eight symmetries of the square: its parts by irreducible representation of the dihedral group
-D4, each without its sign or direction. Two keys are never further apart than the two grids in the
-most alike of their eight orientations, so a search by keys misses no pair of like coarse grids.
+The head is described in two frames. ``box`` is the bounding box of the foreground; it is exact if
+only dark border was added or removed. ``window`` follows the center of mass inside a Gaussian
+window (mean shift); it hardly moves if a crop cuts into the head. In each frame the band-passed
+head is reduced to two grids of unit length: a coarse one of 8 x 8 numbers for the key, and a fine
+one of 16 x 16 that is stored as it is.
+
+The key is the part of the coarse grid that is invariant under the eight symmetries of the square:
+its components in the irreducible representations of the dihedral group D4, each without its sign or
+direction. The distance of two keys is never larger than the distance of the two grids in their best
+of eight orientations, so a search by keys misses no pair of similar coarse grids.
 """
 
 from __future__ import annotations
@@ -22,46 +24,45 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-cv2.setNumThreads(1)  # The pictures are small; whoever has many reads them in threads of his own.
+cv2.setNumThreads(1)  # pictures are small; callers run many of them in their own threads
 
 VERSION = 1
-"""Older fingerprints are made anew before they are compared."""
+"""Fingerprints of older versions are recomputed before they are compared."""
 THUMBNAIL_SIDE = 96
 COARSE_SIDE, KEY_LENGTH = 8, 42
 GRID_SIDE = 16
 FRAMES = ("box", "window")
 QUANTUM = 180
-"""Keys and grids have unit length; stored as int8 they are multiples of 1/180."""
+"""Keys and grids have unit length; they are stored as int8 multiples of 1/180."""
 
 _PATCH_SIDE = 32
 _COARSE_BAND = (1.2, 2.0, 6.0)
 _FINE_BAND = (0.7, 0.8, 2.5)
-"""Standard deviations: of the blur before a patch is cut out, in thumbnail pixels, and of the
-narrow and the wide Gaussian between which the patch is passed, in pixels of the patch."""
-_LEAST_CONTRAST = 12.0
-"""Grey levels between background and foreground below which there is no head to see."""
-_LEAST_HEAD_SIDE = 12
-"""Least side of a head in the thumbnail, in pixels."""
+"""Standard deviations of three Gaussians: the blur of the thumbnail before the patch is sampled, in
+thumbnail pixels, and the narrow and wide Gaussian of the band-pass, in pixels of the patch."""
+_MIN_CONTRAST = 12.0
+"""Minimum difference in gray levels between background and foreground."""
+_MIN_HEAD_SIDE = 12
+"""Minimum side of a head in the thumbnail, in pixels."""
 _WINDOW_SPREADS = 1.3
-"""Standard deviation of the window, in those of the mass inside it."""
+"""Standard deviation of the window, in standard deviations of the mass inside it."""
 _PATCH_SPREADS = 2.0
 """Half the side of the ``window`` frame, in standard deviations of the mass inside it."""
 _TAPER = 0.45
 """Standard deviation of the taper on the ``window`` frame, in halves of its side."""
 
-
 Frame = tuple[float, float, float, float]
-"""Left, top, right and bottom in a thumbnail; pixel edges lie at whole numbers."""
+"""Left, top, right and bottom in a thumbnail, in pixels; pixel edges are at whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What is kept of one scan.
+    """The fingerprint of one scan.
 
     Attributes:
         thumbnail: uint8 [height, width], longest side 96.
-        keys: int8 [2, 42], for each frame; the same for all eight orientations of a picture.
-        grids: int8 [2, 16, 16], for each frame, in the scan's own orientation.
+        keys: int8 [2, 42], one row per frame; equal for all eight orientations of a picture.
+        grids: int8 [2, 16, 16], one grid per frame, in the scan's own orientation.
     """
 
     thumbnail: NDArray[np.uint8]
@@ -70,10 +71,15 @@ class Fingerprint:
 
 
 def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint | None:
-    """The fingerprint of a scan, uint8 [height, width]; None where no head stands out.
+    """Compute the fingerprint of a scan.
 
-    A blank, flat or featureless picture, or one too narrow to show anything, has none: it is tied
-    to its exact copies alone, so that blanks are no giant group.
+    Args:
+        pixels: uint8 [height, width].
+
+    Returns:
+        The fingerprint, or None for a picture without a visible head (blank, flat, featureless or
+        too narrow). Such a scan is grouped only with its exact copies; otherwise all blank pictures
+        would be one large group.
     """
     small = thumbnail(pixels)
     box = head_box(small)
@@ -88,27 +94,27 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint | None:
         return None
     return Fingerprint(
         small,
-        np.stack([_quantised(symmetric_key(grid)) for grid in coarse]),
-        np.stack([_quantised(grid) for grid in fine]),
+        np.stack([_quantize(symmetric_key(grid)) for grid in coarse]),
+        np.stack([_quantize(grid) for grid in fine]),
     )
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 [height, width], longest side 96, by area; an aspect beyond 12 to 1 is squeezed."""
+    """Resize by area to a longest side of 96 pixels and a shortest of at least 8 pixels."""
     height, width = pixels.shape
     factor = THUMBNAIL_SIDE / max(height, width)
     size = (max(8, round(width * factor)), max(8, round(height * factor)))
     if factor < 0.8:
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.4 / factor), np.uint8)
-    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, size, interpolation=way), np.uint8)
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
 
 
 def head_box(small: NDArray[np.uint8]) -> Frame | None:
-    """Left, top, right and bottom of what stands out from the background of a thumbnail."""
+    """Return the bounding box of the foreground of a thumbnail, or None without a head."""
     smooth = cv2.GaussianBlur(small, (0, 0), 0.8).astype(np.float32)
     low, high = np.percentile(smooth, (2, 99))
-    if high - low < _LEAST_CONTRAST:
+    if high - low < _MIN_CONTRAST:
         return None
     foreground = smooth > low + 0.15 * (high - low)
     rows = np.flatnonzero(foreground.mean(axis=1) > 0.03)
@@ -116,20 +122,21 @@ def head_box(small: NDArray[np.uint8]) -> Frame | None:
     if not len(rows) or not len(columns):
         return None
     left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
-    if min(right - left, bottom - top) < _LEAST_HEAD_SIDE:
+    if min(right - left, bottom - top) < _MIN_HEAD_SIDE:
         return None
     return float(left), float(top), float(right), float(bottom)
 
 
-def centre(small: NDArray[np.uint8]) -> tuple[float, float, float] | None:
-    """Centre x, y and spread, in pixels of the thumbnail, of the mass inside a Gaussian window.
+def center(small: NDArray[np.uint8]) -> tuple[float, float, float] | None:
+    """Return center x, center y and spread of the head, in pixels of the thumbnail.
 
-    The window is centred on that mass and 1.3 times as wide: both are found by fixed-point
-    iteration (mean shift; Comaniciu and Meer 2002).
+    They are the mean and the standard deviation of the mass inside a Gaussian window that has the
+    same center and 1.3 times the spread, found by fixed-point iteration (mean shift; Comaniciu and
+    Meer 2002). None if there is no head.
     """
     smooth = cv2.GaussianBlur(small, (0, 0), 1.5).astype(np.float32)
     low, high = float(smooth.min()), float(np.percentile(smooth, 99.5))
-    if high - low < _LEAST_CONTRAST:
+    if high - low < _MIN_CONTRAST:
         return None
     mass = np.clip((smooth - low) / (high - low) - 0.06, 0, 0.2)
     height, width = small.shape
@@ -157,14 +164,18 @@ def centre(small: NDArray[np.uint8]) -> tuple[float, float, float] | None:
 
 
 def symmetric_key(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What of a grid, float [8, 8], does not change under the symmetries of the square.
+    """Return the part of a grid that is invariant under the symmetries of the square.
 
-    The grid is taken apart into the five irreducible representations of D4. Of the four of one
-    dimension each orbit of pixels leaves one number, without its sign (of the invariant one with
-    it); of the one of two dimensions its length.
+    The grid is decomposed into the five irreducible representations of D4. Each orbit of pixels has
+    one number in each of the four one-dimensional representations, stored without its sign (with
+    its sign in the trivial representation), and a length in the two-dimensional one.
+
+    Args:
+        grid: float [8, 8].
 
     Returns:
-        float [42]; its length is the grid's, and no two keys are further apart than their grids.
+        float [42]. Its norm is that of the grid, and the distance of two keys is never larger than
+        that of their grids.
     """
     half = COARSE_SIDE // 2
     turned = [np.rot90(grid, turns) for turns in range(4)]
@@ -192,13 +203,13 @@ def symmetric_key(grid: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def oriented(picture: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """One of the eight orientations of a picture: quarter turns, and from 4 on mirrored after."""
+    """Rotate a picture by ``orientation % 4`` quarter turns; from 4 on, then mirror it."""
     turned = np.rot90(picture, orientation % 4)
     return np.ascontiguousarray(turned[:, ::-1] if orientation >= 4 else turned)
 
 
 def _window(small: NDArray[np.uint8]) -> Frame | None:
-    found = centre(small)
+    found = center(small)
     if found is None:
         return None
     x, y, spread = found
@@ -209,15 +220,15 @@ def _window(small: NDArray[np.uint8]) -> Frame | None:
 def _grids(
     small: NDArray[np.uint8], box: Frame, window: Frame, side: int, band: tuple[float, float, float]
 ) -> list[NDArray[np.float64]] | None:
-    """The grid of each frame; None where one of them is featureless."""
+    """Return the grid of each frame, or None if one of them is featureless."""
     blur, *deviations = band
     smooth = cv2.GaussianBlur(small, (0, 0), blur)
-    # Fading outwards, and nothing where there was no picture.
+    # The window frame fades outwards and has weight 0 outside the picture.
     offsets = (np.arange(_PATCH_SIDE) + 0.5) * 2 / _PATCH_SIDE - 1
     taper = np.exp(-(offsets**2) / (2 * _TAPER**2))
-    there = _warped(np.ones_like(small), window, border=cv2.BORDER_CONSTANT)
+    inside = _warped(np.ones_like(small), window, border=cv2.BORDER_CONSTANT)
     grids = []
-    for frame, weights in ((box, 1.0), (window, there * np.outer(taper, taper))):
+    for frame, weights in ((box, 1.0), (window, inside * np.outer(taper, taper))):
         grid = _grid(_warped(smooth, frame), weights, side, *deviations)
         if grid is None:
             return None
@@ -228,7 +239,7 @@ def _grids(
 def _warped(
     picture: NDArray[np.generic], frame: Frame, *, border: int = cv2.BORDER_REPLICATE
 ) -> NDArray[np.float32]:
-    """What of a picture lies in a frame, float32 [32, 32]."""
+    """Sample a frame of a picture as float32 [32, 32]."""
     left, top, right, bottom = frame
     across, down = (right - left) / _PATCH_SIDE, (bottom - top) / _PATCH_SIDE
     warp = np.array(
@@ -253,7 +264,7 @@ def _grid(
     narrow: float,
     wide: float,
 ) -> NDArray[np.float64] | None:
-    """A patch as float [side, side] of length 1, band-passed to an even local contrast."""
+    """Return the band-passed patch with even local contrast, float [side, side] of norm 1."""
     detail = cv2.GaussianBlur(patch, (0, 0), narrow) - cv2.GaussianBlur(patch, (0, 0), wide)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 1.5 * wide)) + 4
     flat = np.asarray(detail / contrast * weights, np.float32)
@@ -262,5 +273,5 @@ def _grid(
     return grid / length if length > 1e-3 else None
 
 
-def _quantised(values: NDArray[np.float64]) -> NDArray[np.int8]:
+def _quantize(values: NDArray[np.float64]) -> NDArray[np.int8]:
     return np.clip(np.rint(values * QUANTUM), -127, 127).astype(np.int8)
