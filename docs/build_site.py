@@ -15,8 +15,22 @@ SITE = ROOT / "site"
 CACHE = ROOT / ".venv" / "docs"
 """Survives `git clean` of the site, goes with the virtual environment."""
 
-MERMAID_VERSION = "12.3.0"
-MERMAID_SHA256 = "336df803d87a38b70a01e736e666c8f7601d2ce42f5e47c8fafe5d721074b9a3"
+SCRIPTS = {
+    "mermaid.min.js": (
+        "mermaid@12.3.0",
+        "package/dist/mermaid.min.js",
+        "336df803d87a38b70a01e736e666c8f7601d2ce42f5e47c8fafe5d721074b9a3",
+    ),
+    "iframe-worker.js": (
+        "iframe-worker@1.0.4",
+        "package/shim/index.js",
+        "e8e412dbcfea9b7e31b5ffa288d7b6035915e714c542f4176a0cdbe262fc9609",
+    ),
+}
+"""Scripts by their name in the site: npm package, file in the package, SHA-256 of the file.
+
+Mermaid draws the diagrams; iframe-worker makes the search work from the file system.
+"""
 
 LOADED = re.compile(
     r"""<(?:script|img|link|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>"""
@@ -26,12 +40,13 @@ LOADED = re.compile(
 
 def main() -> None:
     """Build the site; exit with a message if a link is dead or a page loads a foreign file."""
-    mermaid = mermaid_script()
+    scripts = {name: script(*source) for name, source in SCRIPTS.items()}
     build = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     if subprocess.run(build, cwd=ROOT).returncode:
         sys.exit("The documentation has dead links; see above.")
     (SITE / "assets").mkdir(exist_ok=True)
-    (SITE / "assets" / "mermaid.min.js").write_bytes(mermaid)
+    for name, content in scripts.items():
+        (SITE / "assets" / name).write_bytes(content)
     foreign = sorted(
         f"{page.relative_to(SITE)}: {element}"
         for page in SITE.rglob("*.html")
@@ -43,27 +58,34 @@ def main() -> None:
     sys.stdout.write(f"The documentation is at {SITE / 'index.html'}\n")
 
 
-def mermaid_script() -> bytes:
-    """Return the Mermaid bundle, from the cache or by ``npm pack``; its checksum is pinned."""
-    cached = CACHE / f"mermaid-{MERMAID_VERSION}.min.js"
+def script(package: str, file: str, sha256: str) -> bytes:
+    """Return a file of an npm package, from the cache or by ``npm pack``.
+
+    Args:
+        package: Name and version, such as ``mermaid@12.3.0``.
+        file: Path of the file inside the package.
+        sha256: Its checksum, in hex; another content stops the build.
+    """
+    cached = CACHE / f"{package}.js"
     if not cached.exists():
         with tempfile.TemporaryDirectory() as folder:
             try:
                 subprocess.run(
-                    ["npm", "pack", "--silent", f"mermaid@{MERMAID_VERSION}"],
+                    ["npm", "pack", "--silent", package],
                     cwd=folder,
                     check=True,
                     stdout=subprocess.DEVNULL,
                 )
             except (FileNotFoundError, subprocess.CalledProcessError) as error:
-                sys.exit(f"The diagrams need the npm package mermaid; `npm pack` failed: {error}")
-            with tarfile.open(Path(folder) / f"mermaid-{MERMAID_VERSION}.tgz") as package:
-                member = package.extractfile("package/dist/mermaid.min.js")
-                script = member.read() if member else b""
-        if hashlib.sha256(script).hexdigest() != MERMAID_SHA256:
-            sys.exit(f"mermaid {MERMAID_VERSION} from npm does not have the pinned checksum.")
+                sys.exit(f"The site needs the npm package {package}; `npm pack` failed: {error}")
+            (archive,) = Path(folder).glob("*.tgz")
+            with tarfile.open(archive) as contents:
+                member = contents.extractfile(file)
+                content = member.read() if member else b""
+        if hashlib.sha256(content).hexdigest() != sha256:
+            sys.exit(f"{file} of the npm package {package} does not have the pinned checksum.")
         cached.parent.mkdir(parents=True, exist_ok=True)
-        cached.write_bytes(script)
+        cached.write_bytes(content)
     return cached.read_bytes()
 
 
