@@ -12,7 +12,7 @@ from scipy.stats import bootstrap
 from tests.factories.answers import FOUR, random_answers, scikit_learn_metrics
 from tumorml.evaluation import measures
 from tumorml.evaluation.bootstrap import GroupResamples
-from tumorml.evaluation.measures import METRICS, OF_LABELS, measure, resampled
+from tumorml.evaluation.measures import LABEL_METRICS, METRICS, measure, resampled
 from tumorml.labels import LABELS, Task
 
 pytestmark = [
@@ -123,10 +123,10 @@ def test_areas_are_computed_only_on_request(monkeypatch: pytest.MonkeyPatch) -> 
 def test_shapes_have_an_axis_for_labels_only() -> None:
     answers = random_answers(1, 50)
     for name, value in measure(answers).items():
-        assert value.shape == ((4,) if name in OF_LABELS else ())
+        assert value.shape == ((4,) if name in LABEL_METRICS else ())
     (found,) = resampled([answers], answers.scan_ids, resamples=7, seed=0)
     for name, values in found.items():
-        assert values.shape == ((7, 4) if name in OF_LABELS else (7,))
+        assert values.shape == ((7, 4) if name in LABEL_METRICS else (7,))
 
 
 def test_operating_point_changes_decisions_but_no_areas() -> None:

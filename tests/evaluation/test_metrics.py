@@ -7,8 +7,8 @@ import pytest
 
 from tests.factories.answers import FOUR, calibration_error, random_answers
 from tumorml.evaluation.answers import Answers
-from tumorml.evaluation.measures import OF_ALL, OF_LABELS, measure
-from tumorml.evaluation.metrics import OF_SLICES, Metric, score, score_slice
+from tumorml.evaluation.measures import LABEL_METRICS, OVERALL_METRICS, measure
+from tumorml.evaluation.metrics import SLICE_METRICS, Metric, score, score_slice
 
 
 def answers_about(truth: np.ndarray, probabilities: np.ndarray) -> Answers:
@@ -35,9 +35,9 @@ def test_metrics_lie_inside_their_intervals() -> None:
         score(answers, [f"g{index // 2}" for index in range(300)], resamples=400)
     )
     values = measure(answers)
-    places = [(name, "all", values[name]) for name in OF_ALL] + [
+    places = [(name, "all", values[name]) for name in OVERALL_METRICS] + [
         (name, f"label={label}", values[name][index])
-        for name in OF_LABELS
+        for name in LABEL_METRICS
         for index, label in enumerate(FOUR)
     ]
     for name, where, value in places:
@@ -105,7 +105,7 @@ def test_rare_class_missed_by_a_resample_is_left_out() -> None:
 def test_label_without_scans_has_no_value() -> None:
     answers = answers_about(np.zeros(20, dtype=np.int64), np.tile([[0.9, 0.1]], (20, 1)))
     found = by_metric_and_slice(score(answers, ["g"] * 20, resamples=50))
-    for name in OF_LABELS:
+    for name in LABEL_METRICS:
         assert found[name, "label=b"] == Metric(name, "label=b", None, None, None, 0)
     assert found["roc_auc_macro", "all"].value is None
     assert found["tumor_sensitivity", "all"].value is None
@@ -128,7 +128,7 @@ def test_slice_is_scored_on_its_own_scans() -> None:
     groups = [f"g{index // 2}" for index in range(200)]
     chosen = np.arange(200) % 3 == 0
     metrics = score_slice(answers, groups, chosen, "plane=axial", resamples=300)
-    assert [metric.metric for metric in metrics] == list(OF_SLICES)
+    assert [metric.metric for metric in metrics] == list(SLICE_METRICS)
     alone = by_metric_and_slice(
         score(answers.of(chosen), [groups[index] for index in range(0, 200, 3)], resamples=300)
     )
@@ -144,4 +144,6 @@ def test_empty_slice_has_no_value() -> None:
     metrics = score_slice(
         answers, answers.scan_ids, np.zeros(10, dtype=bool), "plane=sagittal", resamples=50
     )
-    assert metrics == [Metric(name, "plane=sagittal", None, None, None, 0) for name in OF_SLICES]
+    assert metrics == [
+        Metric(name, "plane=sagittal", None, None, None, 0) for name in SLICE_METRICS
+    ]

@@ -25,7 +25,7 @@ from tumorml.results.session import writer_url
 from tumorml.settings import Settings
 
 ROUNDS = 50
-"""Of two runs judged at the same time."""
+"""Number of pairs of runs that are judged at the same time."""
 
 
 def test_promoting_again_undoes_no_rollback(store: Settings, evaluated: EvaluatedRuns) -> None:

@@ -43,18 +43,18 @@ from tumorml.labels import NO_TUMOR
 
 Values = NDArray[np.float64]
 
-OF_LABELS = ("precision", "recall", "specificity", "f1", "roc_auc", "pr_auc")
-OF_ALL = (
+LABEL_METRICS = ("precision", "recall", "specificity", "f1", "roc_auc", "pr_auc")
+OVERALL_METRICS = (
     "accuracy",
     "balanced_accuracy",
-    *(f"{name}_macro" for name in OF_LABELS),
+    *(f"{name}_macro" for name in LABEL_METRICS),
     "log_loss",
     "brier",
     "ece",
     "tumor_sensitivity",
     "tumor_specificity",
 )
-METRICS = (*OF_ALL, *OF_LABELS)
+METRICS = (*OVERALL_METRICS, *LABEL_METRICS)
 
 CONFIDENCE_BINS = 15
 LEAST_PROBABILITY = 1e-7
@@ -70,7 +70,7 @@ def measure(answers: Answers, names: Collection[str] = METRICS) -> dict[str, Val
         names: Names of metrics.
 
     Returns:
-        float64 [] by name, or [classes] for the names in ``OF_LABELS``.
+        float64 [] by name, or [classes] for the names in ``LABEL_METRICS``.
 
     Raises:
         ValueError: The truth is not known.
@@ -100,7 +100,7 @@ def resampled(
 
     Returns:
         For each model, float64 [resamples] by name, or [resamples, classes] for the names in
-        ``OF_LABELS``.
+        ``LABEL_METRICS``.
 
     Raises:
         ValueError: The models answered about different scans, or the truth is not known.

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from tumorml.evaluation.answers import Answers
 from tumorml.evaluation.measures import (
     CONFIDENCE_BINS,
-    OF_ALL,
-    OF_LABELS,
+    LABEL_METRICS,
+    OVERALL_METRICS,
     confidence_bins,
     measure,
     resampled,
@@ -26,8 +26,8 @@ from tumorml.evaluation.measures import (
 from tumorml.results.bulk import copy_rows
 from tumorml.results.tables import Evaluation
 
-WHOLE = "all"
-OF_SLICES = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss")
+ALL_SCANS = "all"
+SLICE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def score(
         seed: Seed of the bootstrap.
 
     Returns:
-        The metrics ``OF_ALL`` on the slice ``all`` and ``OF_LABELS`` on slices ``label=...``, with
-        intervals; ``confusion`` counts on slices ``true=... predicted=...``; and
+        With intervals, ``OVERALL_METRICS`` on the slice ``all`` and ``LABEL_METRICS`` on slices
+        ``label=...``; ``confusion`` counts on slices ``true=... predicted=...``; and
         ``reliability_confidence`` and ``reliability_accuracy`` on slices such as
         ``confidence=0.93-1.00``, for each bin that contains scans.
     """
@@ -72,13 +72,16 @@ def score(
     support = np.bincount(answers.known_truth, minlength=len(answers.labels))
     values = measure(answers)
     (drawn,) = resampled([answers], groups, resamples=resamples, seed=seed)
-    metrics = [_with_interval(name, WHOLE, values[name], drawn[name], total) for name in OF_ALL]
+    metrics = [
+        _with_interval(name, ALL_SCANS, values[name], drawn[name], total)
+        for name in OVERALL_METRICS
+    ]
     metrics += [
         _with_interval(
             name, f"label={label}", values[name][index], drawn[name][:, index], int(support[index])
         )
         for index, label in enumerate(answers.labels)
-        for name in OF_LABELS
+        for name in LABEL_METRICS
     ]
     return metrics + _confusion(answers) + _reliability(answers)
 
@@ -92,7 +95,7 @@ def score_slice(
     resamples: int,
     seed: int = 0,
 ) -> list[Metric]:
-    """Compute the metrics ``OF_SLICES`` of one model on a slice of the scans, with intervals.
+    """Compute the metrics ``SLICE_METRICS`` of one model on a slice of the scans, with intervals.
 
     Args:
         answers: Answers about n scans, with their truth.
@@ -104,11 +107,12 @@ def score_slice(
     """
     part = answers.of(chosen)
     part_groups = list(compress(groups, chosen))
-    values = measure(part, OF_SLICES)
-    (drawn,) = resampled([part], part_groups, OF_SLICES, resamples=resamples, seed=seed)
+    values = measure(part, SLICE_METRICS)
+    (drawn,) = resampled([part], part_groups, SLICE_METRICS, resamples=resamples, seed=seed)
     scans = len(part.scan_ids)
     return [
-        _with_interval(metric, name, values[metric], drawn[metric], scans) for metric in OF_SLICES
+        _with_interval(metric, name, values[metric], drawn[metric], scans)
+        for metric in SLICE_METRICS
     ]
 
 

@@ -114,7 +114,7 @@ def changes_of(
         new: The challenger's answers.
         old: The answers of the champion or the anchor.
         groups: n group ids.
-        names: Names of metrics in ``OF_ALL``.
+        names: Names of metrics in ``OVERALL_METRICS``.
         resamples: Number of bootstrap resamples.
     """
     if not names:
