@@ -14,8 +14,8 @@ from tests.factories.answers import FOUR, random_answers, scikit_learn_metrics
 from tests.factories.reports import CHALLENGER, CHAMPION, RUN, judged_run
 from tests.factories.written_reports import answers_in_rows, report_page, tables_of
 from tumorml.datasets.grouping.sides import SIDES
-from tumorml.evaluation.measures import OF_ALL, OF_LABELS
-from tumorml.evaluation.metrics import OF_SLICES, score
+from tumorml.evaluation.measures import LABEL_METRICS, OVERALL_METRICS
+from tumorml.evaluation.metrics import SLICE_METRICS, score
 from tumorml.reports.facts.heatmap_claims import MAP_NAMES
 from tumorml.reports.facts.numbers import METRIC_NAMES
 from tumorml.reports.facts.run_facts import LOCALIZATION_METRICS
@@ -70,24 +70,24 @@ def test_metrics_and_label_tables_agree_with_scikit_learn(judged: Settings, show
     (_, *headings), *rows = shown["", "metric"]
     assert headings == [f"{role}\n{model}" for role, model in CONTENDERS]
     overall = {row[0]: row[1:] for row in rows}
-    assert set(overall) == {*(METRIC_NAMES[name] for name in OF_ALL), "test scans"}
+    assert set(overall) == {*(METRIC_NAMES[name] for name in OVERALL_METRICS), "test scans"}
     for column, (role, model) in enumerate(CONTENDERS):
         answers = answers_in_rows(judged, model)
         expected = scikit_learn_metrics(answers, np.arange(SCANS))
         recomputed = score(answers, answers.scan_ids, resamples=100)
         intervals = {(one.metric, one.slice): (one.low, one.high) for one in recomputed}
         assert overall["test scans"][column] == str(SCANS)
-        for name in OF_ALL:
+        for name in OVERALL_METRICS:
             cell = Cell.parse(overall[METRIC_NAMES[name]][column])
             assert cell.value == rounded(expected[name])
             assert (cell.low, cell.high) == rounded(intervals[name, "all"])
 
         headings, *by_label = shown[f"{role} {model}", "label"]
-        assert headings == ["label", "scans", *(METRIC_NAMES[name] for name in OF_LABELS)]
+        assert headings == ["label", "scans", *(METRIC_NAMES[name] for name in LABEL_METRICS)]
         assert [row[0] for row in by_label] == list(FOUR)
         for index, (label, scans, *cells) in enumerate(by_label):
             assert int(scans) == (answers.known_truth == index).sum()
-            for name, text in zip(OF_LABELS, cells, strict=True):
+            for name, text in zip(LABEL_METRICS, cells, strict=True):
                 cell = Cell.parse(text)
                 assert cell.value == rounded(expected[name][index])
                 assert (cell.low, cell.high) == rounded(intervals[name, f"label={label}"])
@@ -102,7 +102,7 @@ def test_slices_table_agrees_with_scikit_learn(judged: Settings, shown: Tables) 
         for (_, scans, *cells), chosen in zip(rows, (site_a, ~site_a), strict=True):
             assert int(scans) == chosen.sum()
             expected = scikit_learn_metrics(answers, np.flatnonzero(chosen))
-            for name, text in zip(OF_SLICES, cells, strict=True):
+            for name, text in zip(SLICE_METRICS, cells, strict=True):
                 assert Cell.parse(text).value == rounded(expected[name])
 
 

@@ -17,7 +17,7 @@ from tests.factories.written_reports import (
     tables_of,
 )
 from tumorml.evaluation.answers import Answers
-from tumorml.evaluation.measures import OF_LABELS
+from tumorml.evaluation.measures import LABEL_METRICS
 from tumorml.reports.facts.statements import training_statement
 from tumorml.results.session import write_session
 from tumorml.results.tables import (
@@ -121,7 +121,7 @@ def test_label_without_test_scans_has_no_numbers(settings: Settings) -> None:
     page = report_page(settings)
     assert f"No test scan has the label {FOUR[3]}" in page
     rows = tables_of(page)[f"challenger {CHALLENGER}", "label"]
-    assert [FOUR[3], "0", *["-"] * len(OF_LABELS)] in rows
+    assert [FOUR[3], "0", *["-"] * len(LABEL_METRICS)] in rows
     assert "There was no champion to compare with" in page
 
 

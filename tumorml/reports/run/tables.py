@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 
-from tumorml.evaluation.measures import OF_ALL, OF_LABELS
-from tumorml.evaluation.metrics import OF_SLICES
+from tumorml.evaluation.measures import LABEL_METRICS, OVERALL_METRICS
+from tumorml.evaluation.metrics import SLICE_METRICS
 from tumorml.reports.document import Table
 from tumorml.reports.facts.heatmap_claims import MAP_NAMES
 from tumorml.reports.facts.numbers import METRIC_NAMES, Numbers, format_value
@@ -64,7 +64,7 @@ def contenders_table(facts: RunFacts) -> Table:
     return Table(headings, rows)
 
 
-def metrics_table(facts: RunFacts, names: Iterable[str] = OF_ALL) -> Table:
+def metrics_table(facts: RunFacts, names: Iterable[str] = OVERALL_METRICS) -> Table:
     """Tabulate metrics of the whole test set, a column for each contender.
 
     For a benchmark the columns are the test set as given and without twins.
@@ -108,20 +108,22 @@ def _initial_weights(run: Run) -> str:
 def _labels_table(facts: RunFacts, numbers: Numbers, title: str) -> Table:
     rows = []
     for label in facts.labels:
-        values = [numbers.get((name, f"label={label}")) for name in OF_LABELS]
+        values = [numbers.get((name, f"label={label}")) for name in LABEL_METRICS]
         scans = "-" if values[0] is None else f"{values[0].scans:,}"
         rows.append((label, scans, *map(format_value, values)))
-    return Table(("label", "scans", *(METRIC_NAMES[name] for name in OF_LABELS)), rows, title=title)
+    return Table(
+        ("label", "scans", *(METRIC_NAMES[name] for name in LABEL_METRICS)), rows, title=title
+    )
 
 
 def slices_table(contender: Contender) -> Table:
     """Tabulate metrics of the slices that hold enough scans."""
     rows = []
     for name in contender.slices:
-        values = [contender.numbers.get((metric, name)) for metric in OF_SLICES]
+        values = [contender.numbers.get((metric, name)) for metric in SLICE_METRICS]
         scans = max((row.scans for row in values if row is not None), default=0)
         rows.append((name, f"{scans:,}", *map(format_value, values)))
-    headings = ("slice", "scans", *(METRIC_NAMES[name].split(" (")[0] for name in OF_SLICES))
+    headings = ("slice", "scans", *(METRIC_NAMES[name].split(" (")[0] for name in SLICE_METRICS))
     return Table(headings, rows, title=f"{contender.role} {contender.model}")
 
 
