@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
@@ -62,6 +62,7 @@ def distances(first: Fingerprint, second: Fingerprint) -> NDArray[np.float64]:
     return np.linalg.norm(apart, axis=1) / QUANTUM
 
 
+@settings(deadline=None)
 @given(unit_grids)
 def test_key_is_equal_in_all_orientations(grid: NDArray[np.float64]) -> None:
     key = symmetric_key(grid)
@@ -81,6 +82,7 @@ def test_stored_key_is_identical_in_all_orientations(seed: int) -> None:
     assert len(stored) == 1
 
 
+@settings(deadline=None)
 @given(unit_grids)
 def test_key_has_the_norm_of_its_grid(grid: NDArray[np.float64]) -> None:
     key = symmetric_key(grid)
@@ -88,6 +90,7 @@ def test_key_has_the_norm_of_its_grid(grid: NDArray[np.float64]) -> None:
     assert np.linalg.norm(key) == pytest.approx(1, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(unit_grids, unit_grids)
 def test_key_distance_is_at_most_the_best_grid_distance(
     first: NDArray[np.float64], second: NDArray[np.float64]
@@ -97,6 +100,7 @@ def test_key_distance_is_at_most_the_best_grid_distance(
     assert keys <= grids + 1e-9
 
 
+@settings(deadline=None)
 @given(unit_grids, st.integers(0, 7), st.floats(0, 0.3), st.integers(0, 2**32 - 1))
 def test_key_distance_is_at_most_the_change_of_the_grid(
     grid: NDArray[np.float64], orientation: int, share: float, seed: int
@@ -205,6 +209,7 @@ def test_too_narrow_picture_has_no_fingerprint(shape: tuple[int, int]) -> None:
     assert fingerprint(noise) is None
 
 
+@settings(deadline=None)
 @given(
     npst.arrays(
         np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 70)), elements=st.integers(0, 255)

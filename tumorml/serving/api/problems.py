@@ -27,8 +27,8 @@ CLIENT_CLOSED_REQUEST = 499
 class RefusedFile(BaseModel):
     """A file that could not be decoded."""
 
-    file: str = Field(examples=["slice-17.dcm"])
-    reason: str = Field(examples=["It is not an image that is read here: it is a DICOM file."])
+    file: str = Field(examples=["slice-17.pdf"])
+    reason: str = Field(examples=["It is not a supported image: it is a PDF."])
 
 
 class Problem(BaseModel):
