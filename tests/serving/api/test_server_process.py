@@ -68,7 +68,7 @@ def server(settings: Settings, champion: str, tmp_path: Path) -> Iterator[Server
             return False
 
     try:
-        wait_until(is_ready, seconds=60)
+        wait_until(is_ready, seconds=120)
         yield ServerProcess(url, process.pid, output, writer_key)
     finally:
         process.send_signal(signal.SIGINT)

@@ -34,7 +34,7 @@ def test_page_shows_metrics_history_reports_and_synthetic_warning(
     assert "SYNTHETIC" in page_text(page)
 
 
-def test_verdicts_of_one_minute_are_distinct_and_waiting_is_no_promotion(
+def test_verdicts_of_one_minute_are_distinct_and_show_waiting(
     settings: Settings, champion: str, other_model: BuiltModel
 ) -> None:
     new = make_champion(settings, other_model)
