@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories.champions import crown, make_model, pictures
+from tests.factories.champions import build_model, make_champion, noise_scans
 from tumorml.scans.images.decode import encode_png
 from tumorml.settings import PROJECT_ROOT, Settings
 
@@ -15,13 +15,13 @@ from tumorml.settings import PROJECT_ROOT, Settings
 @pytest.fixture
 def champion(settings: Settings, tmp_path: Path) -> str:
     (tmp_path / "made").mkdir()
-    return crown(settings, make_model(tmp_path / "made", seed=1))
+    return make_champion(settings, build_model(tmp_path / "made", seed=1))
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
-    path.write_bytes(encode_png(pictures(1, seed=4)[0]))
+    path.write_bytes(encode_png(noise_scans(1, seed=4)[0]))
     return path
 
 
