@@ -1,1 +1,1 @@
-"""What Airflow loads from the package, and the little that DAG files share."""
+"""The Airflow plugin, and the trigger, retries and approvals that the DAG files share."""

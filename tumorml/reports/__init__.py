@@ -1,1 +1,1 @@
-"""What people read about a run."""
+"""Reports about runs, champions and audited sets."""

@@ -62,7 +62,7 @@ def missing_results(facts: RunFacts) -> list[str]:
         for label in _labels_without_test_scans(facts):
             sentences.append(
                 f"No test scan has the label {label}: recall, precision, F1 and the curves of "
-                f"{label} are unknown. Macro means leave it out, and the macro areas are unknown."
+                f"{label} are unknown. Macro means leave it out, and the macro AUCs are unknown."
             )
         predicted = facts.challenger.confusion.any(axis=0)
         if predicted.sum() == 1:

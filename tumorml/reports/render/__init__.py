@@ -1,1 +1,1 @@
-"""Rendering: HTML pages, PDF files, slides and plots. Knows nothing about runs."""
+"""Rendering of HTML pages, PDF files, slides and plots, independent of runs."""
