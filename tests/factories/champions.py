@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from tumorml.models.artifact import (
 from tumorml.models.calibration import Calibration
 from tumorml.models.model_versions import put_model
 from tumorml.models.predictor import Predictor
-from tumorml.models.reference import FEWEST
+from tumorml.models.reference import MIN_VALIDATION_SCANS
 from tumorml.objects import object_store
 from tumorml.objects.keys import scan_key
 from tumorml.recipes.find_weights import find_weights
@@ -36,7 +37,7 @@ from tumorml.results.session import write_session
 from tumorml.results.tables import Batch, Champion, Scan, Snapshot
 from tumorml.scans.images.decode import encode_png, scan_id
 from tumorml.settings import Settings
-from tumorml.training.export_for_serving import write_for_servers
+from tumorml.training.export_for_serving import export_for_serving
 
 SIDE = 64
 """Input size of the network, in pixels."""
@@ -78,10 +79,10 @@ def build_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> Bui
     """Write an untrained model version (ImageNet weights, random head) with its serving files."""
     recipe = load_recipe("efficientnet-lite0").with_fields(input_size=SIDE)
     labels = LABELS[task]
-    train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (FEWEST, 2)))
+    train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (MIN_VALIDATION_SCANS, 2)))
     network = build_network(recipe, len(labels), seed=seed, weights=find_weights(recipe))
     predictor = Predictor(network, task, CALIBRATION, test_time_flip=recipe.test_time_flip)
-    files = write_for_servers(predictor, train, validation, folder)
+    files = export_for_serving(predictor, train, validation, folder)
     golden = noise_scans(1, seed=GOLDEN_SEED)[0]
     probabilities = predictor.predict(fit_to_square(golden, SIDE)[None])[0]
     description = save_model(
@@ -109,6 +110,7 @@ def shared_model(temporary: pytest.TempPathFactory, seed: int) -> BuiltModel:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             unfinished = root / f"model-{seed}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was interrupted
             unfinished.mkdir()
             build_model(unfinished, seed=seed)
             unfinished.rename(folder)
