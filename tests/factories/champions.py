@@ -79,7 +79,8 @@ def build_model(folder: Path, *, seed: int, task: Task = Task.FOUR_CLASS) -> Bui
     """Write an untrained model version (ImageNet weights, random head) with its serving files."""
     recipe = load_recipe("efficientnet-lite0").with_fields(input_size=SIDE)
     labels = LABELS[task]
-    train, validation = (_split(labels, count, seed) for count, seed in ((24, 1), (MIN_VALIDATION_SCANS, 2)))
+    train = _split(labels, 24, seed=1)
+    validation = _split(labels, MIN_VALIDATION_SCANS, seed=2)
     network = build_network(recipe, len(labels), seed=seed, weights=find_weights(recipe))
     predictor = Predictor(network, task, CALIBRATION, test_time_flip=recipe.test_time_flip)
     files = export_for_serving(predictor, train, validation, folder)
