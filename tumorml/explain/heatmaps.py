@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import cv2
 import numpy as np
 
-from tumorml.models.calibration import of_classes
+from tumorml.models.calibration import class_logits
 from tumorml.recipes.networks.layer_names import EVIDENCE
 
 if TYPE_CHECKING:
@@ -78,11 +78,13 @@ def explain(
 ) -> ExplainedScans:
     """Predict scans and compute a heatmap for each prediction.
 
-    If the network has a layer `evidence`, its map is the heatmap, whatever the class, because the
-    network classifies the evidence besides the whole scan. The network then runs once. Otherwise
-    the layers after `layer` run once more, forward and backward; the whole network does if a path
-    bypasses that layer, as the decoder of an evidence map does. If the predictor averages over a
-    scan and its mirror image, so does the map.
+    If the network has a layer `evidence`, that evidence map is the heatmap of every class, because
+    the network classifies the places that it marks, together with the whole scan. The network then
+    runs once.
+
+    Otherwise, the heatmap comes from gradients: the layers after `layer` run once more, forward and
+    backward. The whole network does if a path bypasses that layer, as the decoder of an evidence
+    map does. If the predictor averages over a scan and its mirror image, so does the map.
 
     Args:
         predictor: A predictor whose model has an evidence map, or a feature map that every path to
@@ -116,7 +118,7 @@ def explain(
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
         activations, logits = explainer.forward(images[batch])
-        probabilities = predictor.calibrated(of_classes(logits.numpy()))
+        probabilities = predictor.calibrated(class_logits(logits.numpy()))
         classes = predictor.decide(probabilities) if class_index is None else class_index[batch]
         maps = explainer.maps(activations, classes.astype(np.int32)).numpy()
         parts.append((probabilities, classes, maps))
