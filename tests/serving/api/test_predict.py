@@ -101,7 +101,7 @@ def test_same_image_twice_gives_two_rows_and_one_heatmap(
 def test_missing_possible_labels_are_null_in_sql(
     client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reference, "FEWEST", 10_000)
+    monkeypatch.setattr(reference, "MIN_VALIDATION_SCANS", 10_000)
     client.post("/predict", files=image_fields(*noise_scans(2))).raise_for_status()
     with read_session(settings) as session:
         nulls = "select count(*) from prediction where possible_labels is null"
