@@ -32,14 +32,14 @@ def airflow_rows(cluster: Cluster, query: str) -> list[Any]:
 
 
 def wait_until(
-    happened: Callable[[], object], cluster: Cluster, patience_seconds: float, what: str
+    happened: Callable[[], object], cluster: Cluster, timeout_seconds: float, what: str
 ) -> None:
     """Wait for something to be true, whatever ends meanwhile.
 
     Raises:
         AssertionError: It was not in time; with the ends of all logs.
     """
-    until = time.monotonic() + patience_seconds
+    until = time.monotonic() + timeout_seconds
     while not happened():
         late = time.monotonic() >= until
         assert not late, (what, {name: cluster.log(name) for name in cluster.started()})

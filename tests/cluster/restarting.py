@@ -59,11 +59,11 @@ class Restarting:
         while not self._ended.wait(0.2):
             with self._lock:
                 for name in self._cluster.started():
-                    if self._cluster.policy(name) == "unless-stopped":
+                    if self._cluster.restart_policy(name) == "unless-stopped":
                         self._look_at(name)
 
     def _look_at(self, name: str) -> None:
-        if self._cluster.is_away(name) or self._cluster.runs(name):
+        if self._cluster.is_killed(name) or self._cluster.is_running(name):
             return
         now = time.monotonic()
         if name not in self._due:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.processes import Cluster
 from tests.cluster.questions import airflow_rows, ask, results
-from tests.factories.champions import pictures
+from tests.factories.champions import noise_scans
 from tumorml.demo.drop import write_demo_drop
 from tumorml.scans.images.decode import encode_png
 from tumorml.service.airflow.api import AirflowApi
@@ -21,10 +21,10 @@ from tumorml.settings import PROJECT_ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-def wait_for(happened: Callable[[], bool], cluster: Cluster, patience_seconds: float) -> None:
-    until = time.monotonic() + patience_seconds
+def wait_for(happened: Callable[[], bool], cluster: Cluster, timeout_seconds: float) -> None:
+    until = time.monotonic() + timeout_seconds
     while not happened():
-        ended = [name for name in cluster.started() if not cluster.runs(name)]
+        ended = [name for name in cluster.started() if not cluster.is_running(name)]
         assert set(ended) <= {"airflow-init"}, {name: cluster.log(name) for name in ended}
         assert time.monotonic() < until, {name: cluster.log(name) for name in cluster.started()}
         time.sleep(2)
@@ -103,7 +103,7 @@ def test_one_worker_does_everything_else_and_two_train(cluster: Cluster) -> None
 def test_the_champion_answers_who_has_the_key_and_nobody_else(
     cluster: Cluster, champion: str
 ) -> None:
-    files = {"images": ("one.png", encode_png(pictures(1)[0]))}
+    files = {"images": ("one.png", encode_png(noise_scans(1)[0]))}
     address = f"{cluster.address('api')}/predict"
     assert httpx.post(address, files=files, trust_env=False).status_code == 401
     key = {"X-API-Key": cluster.variables["PAGE_API_KEY"]}

@@ -13,9 +13,8 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.cluster.conftest import TINY
 from tests.cluster.drops import demo_files, drop, labelled_files, s3_client
-from tests.cluster.processes import Cluster, running_cluster
+from tests.cluster.processes import TINY_SETTINGS, Cluster, running_cluster
 from tests.cluster.questions import airflow_rows, results, wait_until
 from tests.cluster.restarting import Restarting
 from tumorml.service.airflow.api import AirflowApi
@@ -81,7 +80,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_cluster(TINY, {"worker-cpu-train": 2}) as cluster:
+    with running_cluster(TINY_SETTINGS, {"worker-cpu-train": 2}) as cluster:
         api = AirflowApi(cluster.address("api-server"), cluster.variables["AIRFLOW_ADMIN_PASSWORD"])
         files = demo_files(tmp_path_factory.mktemp("drop"), patients_per_label=SCANS // 8)
         drop(s3_client(cluster), "first", files)
