@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Serve with a handler on a free port of this machine; yield the URL."""
-    handler.log_message = lambda *_: None  # type: ignore[method-assign,assignment]
+    handler.log_message = lambda *_: None  # type: ignore[method-assign]
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()

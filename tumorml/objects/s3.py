@@ -21,6 +21,8 @@ PART_BYTES = 16 * 1024**2
 """Files of two parts or more are uploaded in parts; one part is held in memory."""
 _MAX_PARTS = 10_000
 _MAX_COPY_BYTES = 5 * 1024**3
+_PRECONDITION_CODES = {"ConditionalRequestConflict", "PreconditionFailed", "412"}
+"""Codes of a request whose ETag condition does not hold."""
 
 
 class S3Objects(ObjectStore):
@@ -292,6 +294,3 @@ class S3Objects(ObjectStore):
             )
         except Exception as error:  # the original error matters more than wasted space
             log.warning("%s: uploaded parts may remain in the bucket: %s", upload["Key"], error)
-
-
-_PRECONDITION_CODES = {"ConditionalRequestConflict", "PreconditionFailed", "412"}

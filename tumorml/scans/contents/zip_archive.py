@@ -123,8 +123,8 @@ def _unpacks_to_too_much(settings: Settings) -> str:
 def _directory_bytes(stream: IO[bytes]) -> int:
     """Return the size in bytes of the central directory, from the end record.
 
-    ``zipfile`` reads the directory whole, so a limit must hold before. Zero if there is no end
-    record; ``zipfile`` raises an error then.
+    ``zipfile`` reads the whole directory into memory, so its size is limited first. Zero if there
+    is no end record; ``zipfile`` then raises an error.
     """
     size = stream.seek(0, 2)
     tail_bytes = min(size, 65_536 + 22 + 20 + 56)

@@ -48,7 +48,7 @@ def fingerprint_scans(
     store = object_store(settings)
     after = _bound(shard - 1, shards) if shard > 1 else ""
     until = _bound(shard, shards) if shard < shards else None
-    made, progress_log = 0, Interval(_LOG_SECONDS)
+    computed, progress_log = 0, Interval(_LOG_SECONDS)
     with ThreadPoolExecutor() as pool:
         while True:
             with read_session(settings) as session:
@@ -58,13 +58,13 @@ def fingerprint_scans(
             rows = list(pool.map(lambda scan: _row(store, scan), waiting))
             with write_session(settings) as session:
                 _delete_outdated(session, waiting)
-                made += copy_rows(session, Fingerprint, rows, on_conflict_do_nothing=True)
+                computed += copy_rows(session, Fingerprint, rows, on_conflict_do_nothing=True)
             after = waiting[-1]
             if progress_log.due():
-                logger.info("made %s fingerprints", made)
-    if made:
-        logger.info("made %s fingerprints", made)
-    return made
+                logger.info("computed %s fingerprints", computed)
+    if computed:
+        logger.info("computed %s fingerprints", computed)
+    return computed
 
 
 def _bound(part: int, parts: int) -> str:

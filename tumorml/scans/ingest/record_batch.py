@@ -135,10 +135,12 @@ def _file_rows(
         yield _file_row(gathered, batch_id, profile, "refused", reason) | {"object_key": None}
     if not gathered.profiles and is_archive(claim):
         (archive,) = claim.files
-        whole = FileProfile(archive.path, size_bytes=archive.size)
+        profile = FileProfile(archive.path, size_bytes=archive.size)
         changed = gathered.reason == CHANGED
         key = None if changed else archive_location(batch_id, claim, quarantined=True)
-        yield _file_row(gathered, batch_id, whole, "refused", gathered.reason) | {"object_key": key}
+        yield _file_row(gathered, batch_id, profile, "refused", gathered.reason) | {
+            "object_key": key
+        }
 
 
 def _file_row(
