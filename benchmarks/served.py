@@ -28,7 +28,7 @@ TASK = Task.FOUR_CLASS
 def milliseconds(served: Served, images: np.ndarray) -> float:
     """Of one scan."""
     started = time.perf_counter()
-    served.look(images)
+    served.run(images)
     return 1000 * (time.perf_counter() - started) / len(images)
 
 

@@ -57,7 +57,7 @@ from tumorml.training.fitting.compile_phase import STEPS_AT_ONCE, compile_phase
 from tumorml.training.fitting.fit import fit
 from tumorml.training.fitting.fused_batch_normalization import with_fused_batch_normalization
 from tumorml.training.fitting.input_pipeline import steps_per_epoch, training_batches
-from tumorml.training.fitting.labelled_images import LabelledImages
+from tumorml.training.fitting.labeled_images import LabeledImages
 from tumorml.training.fitting.learning_rates import learning_rates
 
 JPEG_SIDE = 512
@@ -98,10 +98,10 @@ def store(scans: list[Path], home: Path, count: int) -> list[str]:
     return ids
 
 
-def cached(ids: list[str], home: Path, size: int) -> LabelledImages:
+def cached(ids: list[str], home: Path, size: int) -> LabeledImages:
     """Scans of a home as a training gets them."""
     pixels = cached_pixels(Settings(home=home), ids, size)
-    return LabelledImages(pixels, np.arange(len(ids)) % CLASSES)
+    return LabeledImages(pixels, np.arange(len(ids)) % CLASSES)
 
 
 def network_of(
@@ -153,7 +153,7 @@ def usual(recipe: Recipe, folder: Path) -> Callable[[], None]:
     return lambda: network.fit(flow, verbose=0)
 
 
-def ours(recipe: Recipe, data: LabelledImages, *, xla: bool = False) -> Callable[[], None]:
+def ours(recipe: Recipe, data: LabeledImages, *, xla: bool = False) -> Callable[[], None]:
     """One epoch of this engine."""
     network = network_of(recipe, steps_per_epoch(data, recipe.batch_size), xla=xla)
     epoch = 0
@@ -175,7 +175,7 @@ def ours(recipe: Recipe, data: LabelledImages, *, xla: bool = False) -> Callable
     return run
 
 
-def bound(recipe: Recipe, data: LabelledImages, at_once: int = 1) -> Callable[[int], None]:
+def bound(recipe: Recipe, data: LabeledImages, at_once: int = 1) -> Callable[[int], None]:
     """So many steps on one batch in memory."""
     network = network_of(recipe, 1, at_once=at_once)
     images = tf.constant(data.images[: recipe.batch_size].astype(np.float32)[..., None])

@@ -102,7 +102,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         api.close()
 
 
-def test_another_worker_goes_on_where_the_killed_one_was(stack: Stack) -> None:
+def test_another_worker_continues_a_killed_training(stack: Stack) -> None:
     stack.trigger("killed-worker", epochs=60)
     run = stack.run("killed-worker")
     stack.wait_for_epoch(run, 5)
@@ -124,7 +124,7 @@ def test_another_worker_goes_on_where_the_killed_one_was(stack: Stack) -> None:
     assert_every_epoch_once(stack, run, 60)
     # The last row's checkpoint may not have reached the store: that epoch alone is done again.
     assert after[: len(before) - 1] == before[:-1]
-    assert "its checkpoint is brought here" in task_logs(stack.cluster, "killed-worker")
+    assert "downloaded the checkpoint of epoch" in task_logs(stack.cluster, "killed-worker")
     assert tries(stack.cluster, "killed-worker") == 2
     assert_one_of_everything(stack, run)
     rules = stack.ask("select rule, slice, result from verdict_rule order by position")
@@ -137,7 +137,7 @@ def test_another_worker_goes_on_where_the_killed_one_was(stack: Stack) -> None:
     stack.cluster.wait_until_healthy(killed, 180)
 
 
-def test_a_run_completes_after_broker_store_and_postgres_were_away(
+def test_run_completes_after_broker_store_and_postgres_outages(
     stack: Stack, tmp_path: Path
 ) -> None:
     files = labelled_files(tmp_path, 36, seed=8)

@@ -1,5 +1,3 @@
-"""The leak report, and the split that a data set came with."""
-
 from __future__ import annotations
 
 from collections import Counter
@@ -7,12 +5,19 @@ from collections import Counter
 import pytest
 from sqlalchemy import select
 
-from tests.datasets.test_snapshots import four_class_batch
-from tests.factories.rows import Dropped, add_batch, add_twins, model_row, run_row, scan_of
-from tumorml.datasets.leaks import leaks_of, learnt_before, write_leak_report
+from tests.factories.rows import (
+    Dropped,
+    add_batch,
+    add_twins,
+    four_class_batch,
+    model_row,
+    run_row,
+    scan_of,
+)
+from tumorml.datasets.leaks import find_leaks, scans_seen_by_ancestors, write_leak_report
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.evaluate_run import _still_held_apart
+from tumorml.evaluation.evaluate_run import _without_tied_scans
 from tumorml.labels import Task
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Leak, Run, Snapshot
@@ -25,7 +30,7 @@ TASK = Task.FOUR_CLASS
 
 
 def leaking_set(settings: Settings) -> None:
-    """A public set as they are: its Testing folder holds relatives of what is in Training."""
+    """Add a public data set whose Testing folder has relatives of scans in Training."""
     test = [
         Dropped(name, "glioma", patient, None, "test")
         for name, patient in (
@@ -45,11 +50,11 @@ def leaking_set(settings: Settings) -> None:
     add_twins(settings, "next", "glioma-30", kind=TwinKind.SIMILAR, score=0.9)
 
 
-def test_each_test_scan_is_counted_by_its_closest_relative_in_training(settings: Settings) -> None:
+def test_each_test_scan_has_its_closest_relation_to_training(settings: Settings) -> None:
     leaking_set(settings)
     entries = read_snapshot(settings, take_snapshot(settings, TASK, given_split=True))
-    kinds = leaks_of(settings, entries)
-    # The pair of mirrored twins has two labels, but on a given split files are taken as they are.
+    kinds = find_leaks(settings, entries)
+    # The mirrored twins have two labels. A given split takes files as they are.
     assert {name: kinds[scan_of(name)] for name in ("copy", "mirror", "next", "kin", "clean")} == {
         "copy": TwinKind.REENCODED,
         "mirror": TwinKind.MIRRORED,
@@ -60,7 +65,7 @@ def test_each_test_scan_is_counted_by_its_closest_relative_in_training(settings:
     assert kinds[scan_of("glioma-0")] == TwinKind.EXACT
 
 
-def test_a_given_split_is_followed_file_by_file(settings: Settings) -> None:
+def test_given_split_assigns_files_not_groups(settings: Settings) -> None:
     leaking_set(settings)
     own = take_snapshot(settings, TASK)
     given = take_snapshot(settings, TASK, given_split=True)
@@ -77,13 +82,13 @@ def test_a_given_split_is_followed_file_by_file(settings: Settings) -> None:
         assert session.get_one(Run, plan.run_id).given_split
 
 
-def test_without_a_split_of_its_own_there_is_none_to_follow(settings: Settings) -> None:
+def test_given_split_of_drops_without_one_is_an_error(settings: Settings) -> None:
     add_batch(settings, "b", four_class_batch())
-    with pytest.raises(TumorMLError, match="came with a split of its own"):
+    with pytest.raises(TumorMLError, match="No drop came with a split"):
         take_snapshot(settings, TASK, given_split=True)
 
 
-def test_the_leak_report_has_a_row_for_each_kind_and_label(settings: Settings) -> None:
+def test_leak_report_counts_test_scans_by_kind(settings: Settings) -> None:
     leaking_set(settings)
     snapshot = take_snapshot(settings, TASK, given_split=True)
     run_id = str(plan_run(settings, snapshot, task=TASK, trigger="t").run_id)
@@ -101,7 +106,7 @@ def test_the_leak_report_has_a_row_for_each_kind_and_label(settings: Settings) -
     }
 
 
-def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings) -> None:
+def test_run_fails_if_a_test_scan_has_a_twin_in_training(settings: Settings) -> None:
     add_batch(settings, "b", [d._replace(patient=None) for d in four_class_batch()])
     snapshot = take_snapshot(settings, TASK)
     run_id = str(plan_run(settings, snapshot, task=TASK, trigger="t").run_id)
@@ -110,7 +115,7 @@ def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings
     seen = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
     held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
     add_twins(settings, names[seen], names[held], kind=TwinKind.MIRRORED)
-    with pytest.raises(TumorMLError, match=r"1 test scans .* relative in its training data"):
+    with pytest.raises(TumorMLError, match=r"1 test scans .* related to its training data"):
         train_run(settings, run_id)
     with read_session(settings) as session:
         run = session.get_one(Run, run_id)
@@ -118,7 +123,7 @@ def test_a_run_whose_training_data_touches_a_test_group_fails(settings: Settings
     assert held not in {e.scan_id for e in read_snapshot(settings, take_snapshot(settings, TASK))}
 
 
-def test_a_tie_that_came_after_the_snapshot_keeps_the_test_scan_out_of_judgement(
+def test_scan_tied_to_training_after_the_snapshot_is_not_judged(
     settings: Settings,
 ) -> None:
     add_batch(settings, "b", [d._replace(patient=None) for d in four_class_batch()])
@@ -127,16 +132,16 @@ def test_a_tie_that_came_after_the_snapshot_keeps_the_test_scan_out_of_judgement
     seen = next(e.scan_id for e in entries if e.split == "train")
     held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
     add_batch(settings, "c", [Dropped(names[scan], None, "one patient") for scan in (seen, held)])
-    assert leaks_of(settings, entries)[held] == TwinKind.NONE  # nobody has looked yet
-    left = _still_held_apart(settings, "r", entries)
+    assert find_leaks(settings, entries)[held] == TwinKind.NONE  # groups are not assigned yet
+    left = _without_tied_scans(settings, "r", entries)
     assert {e.scan_id for e in entries} - {e.scan_id for e in left} == {held}
 
 
-def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings: Settings) -> None:
+def test_scans_seen_by_the_ancestor_of_a_warm_start_leak(settings: Settings) -> None:
     add_batch(settings, "b", four_class_batch())
     first = take_snapshot(settings, TASK)
     entries = read_snapshot(settings, first)
-    learnt = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
+    learned = next(e.scan_id for e in entries if e.split == "train" and e.label == "glioma")
     plan = plan_run(settings, first, task=TASK, trigger="first")
     with write_session(settings) as session:
         session.add(model_row("m", str(plan.run_id), TASK, sha256="of the file"))
@@ -150,12 +155,12 @@ def test_what_a_champion_learnt_counts_for_the_run_that_goes_on_from_it(settings
             session.add(run_row(name, TASK, first, trigger=name, **start))
     with read_session(settings) as session:
         seen = {e.scan_id for e in entries if e.split != "test"}
-        assert learnt_before(session, "warm") == learnt_before(session, "from its file") == seen
-        assert (
-            learnt_before(session, "from another file") == learnt_before(session, "cold") == set()
-        )
+        for run in ("warm", "from its file"):
+            assert scans_seen_by_ancestors(session, run) == seen
+        for run in ("from another file", "cold"):
+            assert scans_seen_by_ancestors(session, run) == set()
     later = [e for e in entries if e.split == "test"]
     names = {scan_of(d.name): d.name for d in four_class_batch()}
-    add_twins(settings, names[learnt], names[later[0].scan_id], kind=TwinKind.MIRRORED)
-    assert leaks_of(settings, later)[later[0].scan_id] == "none"
-    assert leaks_of(settings, later, {learnt})[later[0].scan_id] == TwinKind.MIRRORED
+    add_twins(settings, names[learned], names[later[0].scan_id], kind=TwinKind.MIRRORED)
+    assert find_leaks(settings, later)[later[0].scan_id] == TwinKind.NONE
+    assert find_leaks(settings, later, {learned})[later[0].scan_id] == TwinKind.MIRRORED

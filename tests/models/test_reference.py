@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from tumorml.labels import Task
 from tumorml.models.calibration import Calibrated
-from tumorml.models.reference import Reference, remember
+from tumorml.models.reference import Reference, make_reference
 
 RNG = np.random.default_rng(5)
 
@@ -27,7 +27,7 @@ def made() -> Reference:
     labels, _, features = draw(300)
     known, logits, seen = draw(400)
     ids = [f"scan-{n}" for n in range(300)]
-    return remember(Calibrated(Task.FOUR_CLASS), ids, labels, features, logits, known, seen)
+    return make_reference(Calibrated(Task.FOUR_CLASS), ids, labels, features, logits, known, seen)
 
 
 def test_the_true_label_is_among_the_possible_ones_as_often_as_is_said() -> None:

@@ -52,7 +52,7 @@ def test_a_server_answers_as_the_network(name: str, task: Task, tmp_path: Path) 
     for count in (1, 3, 2):
         images = images_of(predictor, count)
         expected = predictor.predict(images)
-        one, other = by_keras.look(images), lite.look(images)
+        one, other = by_keras.run(images), lite.run(images)
         for served, seen in ((by_keras, one), (lite, other)):
             assert served.input_size == predictor.input_size
             np.testing.assert_allclose(served.calibrated(seen.logits), expected, atol=1e-5)
@@ -67,7 +67,7 @@ def test_the_evidence_is_the_heatmap_of_explain(tmp_path: Path) -> None:
     predictor = predictor_of("efficientnet-lite0", Task.FOUR_CLASS)
     images = images_of(predictor, 3)
     served: Served = KerasServed(predictor)
-    evidence = served.look(images).evidence
+    evidence = served.run(images).evidence
     assert evidence is not None
     assert evidence.shape == (3, 16, 16)
     side = predictor.input_size

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,12 @@ def keras_network(request: pytest.FixtureRequest) -> tuple[str, Callable[..., ke
     return request.param, applications[request.param]
 
 
+@cache
+def shared_network(network: str, class_count: int, seed: int = 1) -> keras.Model:
+    """A small network with random weights; tests that change its weights build their own."""
+    return build_network(small_recipe(network), class_count, seed=seed)
+
+
 def backbone_weights(network: keras.Model) -> dict[str, list[np.ndarray]]:
     """The arrays of the layers before the head, by layer name."""
     from tumorml.recipes.networks.copy_layers import backbone_layers
@@ -51,7 +58,7 @@ def test_network_has_float32_logits_and_the_named_layers(
 ) -> None:
     from tumorml.recipes.networks.head import head_layers
 
-    model = build_network(small_recipe(network), class_count, seed=1)
+    model = shared_network(network, class_count)
     logits = model(np.full((3, 64, 64, 1), 200.0, np.float32))
     assert logits.shape == (3, outputs)
     assert logits.dtype == "float32"
@@ -68,9 +75,9 @@ def test_network_has_float32_logits_and_the_named_layers(
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_random_weights_depend_only_on_the_seed(network: str) -> None:
-    first, same, other = (
-        build_network(small_recipe(network), 4, seed=seed).get_weights() for seed in (1, 1, 2)
-    )
+    first = shared_network(network, 4).get_weights()
+    same = build_network(small_recipe(network), 4, seed=1).get_weights()
+    other = shared_network(network, 4, seed=2).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
     drawn = [a for a in first if a.ndim >= 2]  # others start at constants
     drawn_with_other_seed = [a for a in other if a.ndim >= 2]
@@ -91,7 +98,7 @@ def test_layers_of_the_cnns_are_those_of_saved_models(
     network: str, filters: tuple[int, ...], normalized: bool
 ) -> None:
     """Models of earlier versions are loaded by the names of their layers."""
-    model = build_network(small_recipe(network), 2, seed=1)
+    model = shared_network(network, 2)
     assert model.name == network.replace("-", "_")
     expected = ["scan", "to_unit_range"]
     for number, activation, pooling in (
@@ -123,7 +130,7 @@ def test_published_keras_weights_are_loaded_into_the_backbone_alone(
     found = backbone_weights(model)
     expected = {layer: published.get_layer(layer).get_weights() for layer in found}
     assert_equal_weights(found, expected)
-    random = build_network(small_recipe(name), 4, seed=1)
+    random = shared_network(name, 4)
     for layer in ("dense", "logits"):
         arrays = model.get_layer(layer).get_weights()
         random_arrays = random.get_layer(layer).get_weights()
@@ -133,7 +140,7 @@ def test_published_keras_weights_are_loaded_into_the_backbone_alone(
 def test_efficientnetb0_input_is_normalized_for_imagenet() -> None:
     import keras
 
-    model = build_network(small_recipe("efficientnetb0"), 4, seed=1)
+    model = shared_network("efficientnetb0", 4)
     stem_input = keras.Model(model.input, model.get_layer("stem_conv_pad").input)
     pixel = np.asarray(stem_input(np.full((1, 64, 64, 1), 51.0, np.float32)))[0, 0, 0]
     expected = (0.2 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
@@ -144,7 +151,7 @@ def test_weights_of_another_network_are_refused(
     keras_network: tuple[str, Callable[..., keras.Model]], tmp_path: Path
 ) -> None:
     name, _ = keras_network
-    other = build_network(small_recipe("simple-cnn"), 4, seed=1)
+    other = shared_network("simple-cnn", 4)
     for file in ("other.h5", "other.keras"):
         other.save(tmp_path / file)
         with pytest.raises(TumorMLError, match=f"Weights file .*{file}"):
@@ -153,7 +160,7 @@ def test_weights_of_another_network_are_refused(
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_weights_come_from_a_saved_network_of_another_task(network: str, tmp_path: Path) -> None:
-    source = build_network(small_recipe(network), 2, seed=1)
+    source = shared_network(network, 2)
     source.save(tmp_path / "source.keras")
     model = build_network(small_recipe(network), 4, seed=2, weights=tmp_path / "source.keras")
     assert_equal_weights(backbone_weights(model), backbone_weights(source))
@@ -181,7 +188,7 @@ def test_one_class_is_refused() -> None:
 
 def test_damaged_keras_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "damaged.keras"
-    build_network(small_recipe("simple-cnn"), 4, seed=1).save(path)
+    shared_network("simple-cnn", 4).save(path)
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 100] = bytes(100)

@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from tests.datasets.test_snapshots import four_class_batch
-from tests.factories.rows import Dropped, add_batch, model_row, run_row, verdict_row
+from tests.factories.rows import (
+    Dropped,
+    add_batch,
+    four_class_batch,
+    model_row,
+    run_row,
+    verdict_row,
+)
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.labels import Task

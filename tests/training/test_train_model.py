@@ -18,8 +18,8 @@ from tumorml.recipes.load_recipe import load_recipe
 from tumorml.recipes.networks.build_network import build_network
 from tumorml.recipes.recipe import Recipe
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import Settings
 from tumorml.training import train_model as module
 from tumorml.training.fitting import fit as fit_module

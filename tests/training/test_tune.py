@@ -16,8 +16,8 @@ from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
 from tumorml.recipes.recipe import Recipe
 from tumorml.results.session import write_session
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training import tune
 from tumorml.training.tune import Tuned, tune_recipe

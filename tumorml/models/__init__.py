@@ -1,1 +1,1 @@
-"""What a run leaves, and the one predictor that everybody asks."""
+"""Model versions: files, calibration, prediction, and their storage."""

@@ -1,4 +1,4 @@
-"""A model version on disk: the network, and a description that says what it is."""
+"""A model version on disk: the network, its description and its further files."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _PACKAGES = ("tumorml", "tensorflow", "keras", "numpy")
 
 
 class ModelDescription(BaseModel):
-    """What ``model.json`` holds.
+    """The content of ``model.json``.
 
     Attributes:
-        task: what the model decides.
-        labels: in class order.
-        input_size: side of the square input, in pixels.
-        recipe_name: of the recipe that trained it.
+        task: Task of the model.
+        labels: Labels in class order.
+        input_size: Side of the square input, in pixels.
+        recipe_name: Name of the recipe.
         recipe_digest: SHA-256 of the recipe's fields.
-        recipe_text: the recipe, as TOML.
-        sha256: of ``model.keras``.
-        parameters: weights of the network, trainable or not.
-        versions: of the packages that trained it.
-        preprocessing: the name of what turns a scan into the network's input.
-        temperature: what logits are divided by; fitted on validation.
-        operating_point: of a binary model, the least probability of ``tumor`` that is called one.
-        test_time_flip: whether it answers with the mean logits of a scan and of its mirror image.
-        golden: by scan id, the probabilities that the model gave when it was trained.
-        files: what else belongs to the model version, with the SHA-256 of each.
-        saved_at: when, in UTC.
-        details: whatever the run adds, such as its id, its snapshot and its seed.
+        recipe_text: The recipe, as TOML.
+        sha256: SHA-256 of ``model.keras``.
+        parameters: Number of weights of the network, trainable or not.
+        versions: Versions of the packages that trained the model.
+        preprocessing: Name of the preprocessing from a scan to the network's input.
+        temperature: Divisor of the logits, fitted on validation scans.
+        operating_point: Least probability of ``tumor`` that a binary model classifies as tumor.
+        test_time_flip: Whether predictions use the mean logits of a scan and its mirror image.
+        golden: Probabilities of some validation scans at training time, by scan id.
+        files: SHA-256 of each further file of the model version, by name.
+        saved_at: Time of saving, in UTC.
+        details: Further values of the run, such as its id, snapshot and seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +77,7 @@ class ModelDescription(BaseModel):
 
     @property
     def calibration(self) -> Calibration:
-        """What turns its logits into probabilities and decisions."""
+        """The calibration of the model."""
         return Calibration(self.temperature, self.operating_point)
 
 
@@ -92,20 +92,20 @@ def save_model(
     files: Sequence[str] = (),
     details: dict[str, Any] | None = None,
 ) -> ModelDescription:
-    """Write ``model.keras`` and, last, ``model.json`` into a folder, which is made when missing.
+    """Write ``model.keras`` and then ``model.json`` into a folder.
 
     Args:
-        model: a network of the recipe, as `fit` returns it.
-        folder: of this model version alone.
-        task: what the model decides.
-        recipe: what trained it.
-        calibration: what was fitted on validation; None: probabilities as they are.
-        golden: by scan id, probabilities that every later load of the model must repeat.
-        files: names of what else lies in the folder and belongs to the model version.
-        details: JSON values that the run wants to keep with the model.
+        model: A network of the recipe, as `fit` returns it.
+        folder: A folder for this model version alone; made if missing.
+        task: Task of the model.
+        recipe: The recipe that trained it.
+        calibration: Calibration on validation scans; None for a temperature of 1.
+        golden: Probabilities by scan id that every loaded copy of the model must reproduce.
+        files: Names of further files in the folder that belong to the model version.
+        details: JSON values of the run to store with the model.
 
     Returns:
-        What ``model.json`` holds.
+        The content of ``model.json``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,10 +139,10 @@ def save_model(
 
 
 def read_description(folder: Path) -> ModelDescription:
-    """The description of a saved model; TensorFlow is not needed for it.
+    """Read the description of a saved model. Needs no TensorFlow.
 
     Raises:
-        TumorMLError: there is none, or it is not valid.
+        TumorMLError: The description is missing or not valid.
     """
     path = Path(folder) / DESCRIPTION_FILE
     try:
@@ -150,18 +150,18 @@ def read_description(folder: Path) -> ModelDescription:
     except OSError as error:
         raise TumorMLError(f"There is no model in {folder}: {error}.") from error
     except ValidationError as error:
-        raise TumorMLError(f"{path} does not describe a model: {error}") from error
+        raise TumorMLError(f"{path} is not a valid model description: {error}") from error
 
 
 def load_predictor(folder: Path) -> Predictor:
-    """The predictor of a saved model, its bytes checked against its description.
+    """Load a saved model for prediction with TensorFlow.
 
     Raises:
-        TumorMLError: the model is missing, has changed since it was saved, cannot be loaded, or
-            was trained for other labels than its task has today.
+        TumorMLError: The model is missing, has changed since it was saved, cannot be loaded, or
+            was trained with other labels or preprocessing than the task has today.
     """
-    description = _usable(folder)
-    path = _unchanged(folder, MODEL_FILE, description.sha256)
+    description = _read_current_description(folder)
+    path = _verified_file(folder, MODEL_FILE, description.sha256)
     import keras
 
     try:
@@ -177,13 +177,16 @@ def load_predictor(folder: Path) -> Predictor:
 
 
 def load_served(folder: Path) -> tuple[Served, Reference | None]:
-    """A saved model as servers ask it: without TensorFlow, where it was left for that.
+    """Load a saved model for serving, without TensorFlow if it was exported for LiteRT.
+
+    Returns:
+        The model, and its reference if it has one.
 
     Raises:
-        TumorMLError: as `load_predictor`; or it needs TensorFlow, which is not installed here.
+        TumorMLError: As `load_predictor`; or the model needs TensorFlow, which is not installed.
     """
-    description = _usable(folder)
-    files = {name: _unchanged(folder, name, sha) for name, sha in description.files.items()}
+    description = _read_current_description(folder)
+    files = {name: _verified_file(folder, name, sha) for name, sha in description.files.items()}
     reference = Reference.load(files[REFERENCE_FILE]) if REFERENCE_FILE in files else None
     if LITE_FILE in files:
         calibration = description.calibration
@@ -192,34 +195,35 @@ def load_served(folder: Path) -> tuple[Served, Reference | None]:
         return KerasServed(load_predictor(folder)), reference
     except ImportError as error:
         raise TumorMLError(
-            f"The model in {folder} was not exported for LiteRT, and TensorFlow is not installed "
-            "here: pip install tumorml[training], or train it anew."
+            f"The model in {folder} was not exported for LiteRT, and TensorFlow is not installed: "
+            "run pip install tumorml[training], or train a new model."
         ) from error
 
 
-def _usable(folder: Path) -> ModelDescription:
-    """What describes a model that answers as its task asks today."""
+def _read_current_description(folder: Path) -> ModelDescription:
+    """Read the description, and check that its labels and preprocessing are those of today."""
     description = read_description(folder)
     if description.labels != LABELS[description.task]:
         raise TumorMLError(
-            f"The model in {folder} knows the labels {', '.join(description.labels)}, but "
-            f"{description.task} now has {', '.join(LABELS[description.task])}. Train it anew."
+            f"The model in {folder} has the labels {', '.join(description.labels)}, but "
+            f"{description.task} now has {', '.join(LABELS[description.task])}. Train a new model."
         )
     if description.preprocessing != PREPROCESSING:
         raise TumorMLError(
-            f"The model in {folder} learnt from scans prepared by {description.preprocessing!r}, "
-            f"but they are now prepared by {PREPROCESSING!r}. Train it anew."
+            f"The model in {folder} was trained with the preprocessing "
+            f"{description.preprocessing!r}, but today's is {PREPROCESSING!r}. Train a new model."
         )
     return description
 
 
-def _unchanged(folder: Path, name: str, sha256: str) -> Path:
+def _verified_file(folder: Path, name: str, sha256: str) -> Path:
+    """Return the path of a file after a check of its SHA-256."""
     path = Path(folder) / name
     if not path.is_file():
         raise TumorMLError(f"There is no {name} in {folder}, only its description.")
     if sha256_of(path) != sha256:
         raise TumorMLError(
-            f"{path} is not the one that {DESCRIPTION_FILE} describes: its SHA-256 differs. "
+            f"{path} has changed: its SHA-256 differs from the one in {DESCRIPTION_FILE}. "
             "Fetch the model version again from the object store."
         )
     return path

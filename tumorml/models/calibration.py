@@ -1,4 +1,4 @@
-"""What turns a network's logits into probabilities that can be believed, and into decisions."""
+"""Calibration: from logits to calibrated probabilities and decisions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tumorml.labels import LABELS, Task
 
 TEMPERATURES = (0.05, 20.0)
 _SPREAD = 0.5
-"""Standard deviation of a temperature's logarithm before anything is known of a network."""
+"""Standard deviation of the normal prior of the temperature's logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is fitted on validation, and belongs to the model version.
+    """Calibration of a model version, fitted on validation scans.
 
     Attributes:
-        temperature: what logits are divided by before the softmax.
-        operating_point: of a binary model, the least probability of ``tumor`` that is called one.
+        temperature: Divisor of the logits before the softmax.
+        operating_point: Least probability of ``tumor`` that a binary model classifies as tumor.
     """
 
     temperature: float = 1.0
@@ -30,12 +30,12 @@ class Calibration:
 
 
 class Calibrated:
-    """What answers for a task by logits: their probabilities, and what they are called.
+    """A model with calibrated probabilities and decisions.
 
     Attributes:
-        task: what it decides.
-        labels: the task's labels, in class order.
-        calibration: its temperature and, where binary, its operating point.
+        task: Task of the model.
+        labels: The task's labels, in class order.
+        calibration: Temperature and, for a binary model, operating point.
     """
 
     def __init__(self, task: Task, calibration: Calibration | None = None) -> None:
@@ -44,19 +44,19 @@ class Calibrated:
         self.calibration = calibration or Calibration()
 
     def calibrated(self, logits: np.ndarray) -> np.ndarray:
-        """The probabilities of logits, float32 `[n, classes]` both."""
+        """Return calibrated probabilities of logits, both float32 `[n, classes]`."""
         scaled = logits.astype(np.float64) / self.calibration.temperature
         return np.asarray(softmax(scaled, axis=1), np.float32)
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """The class that each scan is called.
+        """Return the predicted class of each scan.
 
         Args:
-            probabilities: float32 `[n, classes]`, as `calibrated` gives them.
+            probabilities: float32 `[n, classes]`, as `calibrated` returns them.
 
         Returns:
-            int64 `[n]`: the class of the highest probability; of a binary model ``tumor`` from the
-            operating point on.
+            int64 `[n]`: the class of the highest probability; for a binary model ``tumor`` if its
+            probability reaches the operating point.
         """
         threshold = self.calibration.operating_point
         if threshold is None:
@@ -64,9 +64,16 @@ class Calibrated:
         return np.asarray(probabilities[:, 1] >= threshold, np.int64)
 
 
-def of_classes(raw: np.ndarray) -> np.ndarray:
-    """What a network answers, float32 `[n, 1]` or `[n, classes]`, as a logit for each class."""
-    return np.concatenate([-raw / 2, raw / 2], axis=1) if raw.shape[1] == 1 else raw
+def class_logits(outputs: np.ndarray) -> np.ndarray:
+    """Return a logit for each class, float32 `[n, classes]`.
+
+    Args:
+        outputs: Output of a network, float32 `[n, 1]` or `[n, classes]`. One logit z becomes
+            `[-z / 2, z / 2]`, whose softmax is the sigmoid of z.
+    """
+    if outputs.shape[1] == 1:
+        return np.concatenate([-outputs / 2, outputs / 2], axis=1)
+    return outputs
 
 
 def calibrate(
@@ -79,10 +86,10 @@ def calibrate(
     """Fit a model's calibration on validation scans.
 
     Args:
-        logits: [n, classes], as `Predictor.logits` gives them.
-        truth: [n], class indices.
-        task: What the model decides.
-        min_sensitivity: Share of the tumours that a binary model must call one.
+        logits: float32 [n, classes], as `Predictor.logits` returns them.
+        truth: int64 [n], class indices.
+        task: Task of the model.
+        min_sensitivity: Share of the tumors that a binary model must classify as tumor, in 0..1.
     """
     temperature = fit_temperature(logits, truth)
     if task is not Task.BINARY:
@@ -95,28 +102,28 @@ def calibrate(
 
 
 def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """The temperature of the least log-loss (Guo et al., 2017, arXiv:1706.04599), near one.
+    """Fit a temperature by least log-loss (Guo et al., 2017, arXiv:1706.04599) with a prior.
 
-    Where nearly all of a few scans are right, the log-loss falls for ever with the temperature, and
-    the next wrong answer is believed wholly. So its logarithm is held to a normal distribution
-    about 0, as one scan among the others.
+    If nearly all of a few scans are classified correctly, the log-loss alone falls without limit as
+    the temperature falls, which makes later wrong predictions fully confident. So the temperature's
+    logarithm has a normal prior around 0, with the weight of one scan.
 
     Args:
-        logits: [n, classes].
-        truth: [n], class indices.
+        logits: float32 [n, classes].
+        truth: int64 [n], class indices.
 
     Returns:
-        A number within `TEMPERATURES`; 1 where there is no scan.
+        A temperature within `TEMPERATURES`; 1 without scans.
     """
     if not len(truth):
         return 1.0
     values = logits.astype(np.float64)
-    right = values[np.arange(len(truth)), truth]
+    true_logits = values[np.arange(len(truth)), truth]
 
     def log_loss(logarithm: float) -> float:
         scale = np.exp(-logarithm)
-        of_scans = logsumexp(values * scale, axis=1) - right * scale
-        return float((of_scans.sum() + (logarithm / _SPREAD) ** 2 / 2) / len(truth))
+        scan_losses = logsumexp(values * scale, axis=1) - true_logits * scale
+        return float((scan_losses.sum() + (logarithm / _SPREAD) ** 2 / 2) / len(truth))
 
     found = minimize_scalar(log_loss, bounds=np.log(TEMPERATURES), method="bounded")
     return float(np.exp(found.x))
@@ -125,18 +132,18 @@ def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> fl
 def operating_point(
     probability: NDArray[np.float64], tumor: NDArray[np.bool_], *, min_sensitivity: float
 ) -> float:
-    """One half, or the highest lower threshold that keeps the sensitivity.
+    """Return the highest threshold, at most 0.5, that reaches the minimum sensitivity.
 
     Args:
-        probability: [n], of a tumour.
-        tumor: [n], whether there is one.
-        min_sensitivity: Least share of the tumours whose probability reaches the threshold.
+        probability: float64 [n], probabilities of a tumor.
+        tumor: bool [n], whether the scan shows a tumor.
+        min_sensitivity: Least share of the tumors whose probability reaches the threshold, in 0..1.
     """
-    of_tumors = np.sort(probability[tumor])[::-1]
-    if not len(of_tumors):
+    tumor_probabilities = np.sort(probability[tumor])[::-1]
+    if not len(tumor_probabilities):
         return 0.5
-    needed = int(np.ceil(min_sensitivity * len(of_tumors)))
+    needed = int(np.ceil(min_sensitivity * len(tumor_probabilities)))
     if needed == 0:
         return 0.5
-    # A hair below, so that the scan itself still counts when its probability is a float32.
-    return float(min(0.5, of_tumors[needed - 1] - 1e-6))
+    # Slightly lower, so that this scan reaches the threshold after rounding to float32 too.
+    return float(min(0.5, tumor_probabilities[needed - 1] - 1e-6))

@@ -1,4 +1,4 @@
-"""The files of a stored model."""
+"""Names and checksums of the files of a model version."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ REFERENCE_FILE = "reference.npz"
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

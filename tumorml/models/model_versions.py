@@ -1,4 +1,4 @@
-"""Model versions in the object store: put once, fetched with their checksums verified."""
+"""Model versions in the object store: upload, and download with verified checksums."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model version as it lies in the object store.
+    """A model version in the object store.
 
     Attributes:
         id: ``m-`` and 12 hex digits of the SHA-256 of ``model.keras``.
         object_key: Folder ``models/<id>``.
-        sha256: Of ``model.keras``, in hex.
-        description_sha256: Of ``model.json``, in hex.
-        size_bytes: Of ``model.keras``.
+        sha256: SHA-256 of ``model.keras``, in hex.
+        description_sha256: SHA-256 of ``model.json``, in hex.
+        size_bytes: Size of ``model.keras``, in bytes.
     """
 
     id: str
@@ -45,12 +45,12 @@ class StoredModel:
 
 
 def put_model(settings: Settings, folder: Path, files: Sequence[str] = ()) -> StoredModel:
-    """Put a saved model into the object store under ``models/<id>/``.
+    """Upload a saved model to ``models/<id>/`` in the object store.
 
     Args:
-        settings: Where.
-        folder: What ``save_model`` wrote.
-        files: The names of what else belongs to it, as ``save_model`` was told.
+        settings: The settings.
+        folder: The folder that `save_model` wrote.
+        files: Names of the further files of the model version, as given to `save_model`.
     """
     sha256 = sha256_of(folder / MODEL_FILE)
     model_id = f"m-{sha256[:12]}"
@@ -67,10 +67,10 @@ def put_model(settings: Settings, folder: Path, files: Sequence[str] = ()) -> St
 
 
 def fetch_predictor(settings: Settings, model_version_id: str) -> Predictor:
-    """The predictor of a model version, from the object store by way of a local cache.
+    """Load a model version for prediction with TensorFlow, through the local cache.
 
     Raises:
-        TumorMLError: There is no such model version, or its files are not those that were put.
+        TumorMLError: The model version does not exist, or its files are missing or changed.
     """
     from tumorml.models.artifact import load_predictor
 
@@ -78,10 +78,10 @@ def fetch_predictor(settings: Settings, model_version_id: str) -> Predictor:
 
 
 def fetch_served(settings: Settings, model_version_id: str) -> tuple[Served, Reference | None]:
-    """A model version as servers ask it, with its reference if it has one, by way of the cache.
+    """Load a model version for serving, and its reference if it has one, through the cache.
 
     Raises:
-        TumorMLError: As `fetch_predictor`; or it needs TensorFlow, which is not installed here.
+        TumorMLError: As `fetch_predictor`; or the model needs TensorFlow, which is not installed.
     """
     from tumorml.models.artifact import load_served
 
@@ -89,7 +89,7 @@ def fetch_served(settings: Settings, model_version_id: str) -> tuple[Served, Ref
 
 
 def fetch_description(settings: Settings, model_version_id: str) -> ModelDescription:
-    """What a model version says of itself, by way of the cache.
+    """Read the description of a model version, through the local cache.
 
     Raises:
         TumorMLError: As `fetch_predictor`.
@@ -100,10 +100,10 @@ def fetch_description(settings: Settings, model_version_id: str) -> ModelDescrip
 
 
 def fetch_model(settings: Settings, model_version_id: str, folder: Path) -> None:
-    """Put a model version's files into a folder, past the cache, checked.
+    """Download a model version's files to a folder, without the cache, and verify them.
 
     Raises:
-        TumorMLError: There is no such model version, or its files are not those that were put.
+        TumorMLError: The model version does not exist, or its files are missing or changed.
     """
     version = _version(settings, model_version_id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def fetch_model(settings: Settings, model_version_id: str, folder: Path) -> None
 def _cached(settings: Settings, model_version_id: str) -> Path:
     version = _version(settings, model_version_id)
     folder = settings.home / "cache" / "models" / model_version_id
-    if not _is_whole(version, folder):
+    if not _is_complete(version, folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{model_version_id}.", dir=folder.parent))
         try:
@@ -122,8 +122,8 @@ def _cached(settings: Settings, model_version_id: str) -> Path:
             _check(version, partial)
             shutil.rmtree(folder, ignore_errors=True)
             partial.replace(folder)
-        except OSError:  # another process was first
-            if not _is_whole(version, folder):
+        except OSError:  # another process may have downloaded it meanwhile
+            if not _is_complete(version, folder):
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -151,12 +151,12 @@ def _fetch(settings: Settings, version: ModelVersion, name: str, folder: Path) -
         (folder / name).write_bytes(store.read(model_file_key(version.object_key, name)))
     except FileNotFoundError as error:
         raise TumorMLError(
-            f"The model version {version.id} is not whole: "
+            f"The model version {version.id} is incomplete: "
             f"{store.display(version.object_key)}/{name} is missing."
         ) from error
 
 
-def _is_whole(version: ModelVersion, folder: Path) -> bool:
+def _is_complete(version: ModelVersion, folder: Path) -> bool:
     try:
         _check(version, folder)
     except (OSError, TumorMLError):
@@ -165,8 +165,8 @@ def _is_whole(version: ModelVersion, folder: Path) -> bool:
 
 
 def _check(version: ModelVersion, folder: Path) -> None:
-    recorded = {MODEL_FILE: version.sha256, DESCRIPTION_FILE: version.description_sha256}
-    for name, sha256 in (recorded | _further_files(folder)).items():
+    checksums = {MODEL_FILE: version.sha256, DESCRIPTION_FILE: version.description_sha256}
+    for name, sha256 in (checksums | _further_files(folder)).items():
         if sha256 is not None and sha256_of(folder / name) != sha256:
             raise TumorMLError(
                 f"The file {name} of model version {version.id} has been changed: its SHA-256 is "
@@ -175,11 +175,11 @@ def _check(version: ModelVersion, folder: Path) -> None:
 
 
 def _further_files(folder: Path) -> dict[str, str]:
-    """Of the files that the description names, the SHA-256 of each; none where there is none."""
+    """Return the SHA-256 of each further file that the description names, by file name."""
     from tumorml.models.artifact import read_description
 
     try:
         files = read_description(folder).files
-    except TumorMLError:  # a changed description is told by its SHA-256
+    except TumorMLError:  # _check reports a damaged description by its SHA-256
         return {}
     return {name: sha for name, sha in files.items() if Path(name).name == name}

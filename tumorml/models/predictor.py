@@ -1,4 +1,4 @@
-"""What answers for a model where it is trained and judged; servers ask its `served` form."""
+"""Prediction with TensorFlow, used in training and evaluation; servers use `served`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 from tumorml.datasets.pixel_cache import CachedPixels
 from tumorml.labels import Task
-from tumorml.models.calibration import Calibrated, Calibration, of_classes
+from tumorml.models.calibration import Calibrated, Calibration, class_logits
 
 if TYPE_CHECKING:
     import keras
 
 
 class Predictor(Calibrated):
-    """A trained network, its task, and probabilities in the order of the task's labels.
+    """A trained network that predicts calibrated probabilities.
 
     Attributes:
         model: float32 `[n, S, S, 1]` in 0..255 to float32 logits `[n, 1]` or `[n, classes]`.
-        input_size: the side S of its square input, in pixels.
-        test_time_flip: whether it answers with the mean logits of a scan and of its mirror image.
+        input_size: Side S of the square input, in pixels.
+        test_time_flip: Whether predictions use the mean logits of a scan and its mirror image.
 
     Raises:
-        ValueError: the model's output does not fit the task.
+        ValueError: The model's output does not fit the task.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Predictor(Calibrated):
     ) -> None:
         import tensorflow as tf
 
-        # TensorFloat-32 would answer otherwise on a GPU than the same model on a CPU.
+        # With TensorFloat-32, a model gives other numbers on a GPU than on a CPU.
         tf.config.experimental.enable_tensor_float_32_execution(False)
         super().__init__(task, calibration)
         self.model = model
@@ -55,24 +55,23 @@ class Predictor(Calibrated):
                 logits = (logits + model(tf.reverse(scans, [2]), training=False)) / 2.0
             return logits
 
-        # One trace for every batch size, and safe to call from several threads.
+        # A tf.function with a signature is traced once for all batch sizes, and is thread-safe.
         self._forward = tf.function(
             forward, input_signature=[tf.TensorSpec([None, side, side], tf.uint8)]
         )
 
     def logits(self, images: NDArray[np.uint8] | CachedPixels, batch_size: int = 64) -> np.ndarray:
-        """The network's raw answers, the mean of two with `test_time_flip`.
+        """Return a logit for each class, not calibrated.
 
         Args:
-            images: uint8 `[n, S, S]`, as `fit_to_square` makes them; n may be 0.
-            batch_size: scans at a time.
+            images: uint8 `[n, S, S]`, as `fit_to_square` returns them; n may be 0.
+            batch_size: Scans per batch.
 
         Returns:
-            float32 `[n, classes]`; of a binary model `[-logit / 2, logit / 2]`, whose softmax is
-            the sigmoid of its one logit.
+            float32 `[n, classes]`, as `class_logits` returns them.
 
         Raises:
-            ValueError: the images have another type or shape.
+            ValueError: The images have another type or shape.
         """
         size = self.input_size
         if images.ndim != 3 or images.shape[1:] != (size, size) or images.dtype != np.uint8:
@@ -84,19 +83,21 @@ class Predictor(Calibrated):
             for start in range(0, len(images), batch_size)
         ]
         width = self.model.output_shape[-1]
-        return of_classes(np.concatenate(batches) if batches else np.zeros((0, width), np.float32))
+        return class_logits(
+            np.concatenate(batches) if batches else np.zeros((0, width), np.float32)
+        )
 
     def predict(self, images: NDArray[np.uint8] | CachedPixels, batch_size: int = 64) -> np.ndarray:
-        """Calibrated class probabilities.
+        """Return calibrated class probabilities.
 
         Args:
-            images: uint8 `[n, S, S]`, as `fit_to_square` makes them; n may be 0.
-            batch_size: scans at a time.
+            images: uint8 `[n, S, S]`, as `fit_to_square` returns them; n may be 0.
+            batch_size: Scans per batch.
 
         Returns:
             float32 `[n, classes]` in 0..1, in the order of `labels`; rows sum to 1.
 
         Raises:
-            ValueError: the images have another type or shape.
+            ValueError: The images have another type or shape.
         """
         return self.calibrated(self.logits(images, batch_size))

@@ -1,7 +1,7 @@
-"""What a model version remembers of the scans that it learnt from, and of how sure it was.
+"""Reference of a model version: features of training scans, and validation statistics.
 
-With it a server says which labels a scan may have at a stated confidence, whether it is unlike what
-the network has learnt from, and which scans are most like it.
+With it a server computes the labels that are possible at a stated confidence, whether a scan is
+unlike the training scans, and the most similar training scans.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
     from tumorml.models.calibration import Calibrated
 
-NEIGHBOUR = 5
-"""Which nearest training scan is still near where a scan is like them."""
-UNLIKE = 0.99
-"""A scan farther from its neighbours than this share of the validation scans is unlike them."""
-FEWEST = 100
-"""With fewer validation scans nothing can be said at the 95th or 99th of a hundred."""
-MOST_SCANS = 10_000
-"""Of training that are remembered, drawn evenly: 102 MB of 2,560 features in memory."""
+NEIGHBOR_RANK = 5
+"""Rank of the nearest training scan whose distance measures how unlike a scan is."""
+UNLIKE_QUANTILE = 0.99
+"""A scan whose distance exceeds this quantile of validation is unlike the training scans."""
+MIN_VALIDATION_SCANS = 100
+"""Least number of validation scans for statements about the 95th and 99th percentile."""
+MAX_TRAINING_SCANS = 10_000
+"""Most training scans in a reference, evenly spaced: 102 MB in memory with 2,560 features."""
 
 
 class Compared(NamedTuple):
-    """What training scans n scans are like.
+    """Comparison of n scans with the training scans.
 
     Attributes:
-        distance: float64 `[n]`: 1 minus the cosine to the ``NEIGHBOUR``-th nearest one, 0..2.
-        nearest: Of each scan the ids, labels and cosines of the nearest ones, the nearest first.
+        distance: float64 `[n]` in 0..2: 1 minus the cosine to the ``NEIGHBOR_RANK``-th nearest scan.
+        nearest: Id, label and cosine of the nearest training scans of each scan, nearest first.
     """
 
     distance: NDArray[np.float64]
@@ -42,14 +42,15 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Some training scans as the network sees them, and how the validation scans compared.
+    """Features of training scans, and statistics of the validation scans.
 
     Attributes:
-        scan_ids: str [n], training scans.
-        labels: str [n].
-        features: float32 [n, d], each of length 1.
-        surprise: float64 [m], sorted: 1 minus the probability of the true label, in validation.
-        distances: float64 [m], sorted: those of the validation scans.
+        scan_ids: str [n], ids of the training scans.
+        labels: str [n], their labels.
+        features: float32 [n, d], their features, each scaled to length 1.
+        surprise: float64 [m], sorted: 1 minus the probability of the true label, of each
+            validation scan.
+        distances: float64 [m], sorted: distance of each validation scan from the training scans.
     """
 
     scan_ids: NDArray[np.str_]
@@ -60,50 +61,50 @@ class Reference:
 
     @property
     def is_enough(self) -> bool:
-        """Whether validation had scans enough for `labels_at` and `unlike`."""
-        return len(self.surprise) >= FEWEST
+        """Whether there were enough validation scans for `labels_at` and `unlike`."""
+        return len(self.surprise) >= MIN_VALIDATION_SCANS
 
     def labels_at(self, probabilities: np.ndarray, confidence: float) -> NDArray[np.bool_]:
-        """Which labels may be right: split conformal prediction (Sadinle et al. 2019).
+        """Return the prediction sets of split conformal prediction.
 
-        doi:10.1080/01621459.2017.1395341. Over all labels together, and on scans like those of
-        validation, the true label is among them about as often as ``confidence`` says: about,
-        because validation has also chosen the epoch and the temperature, and because slices of one
-        patient are not drawn one by one.
+        Sadinle et al. 2019, doi:10.1080/01621459.2017.1395341. For scans like those of validation
+        and over all labels together, the set contains the true label with about the stated
+        confidence. It is not exact, because the epoch and the temperature were chosen on the same
+        validation scans, and because slices of one patient are not independent.
 
         Args:
             probabilities: float32 `[n, classes]`.
-            confidence: in 0..1.
+            confidence: Share of scans whose set contains the true label, in 0..1.
 
         Returns:
-            bool `[n, classes]`; the most probable label is always among them, and with too few
-            validation scans for that confidence all are.
+            bool `[n, classes]`. A set always contains the most probable label. With too few
+            validation scans for the confidence it contains all labels.
         """
         count = len(self.surprise)
         rank = int(np.ceil((count + 1) * confidence))
         limit = float(self.surprise[rank - 1]) if 0 < rank <= count else 1.0
-        # A hair more, so that a probability that was rounded to float32 still counts.
-        chosen = 1.0 - probabilities <= limit + 1e-6
-        chosen[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
-        return np.asarray(chosen, np.bool_)
+        # Tolerance for the rounding of probabilities to float32.
+        is_possible = 1.0 - probabilities <= limit + 1e-6
+        is_possible[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
+        return np.asarray(is_possible, np.bool_)
 
-    def compare(self, features: np.ndarray, count: int = NEIGHBOUR) -> Compared:
-        """Which training scans are most like some scans (Sun et al. 2022, arXiv:2204.06507).
+    def compare(self, features: np.ndarray, count: int = NEIGHBOR_RANK) -> Compared:
+        """Compare scans with the training scans (Sun et al. 2022, arXiv:2204.06507).
 
         Args:
-            features: float32 `[n, d]`.
-            count: so many are named.
+            features: float32 `[n, d]`, not scaled.
+            count: Number of nearest training scans to return for each scan.
         """
-        # In this order BLAS reads what is remembered once, also for a few scans.
-        similarity = (self.features @ unit(features).T).T
-        most = min(max(count, NEIGHBOUR), len(self.features))
+        # In this order BLAS reads the training features only once, even for few scans.
+        similarity = (self.features @ unit_length(features).T).T
+        most = min(max(count, NEIGHBOR_RANK), len(self.features))
         found = np.argpartition(-similarity, most - 1, axis=1)[:, :most]
         found = np.take_along_axis(
             found, np.argsort(-np.take_along_axis(similarity, found, 1), 1, kind="stable"), 1
         )
         cosines = np.clip(np.take_along_axis(similarity, found, 1), -1.0, 1.0).astype(np.float64)
         return Compared(
-            1.0 - cosines[:, min(NEIGHBOUR, most) - 1],
+            1.0 - cosines[:, min(NEIGHBOR_RANK, most) - 1],
             [
                 [
                     (str(self.scan_ids[row]), str(self.labels[row]), float(cosine))
@@ -114,11 +115,11 @@ class Reference:
         )
 
     def unlike(self, distances: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether scans of those distances are unlike what was learnt; bool `[n]`."""
-        return np.asarray(distances > np.quantile(self.distances, UNLIKE), np.bool_)
+        """Return whether scans at these distances are unlike the training scans, bool `[n]`."""
+        return np.asarray(distances > np.quantile(self.distances, UNLIKE_QUANTILE), np.bool_)
 
     def save(self, path: Path) -> None:
-        """Write it, as an ``.npz``, its features in float16."""
+        """Write the reference as an ``.npz`` file, with float16 features."""
         with path.open("wb") as file:
             np.savez(
                 file,
@@ -131,13 +132,13 @@ class Reference:
 
     @classmethod
     def load(cls, path: Path) -> Reference:
-        """Read what `save` has written."""
+        """Read a reference that `save` wrote."""
         with np.load(path) as file:
             arrays = {name: file[name] for name in cls.__slots__}
         return cls(**arrays | {"features": arrays["features"].astype(np.float32)})
 
 
-def remember(
+def make_reference(
     predictor: Calibrated,
     scan_ids: Sequence[str],
     labels: NDArray[np.int64],
@@ -146,31 +147,31 @@ def remember(
     validation_labels: NDArray[np.int64],
     validation_features: np.ndarray,
 ) -> Reference:
-    """Make a reference.
+    """Make the reference of a model version.
 
     Args:
-        predictor: Calibrated.
-        scan_ids: of n training scans, at least one.
-        labels: int64 [n], class indices.
-        features: float32 [n, d].
+        predictor: The calibrated model.
+        scan_ids: Ids of n training scans, at least one.
+        labels: int64 [n], their class indices.
+        features: float32 [n, d], their features, not scaled.
         validation_logits: float32 [m, classes].
-        validation_labels: int64 [m].
-        validation_features: float32 [m, d].
+        validation_labels: int64 [m], class indices.
+        validation_features: float32 [m, d], not scaled.
     """
     probabilities = predictor.calibrated(validation_logits).astype(np.float64)
-    of_truth = probabilities[np.arange(len(validation_labels)), validation_labels]
+    true_probabilities = probabilities[np.arange(len(validation_labels)), validation_labels]
     names = np.array(predictor.labels)
     reference = Reference(
         np.array(scan_ids),
         names[labels],
-        unit(features),
-        np.sort(1.0 - of_truth),
+        unit_length(features),
+        np.sort(1.0 - true_probabilities),
         np.zeros(0),
     )
     return replace(reference, distances=np.sort(reference.compare(validation_features).distance))
 
 
-def unit(features: np.ndarray) -> np.ndarray:
-    """Features `[n, d]`, each scaled to length 1; float32."""
+def unit_length(features: np.ndarray) -> np.ndarray:
+    """Return features `[n, d]`, each scaled to length 1, as float32."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return np.asarray(features / np.maximum(length, 1e-12), np.float32)

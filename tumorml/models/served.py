@@ -1,7 +1,7 @@
-"""A model version as servers ask it: answers, features and evidence in one pass.
+"""Models for serving: logits, features and evidence map in one forward pass.
 
-By LiteRT where the export answers as the network does, so that a server needs no TensorFlow; by the
-network itself elsewhere.
+A model runs in LiteRT if its export gives the same numbers as the network, so that a server needs
+no TensorFlow; otherwise it runs in TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorml.models.calibration import Calibrated, Calibration, of_classes
-from tumorml.recipes.networks.layer_names import EVIDENCE
+from tumorml.models.calibration import Calibrated, Calibration, class_logits
+from tumorml.recipes.networks.layer_names import EVIDENCE, LOGITS
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tumorml.models.predictor import Predictor
 
 
-class Seen(NamedTuple):
-    """What a network says of n scans.
+class NetworkOutputs(NamedTuple):
+    """Outputs of a network for n scans.
 
     Attributes:
-        logits: float32 `[n, classes]`, as `Predictor.logits` gives them.
-        features: float32 `[n, d]`: what was classified.
-        evidence: float32 `[n, E, E]` in 0..1, or None where the network has no evidence map.
+        logits: float32 `[n, classes]`, as `Predictor.logits` returns them.
+        features: float32 `[n, d]`, input of the last layer.
+        evidence: float32 `[n, E, E]` in 0..1; None if the network has no evidence map.
     """
 
     logits: np.ndarray
@@ -39,11 +39,11 @@ class Seen(NamedTuple):
 
 
 class Served(Calibrated, ABC):
-    """Answers for a model version; from one thread at a time.
+    """A model version for serving. Not thread-safe.
 
     Attributes:
-        input_size: the side S of its square input, in pixels.
-        has_evidence: whether the network has an evidence map.
+        input_size: Side S of the square input, in pixels.
+        has_evidence: Whether the network has an evidence map.
     """
 
     input_size: int
@@ -51,24 +51,30 @@ class Served(Calibrated, ABC):
 
     @abstractmethod
     def _outputs(self, images: NDArray[np.uint8]) -> list[np.ndarray]:
-        """What `_network` returns."""
+        """Return logits, features and, if there is one, the evidence map, as `_network` does."""
 
-    def look(self, images: NDArray[np.uint8]) -> Seen:
-        """Ask the network.
+    def run(self, images: NDArray[np.uint8]) -> NetworkOutputs:
+        """Run the network.
 
         Args:
-            images: uint8 `[n, S, S]`, as `fit_to_square` makes them; n is at least 1.
+            images: uint8 `[n, S, S]`, as `fit_to_square` returns them; n is at least 1.
         """
-        raw, features, *evidence = self._outputs(np.ascontiguousarray(images))
-        return Seen(of_classes(raw), features, evidence[0][..., 0] if evidence else None)
+        logits, features, *evidence = self._outputs(np.ascontiguousarray(images))
+        return NetworkOutputs(
+            class_logits(logits), features, evidence[0][..., 0] if evidence else None
+        )
 
     def predict(self, images: NDArray[np.uint8]) -> np.ndarray:
-        """Calibrated class probabilities, float32 `[n, classes]`, as `Predictor.predict`."""
-        return self.calibrated(self.look(images).logits)
+        """Return calibrated class probabilities, float32 `[n, classes]`, as `Predictor.predict`."""
+        return self.calibrated(self.run(images).logits)
 
 
 class KerasServed(Served):
-    """By TensorFlow."""
+    """A model that runs in TensorFlow.
+
+    Args:
+        predictor: The loaded model.
+    """
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor.task, predictor.calibration)
@@ -82,12 +88,12 @@ class KerasServed(Served):
 
 
 class LiteServed(Served):
-    """By LiteRT.
+    """A model that runs in LiteRT.
 
     Args:
-        path: What `write_lite` has written.
-        task: What it decides.
-        calibration: Of the model version.
+        path: File that `write_lite` wrote.
+        task: Task of the model.
+        calibration: Calibration of the model version.
     """
 
     def __init__(self, path: Path, task: Task, calibration: Calibration) -> None:
@@ -96,7 +102,7 @@ class LiteServed(Served):
         super().__init__(task, calibration)
         self._interpreter = Interpreter(str(path))
         self._input = self._interpreter.get_input_details()[0]
-        # Identity, Identity_1, Identity_2: in the order in which `_network` returns them.
+        # The names Identity, Identity_1, Identity_2 sort in the order of `_network`'s outputs.
         outputs = sorted(self._interpreter.get_output_details(), key=lambda output: output["name"])
         self._order = [output["index"] for output in outputs]
         self.has_evidence = len(outputs) > 2
@@ -105,7 +111,7 @@ class LiteServed(Served):
 
     def _outputs(self, images: NDArray[np.uint8]) -> list[np.ndarray]:
         if self._count != len(images):
-            self._count = 0  # should there be no memory for them
+            self._count = 0  # stays 0 if the allocation fails
             self._interpreter.resize_tensor_input(self._input["index"], images.shape)
             self._interpreter.allocate_tensors()
             self._count = len(images)
@@ -115,12 +121,12 @@ class LiteServed(Served):
 
 
 def write_lite(predictor: Predictor, path: Path) -> None:
-    """Write a predictor's network, its mirrored answer included, for LiteRT."""
+    """Write a predictor's network, test-time flip included, as a LiteRT model."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    # With its weights as constants: LiteRT computes with variables ten times slower. The converter
-    # would rather have the variables, and says so at length.
+    # LiteRT is ten times slower with variables than with constants. The converter logs long
+    # warnings about a function without variables, so its log level is raised.
     frozen = convert_variables_to_constants_v2(_network(predictor).get_concrete_function())
     absl = logging.getLogger("absl")
     level = absl.level
@@ -133,25 +139,25 @@ def write_lite(predictor: Predictor, path: Path) -> None:
 
 
 def _network(predictor: Predictor) -> Any:
-    """A `tf.function`: uint8 `[n, S, S]` to logits, features and any evidence, all float32."""
+    """Return a `tf.function` from uint8 `[n, S, S]` to float32 logits, features and evidence."""
     import keras
     import tensorflow as tf
 
     model, side = predictor.model, predictor.input_size
-    logits = model.get_layer("logits")
+    logits = model.get_layer(LOGITS)
     evidence = [layer.output for layer in model.layers if layer.name == EVIDENCE]
     inner = keras.Model(model.inputs[0], [logits.output, logits.input, *evidence])
 
-    def see(scans: tf.Tensor) -> list[tf.Tensor]:
+    def forward(scans: tf.Tensor) -> list[tf.Tensor]:
         return [tf.cast(output, tf.float32) for output in inner(scans, training=False)]
 
-    def look(images: tf.Tensor) -> list[tf.Tensor]:
+    def run(images: tf.Tensor) -> list[tf.Tensor]:
         scans = tf.cast(images, tf.float32)[..., None]
-        seen = see(scans)
+        outputs = forward(scans)
         if predictor.test_time_flip:
-            mirrored = see(tf.reverse(scans, [2]))
-            mirrored[2:] = [tf.reverse(part, [2]) for part in mirrored[2:]]
-            seen = [(one + other) / 2.0 for one, other in zip(seen, mirrored, strict=True)]
-        return seen
+            mirrored = forward(tf.reverse(scans, [2]))
+            mirrored[2:] = [tf.reverse(evidence_map, [2]) for evidence_map in mirrored[2:]]
+            outputs = [(a + b) / 2.0 for a, b in zip(outputs, mirrored, strict=True)]
+        return outputs
 
-    return tf.function(look, input_signature=[tf.TensorSpec([None, side, side], tf.uint8)])
+    return tf.function(run, input_signature=[tf.TensorSpec([None, side, side], tf.uint8)])

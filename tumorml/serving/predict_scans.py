@@ -141,7 +141,7 @@ def _predict_by_one_champion(
     scans: Sequence[ScanInput], champion: LiveChampion, confidence: float
 ) -> list[ScanPrediction]:
     served, reference = champion.served, champion.reference
-    outputs = served.look(np.stack([scan.image for scan in scans]))
+    outputs = served.run(np.stack([scan.image for scan in scans]))
     probabilities = served.calibrated(outputs.logits)
     predicted = served.decide(probabilities)
     now = datetime.now(UTC)

@@ -1,1 +1,1 @@
-"""Runs a recipe: plan, train, checkpoint, resume."""
+"""Training: planning and execution of runs, checkpoints, and tuning of recipes."""

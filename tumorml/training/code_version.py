@@ -1,4 +1,4 @@
-"""Which code this is."""
+"""Version of the running code."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from tumorml.settings import PROJECT_ROOT
 
 
 def code_version() -> str:
-    """What the image was built of, what git says of the checkout, or the package's version."""
-    if built_of := os.environ.get("TUMORML_CODE_VERSION"):
-        return built_of
+    """Return the version of the code.
+
+    It is TUMORML_CODE_VERSION (set in container images), else the output of ``git describe`` for a
+    checkout, else the version of the package.
+    """
+    if image_version := os.environ.get("TUMORML_CODE_VERSION"):
+        return image_version
     if not (PROJECT_ROOT / ".git").exists():
         return version("tumorml")
     try:

@@ -1,4 +1,4 @@
-"""A training that is told to stop does, whoever has a handler for the signal already."""
+"""Prompt end of a training on SIGTERM."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tumorml.results.server import stop_what_was_started
+from tumorml.results.server import stop_started_postgres
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def end_on_sigterm(how_to_go_on: str) -> Iterator[None]:
-    """Let SIGTERM end the process at once, and say then, or after Ctrl-C, how to go on.
+def end_on_sigterm(how_to_resume: str) -> Iterator[None]:
+    """End the process at once on SIGTERM; on SIGTERM and Ctrl-C log how to resume.
 
-    The last epoch's checkpoint is whole. Airflow's handler only asks the operator to clean up and
-    lets the task run on, and Python's handlers wait for the end of some training steps; so a thread
-    watches for the signal. It does not raise: the interpreter's exit waits for TensorFlow's input
-    threads, and they for it. Outside the main thread, where Python lets nobody handle signals,
-    nothing is changed.
+    A thread watches for the signal, because Airflow's handler lets the task continue and Python's
+    handlers wait until the current training step ends. The thread ends the process without an
+    exception, because the interpreter's exit and TensorFlow's input threads would wait for each
+    other. Checkpoints are written atomically, so the last one is complete. Outside the main thread,
+    where Python does not allow signal handlers, nothing changes.
+
+    Args:
+        how_to_resume: Instruction in the log message.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    message = f"told to stop; the finished epochs are kept: {how_to_go_on}"
+    message = f"stopping; the finished epochs are saved: {how_to_resume}"
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
@@ -36,9 +39,9 @@ def end_on_sigterm(how_to_go_on: str) -> Iterator[None]:
             if number[0] == signal.SIGTERM:
                 try:
                     logger.warning(message)
-                    stop_what_was_started()
+                    stop_started_postgres()
                     logging.shutdown()
-                finally:  # whatever became of Postgres
+                finally:  # even if Postgres could not be stopped
                     os._exit(128 + signal.SIGTERM)
 
     watcher = threading.Thread(target=watch, daemon=True)

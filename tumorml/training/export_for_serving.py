@@ -1,4 +1,4 @@
-"""What a training leaves for servers, beside the network itself."""
+"""Export of a trained network for serving: LiteRT model and reference."""
 
 from __future__ import annotations
 
@@ -10,45 +10,49 @@ import numpy as np
 from tumorml.datasets.pixels import SplitPixels
 from tumorml.models.files import LITE_FILE, REFERENCE_FILE
 from tumorml.models.predictor import Predictor
-from tumorml.models.reference import MOST_SCANS, remember, unit
-from tumorml.models.served import KerasServed, LiteServed, Seen, Served, write_lite
+from tumorml.models.reference import MAX_TRAINING_SCANS, make_reference, unit_length
+from tumorml.models.served import KerasServed, LiteServed, NetworkOutputs, Served, write_lite
 
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4
-"""By which probabilities, evidence and features (of length 1) may differ in an exported network."""
+"""Largest difference of a probability, evidence value or unit-length feature after export."""
 _BATCH = 32
 
 
-def write_for_servers(
+def export_for_serving(
     predictor: Predictor, train: SplitPixels, validation: SplitPixels, folder: Path
 ) -> list[str]:
-    """Write the network for LiteRT, if that answers validation as it does, and its reference.
+    """Write the LiteRT model and the reference of a trained network.
+
+    The LiteRT model is written only if its outputs for all validation scans match those of the
+    network within `TOLERANCE`.
 
     Args:
-        predictor: Trained and calibrated.
-        train: What it learnt from, at least one scan.
-        validation: What it was calibrated on.
-        folder: Of the model version; made when missing.
+        predictor: The trained and calibrated network.
+        train: Training scans, at least one.
+        validation: Validation scans.
+        folder: Folder of the model version; made if missing.
 
     Returns:
-        The names of the files.
+        The names of the written files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     served: Served = KerasServed(predictor)
-    expected = _look(served, validation, np.arange(len(validation.scan_ids)))
+    expected = _run(served, validation, np.arange(len(validation.scan_ids)))
     names = [REFERENCE_FILE]
-    lite = _lite(predictor, folder / LITE_FILE, validation, expected)
+    lite = _export_lite(predictor, folder / LITE_FILE, validation, expected)
     if lite is not None:
         served = lite
         names.append(LITE_FILE)
     count = len(train.scan_ids)
-    rows = np.unique(np.linspace(0, count - 1, min(count, MOST_SCANS)).round().astype(np.int64))
-    remember(
+    rows = np.linspace(0, count - 1, min(count, MAX_TRAINING_SCANS)).round().astype(np.int64)
+    rows = np.unique(rows)
+    make_reference(
         predictor,
         [train.scan_ids[row] for row in rows],
         train.labels[rows],
-        _look(served, train, rows).features,
+        _run(served, train, rows).features,
         expected.logits,
         validation.labels,
         expected.features,
@@ -56,46 +60,51 @@ def write_for_servers(
     return names
 
 
-def _lite(
-    predictor: Predictor, path: Path, validation: SplitPixels, expected: Seen
+def _export_lite(
+    predictor: Predictor, path: Path, validation: SplitPixels, expected: NetworkOutputs
 ) -> LiteServed | None:
+    """Write the LiteRT model and return it; None if it fails or gives other numbers."""
     try:
         write_lite(predictor, path)
         served = LiteServed(path, predictor.task, predictor.calibration)
-        seen = _look(served, validation, np.arange(len(validation.scan_ids)))
-    except Exception as error:  # whatever a converter raises about a network that it does not know
-        logger.warning("servers will need TensorFlow for it: no LiteRT export: %s", error)
+        outputs = _run(served, validation, np.arange(len(validation.scan_ids)))
+    except Exception as error:  # the converter raises many types for networks it does not support
+        logger.warning("no LiteRT export, so servers of this model need TensorFlow: %s", error)
         return None
     pairs = (
-        (predictor.calibrated(seen.logits), predictor.calibrated(expected.logits)),
-        (unit(seen.features), unit(expected.features)),
-        (seen.evidence, expected.evidence),
+        (predictor.calibrated(outputs.logits), predictor.calibrated(expected.logits)),
+        (unit_length(outputs.features), unit_length(expected.features)),
+        (outputs.evidence, expected.evidence),
     )
     difference = np.max([_largest_difference(*pair) for pair in pairs])
     if not difference <= TOLERANCE:
-        logger.warning("servers will need TensorFlow for it: LiteRT differs by %.2g", difference)
+        logger.warning(
+            "the LiteRT export differs by %.2g, so servers of this model need TensorFlow",
+            difference,
+        )
         return None
     return served
 
 
-def _largest_difference(one: np.ndarray | None, other: np.ndarray | None) -> float:
-    if one is None or other is None:
-        return 0.0 if one is other else np.inf
-    return float(np.max(np.abs(one - other), initial=0.0))
+def _largest_difference(first: np.ndarray | None, second: np.ndarray | None) -> float:
+    if first is None or second is None:
+        return 0.0 if first is second else np.inf
+    return float(np.max(np.abs(first - second), initial=0.0))
 
 
-def _look(served: Served, pixels: SplitPixels, rows: np.ndarray) -> Seen:
-    if not len(rows):  # the shapes are the network's own
+def _run(served: Served, pixels: SplitPixels, rows: np.ndarray) -> NetworkOutputs:
+    """Run a model on some scans, in batches."""
+    if not len(rows):  # run a blank scan to get the shapes
         blank = np.zeros((1, served.input_size, served.input_size), np.uint8)
-        logits, features, evidence = served.look(blank)
-        return Seen(logits[:0], features[:0], None if evidence is None else evidence[:0])
-    parts = [
-        served.look(pixels.images[rows[start : start + _BATCH]])
+        logits, features, evidence = served.run(blank)
+        return NetworkOutputs(logits[:0], features[:0], None if evidence is None else evidence[:0])
+    batches = [
+        served.run(pixels.images[rows[start : start + _BATCH]])
         for start in range(0, len(rows), _BATCH)
     ]
-    maps = [part.evidence for part in parts if part.evidence is not None]
-    return Seen(
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([part.features for part in parts]),
-        np.concatenate(maps) if maps else None,
+    evidence_maps = [batch.evidence for batch in batches if batch.evidence is not None]
+    return NetworkOutputs(
+        np.concatenate([batch.logits for batch in batches]),
+        np.concatenate([batch.features for batch in batches]),
+        np.concatenate(evidence_maps) if evidence_maps else None,
     )

@@ -1,4 +1,4 @@
-"""Which run a request leads to, or why to none."""
+"""Planning of a run, or the reason why none is needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run to do, or the reason why there is none."""
+    """A planned run, or the reason why none is needed.
+
+    Attributes:
+        run_id: Id of the run; None if none is needed.
+        reason: A sentence for people.
+    """
 
     run_id: str | None
     reason: str
@@ -46,49 +51,49 @@ def plan_run(
 ) -> Plan:
     """Plan the run of a recipe on a snapshot.
 
-    The same trigger, recipe and seed always lead to the same run, on the snapshot that it was first
-    planned on. Without ``force`` there is nothing to do where this recipe was already judged on
-    this very snapshot, against the champion of today.
+    The same trigger, recipe and seed always give the same run, on the snapshot that it was first
+    planned on. Without ``force`` no run is planned if this recipe was already judged on this
+    snapshot against today's champion.
 
     Args:
-        settings: Where, and the default recipe and seed.
-        snapshot_id: What the run sees.
-        task: What is learnt.
-        trigger: Who asks, for instance an Airflow run id; part of the run's identity.
-        recipe: Name or path; None for the default.
-        epochs: Total epochs instead of the recipe's own.
-        seed: Seed of training; None for the default.
-        force: Run although nothing is new.
+        settings: The settings, with the default recipe and seed.
+        snapshot_id: The snapshot to train and test on.
+        task: The task.
+        trigger: Identifies the request, for instance an Airflow run id; part of the run's identity.
+        recipe: Name or path of the recipe; None for the default.
+        epochs: Total epochs; None for those of the recipe.
+        seed: Seed of the training; None for the default.
+        force: Plan a run even if nothing is new.
 
     Raises:
-        TumorMLError: There is no such recipe, or it is not valid.
+        TumorMLError: The recipe does not exist or is not valid, or its weights are missing.
     """
     chosen = load_recipe(recipe or settings.default_recipe)
-    # Looked for before anything is done for nothing; other weights in a file are something new.
+    # A missing file fails here, before any work. Changed weights in the same file make a new run.
     weights = find_weights(chosen, settings.weights_folder)
     weights_sha256 = sha256_of(weights) if weights else None
     if epochs is not None:
         chosen = chosen.with_epochs(epochs)
     seed = settings.seed if seed is None else seed
-    either = [chosen.digest, chosen.with_fields(evidence=None).digest]
-    chosen = _as_built(settings, chosen, snapshot_id)
+    digests = [chosen.digest, chosen.with_fields(evidence=None).digest]
+    chosen = _without_untrained_evidence(settings, chosen, snapshot_id)
     identity = "\n".join((trigger, str(task), snapshot_id, chosen.digest, str(seed)))
     run_id = "r-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
     with read_session(settings) as session:
         snapshot = session.get_one(Snapshot, snapshot_id)
-        # Asked again, for instance by a cleared task: the run of then, on the snapshot of then.
+        # A repeated request, for instance of a cleared task, continues its run on its snapshot.
         known_run = session.scalar(
             select(Run.id).where(
                 Run.trigger == trigger,
                 Run.task == str(task),
-                Run.recipe_digest.in_(either),
+                Run.recipe_digest.in_(digests),
                 Run.seed == seed,
                 Run.given_split.is_(snapshot.given_split),
             )
         )
         if known_run is not None:
-            return Plan(known_run, f"run {known_run} goes on")
+            return Plan(known_run, f"run {known_run} continues")
         judged = session.execute(
             select(
                 Run.id,
@@ -109,11 +114,11 @@ def plan_run(
         ).first()
         serving = champion_of(session, task)
         champion = None if serving is None else serving.model_version_id
-    # Against another champion than that of then, the same model may win.
-    known = judged is not None and (
+    # Against another champion the same model may win.
+    is_current = judged is not None and (
         snapshot.given_split or champion in (judged.challenger_id, judged.champion_id)
     )
-    if judged is not None and known and not force:
+    if judged is not None and is_current and not force:
         return Plan(
             None,
             f"Nothing new for {task}: no scan or label has changed. "
@@ -123,7 +128,7 @@ def plan_run(
         )
     with write_session(settings) as session:
         warm_start = (
-            _weights_to_go_on_from(session, champion, chosen)
+            _warm_start_champion(session, champion, chosen)
             if chosen.warm_start and not snapshot.given_split
             else None
         )
@@ -154,10 +159,10 @@ def plan_run(
     return Plan(run_id, f"run {run_id} of {chosen.name}, {epochs} epochs")
 
 
-def _as_built(settings: Settings, recipe: Recipe, snapshot_id: str) -> Recipe:
-    """The recipe without its evidence map where no training scan has a mask.
+def _without_untrained_evidence(settings: Settings, recipe: Recipe, snapshot_id: str) -> Recipe:
+    """Return the recipe without its evidence map if no training scan has a mask.
 
-    Nothing would teach the map where to look, and LayerCAM points better than such a one.
+    Without masks the map is not trained, and LayerCAM localizes tumors better.
     """
     if recipe.evidence is None:
         return recipe
@@ -175,47 +180,49 @@ def _as_built(settings: Settings, recipe: Recipe, snapshot_id: str) -> Recipe:
     return recipe.with_fields(evidence=None)
 
 
-def _weights_to_go_on_from(session: Session, champion: str | None, recipe: Recipe) -> str | None:
-    """The champion, where its network is the recipe's own."""
+def _warm_start_champion(session: Session, champion: str | None, recipe: Recipe) -> str | None:
+    """Return the champion if its architecture, labels and preprocessing fit the recipe."""
     if champion is None:
-        logger.info("%s starts without a champion to go on from", recipe.name)
+        logger.info("%s: there is no champion for a warm start", recipe.name)
         return None
     model = session.get_one(ModelVersion, champion)
     run = session.get_one(Run, model.run_id)
     try:
-        its = recipe_from_text(run.recipe_text, source=f"the recipe of champion {champion}")
-    except TumorMLError as error:  # of a time when recipes had other keys
-        logger.warning("%s starts anew: %s", recipe.name, error)
+        champion_recipe = recipe_from_text(
+            run.recipe_text, source=f"the recipe of champion {champion}"
+        )
+    except TumorMLError as error:  # written by a version with other keys
+        logger.warning("%s: no warm start: %s", recipe.name, error)
         return None
-    if (its.architecture, model.labels, model.preprocessing) != (
+    if (champion_recipe.architecture, model.labels, model.preprocessing) != (
         recipe.architecture,
         list(LABELS[Task(model.task)]),
         PREPROCESSING,
     ):
         logger.warning(
-            "%s starts anew: champion %s (%s) has another network, input or labels",
+            "%s: no warm start: champion %s (%s) has another network, input or labels",
             recipe.name,
             champion,
-            its.name,
+            champion_recipe.name,
         )
         return None
-    logger.info("%s goes on from the weights of champion %s", recipe.name, champion)
+    logger.info("%s: warm start from champion %s", recipe.name, champion)
     return champion
 
 
 def recipe_of(run: Run) -> Recipe:
-    """What a run trains: its recipe, as it goes on from other weights where it does."""
+    """Return the recipe that a run trains, with the warm phases if it has a warm start."""
     recipe = recipe_from_text(run.recipe_text, source=f"the recipe of run {run.id}")
     return recipe.with_warm_phases() if run.warm_start_id else recipe
 
 
 def check_weights(settings: Settings, run: Run) -> None:
-    """See to it that a run starts from the weights that it was planned to start from.
+    """Check that the weights file of a run has not changed since the run was planned.
 
-    What a file of weights has learnt is known by its checksum alone.
+    The checksum identifies the training scans that a file of weights was trained on.
 
     Raises:
-        TumorMLError: There is another file by now, or none.
+        TumorMLError: The file has changed or is missing.
     """
     if run.warm_start_id is not None:
         return
@@ -223,6 +230,6 @@ def check_weights(settings: Settings, run: Run) -> None:
     found = sha256_of(weights) if weights else None
     if found != run.weights_sha256:
         raise TumorMLError(
-            f"Run {run.id} was planned to start from weights of SHA-256 {run.weights_sha256}, and "
-            f"those of {weights} have {found}. Put them back, or retrain anew."
+            f"Run {run.id} was planned with weights of SHA-256 {run.weights_sha256}, but {weights} "
+            f"has {found}. Restore the file, or start a new run."
         )

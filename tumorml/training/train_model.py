@@ -1,4 +1,4 @@
-"""Train and calibrate a recipe on the scans of a snapshot; no row is written."""
+"""Training and calibration of a recipe on the scans of a snapshot. Writes no rows."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from tumorml.recipes.recipe import Recipe
 from tumorml.settings import Settings
 
 if TYPE_CHECKING:
-    from tumorml.training.fitting.fit import EpochRecord
+    from tumorml.training.checkpoints.checkpoint import EpochRecord
 
 logger = logging.getLogger(__name__)
 
 GOLDEN_PER_LABEL = 4
+"""Golden scans of each label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training leaves.
+    """The result of a training.
 
     Attributes:
-        predictor: The network of the epoch that the recipe keeps, calibrated on validation.
-        golden: By scan id, the probabilities of some validation scans of each label.
-        train: What it learnt from.
-        validation: What it was chosen and calibrated on.
+        predictor: The network of the kept epoch, calibrated on validation scans.
+        golden: Probabilities of some validation scans of each label, by scan id.
+        train: The training scans.
+        validation: The validation scans.
     """
 
     predictor: Predictor
@@ -58,40 +59,40 @@ def train_model(
     on_epoch: Callable[[EpochRecord], None],
     warm_start_id: str | None = None,
 ) -> Trained:
-    """Train a network on a snapshot's training scans, resuming where ``checkpoints`` ends.
+    """Train a network on a snapshot's training scans, or resume from its last checkpoint.
 
     Args:
-        settings: Where the scans are.
-        recipe: How.
-        task: What is learnt.
-        entries: The snapshot; its test scans are not touched.
-        seed: Of the weights, the order, the variations and dropout.
-        min_sensitivity: Of a binary model's operating point, on validation.
-        checkpoints: A folder of this training's own.
-        on_epoch: Told of every epoch.
-        warm_start_id: The model version from whose weights it goes on.
+        settings: The settings.
+        recipe: The recipe.
+        task: The task.
+        entries: The snapshot; its test scans are not used.
+        seed: Seed of the weights, the order of scans, the augmentation and dropout.
+        min_sensitivity: Sensitivity of a binary model's operating point on validation, in 0..1.
+        checkpoints: A folder for this training alone.
+        on_epoch: Called after every epoch.
+        warm_start_id: Model version whose weights training starts from.
 
     Raises:
-        TumorMLError: Training cannot go on.
+        TumorMLError: The training failed.
     """
     from tumorml.training.fitting.fit import fit
-    from tumorml.training.fitting.labelled_images import LabelledImages
+    from tumorml.training.fitting.labeled_images import LabeledImages
 
     train, validation = (
         split_pixels(settings, entries, side, labels=LABELS[task], size=recipe.input_size)
         for side in ("train", "validation")
     )
-    unjudged = set(train.labels.tolist()) - set(validation.labels.tolist())
-    if unjudged:
-        names = ", ".join(LABELS[task][label] for label in sorted(unjudged))
-        logger.warning("validation has no scan of %s: the network is chosen without", names)
+    labels_without_validation = set(train.labels.tolist()) - set(validation.labels.tolist())
+    if labels_without_validation:
+        names = ", ".join(LABELS[task][label] for label in sorted(labels_without_validation))
+        logger.warning("there is no validation scan of %s to choose the best epoch by", names)
     if warm_start_id is not None:
         fetch_model(settings, warm_start_id, checkpoints / "warm-start")
     model = fit(
         recipe,
         task,
-        LabelledImages(train.images, train.labels, train.masks),
-        LabelledImages(validation.images, validation.labels, validation.masks),
+        LabeledImages(train.images, train.labels, train.masks),
+        LabeledImages(validation.images, validation.labels, validation.masks),
         checkpoint_dir=checkpoints,
         seed=seed,
         on_epoch=on_epoch,
@@ -105,10 +106,11 @@ def train_model(
         min_sensitivity=min_sensitivity,
     )
     predictor = Predictor(model, task, calibration, test_time_flip=recipe.test_time_flip)
-    return Trained(predictor, _golden(predictor, validation), train, validation)
+    return Trained(predictor, _golden_scans(predictor, validation), train, validation)
 
 
-def _golden(predictor: Predictor, validation: SplitPixels) -> dict[str, list[float]]:
+def _golden_scans(predictor: Predictor, validation: SplitPixels) -> dict[str, list[float]]:
+    """Return the probabilities of the first validation scans of each label, by scan id."""
     chosen = np.concatenate(
         [
             np.flatnonzero(validation.labels == label)[:GOLDEN_PER_LABEL]

@@ -1,4 +1,4 @@
-"""The step ``train``: one run, from where it was, to a model version."""
+"""Training of a planned run, up to a stored model version."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tumorml.training.plan_run import check_weights, recipe_of
 from tumorml.training.train_model import train_model
 
 if TYPE_CHECKING:
-    from tumorml.training.fitting.fit import EpochRecord
+    from tumorml.training.checkpoints.checkpoint import EpochRecord
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +52,19 @@ LIBRARIES = (
 
 
 def train_run(settings: Settings, run_id: str) -> str:
-    """Train a planned run, resuming at its last finished epoch, and store its model version.
+    """Train a planned run, or resume it after its last finished epoch, and store its model version.
 
-    One process at a time trains a run, on whatever machine: a second one waits for the first, and
-    goes on at the newest checkpoint of this machine or the object store. A run that has left a
-    model version is not trained again.
+    Only one process on any machine trains a run: a second one waits for the advisory lock, then
+    resumes from the newest checkpoint on its machine or in the object store. A run that has a model
+    version is not trained again.
 
     Returns:
-        The model version's id.
+        The id of the model version.
 
     Raises:
-        TumorMLError: The run does not exist, its data leaks, or training cannot go on; the run is
-            marked as failed with the reason.
-        LockLostError: Another process may be training the run by now.
+        TumorMLError: The run does not exist, its training data is related to test scans, or the
+            training failed. The run is marked as failed with this reason.
+        LockLostError: The lock was lost, so another process may be training the run.
     """
     with session_lock(settings, f"trainer of {run_id}") as lock:
         with read_session(settings) as session:
@@ -73,7 +73,7 @@ def train_run(settings: Settings, run_id: str) -> str:
         if run is None:
             raise TumorMLError(f"There is no run {run_id!r}.")
         if known is not None:
-            logger.info("run %s has left model version %s before; nothing to do", run_id, known)
+            logger.info("run %s already has model version %s", run_id, known)
             _stored_checkpoint(settings, run_id).remove()
             return known
         try:
@@ -88,8 +88,8 @@ def train_run(settings: Settings, run_id: str) -> str:
 def _train(settings: Settings, run: Run, lock: Lock) -> str:
     # TensorFlow takes seconds to import, and this module is imported by the CLI.
     from tumorml.models.artifact import save_model
-    from tumorml.training.export_for_serving import write_for_servers
-    from tumorml.training.fitting.fit import finished_epochs
+    from tumorml.training.checkpoints.checkpoint import finished_epochs
+    from tumorml.training.export_for_serving import export_for_serving
 
     min_sensitivity = load_policy(settings.promotion_policy).binary.min_sensitivity
     recipe = recipe_of(run)
@@ -111,15 +111,17 @@ def _train(settings: Settings, run: Run, lock: Lock) -> str:
     folder = _folder(settings, run.id)
     stored_checkpoint = _stored_checkpoint(settings, run.id)
     stored_checkpoint.take()
-    # A process that was killed between a checkpoint and its row has left the row to us.
+    # If a process was killed between writing a checkpoint and its row, the row is missing.
     for record in finished_epochs(folder / "checkpoints"):
-        _write_epoch(lock, run.id, record, heal=True)
+        _write_epoch(lock, run.id, record, only_if_missing=True)
 
     def end_epoch(record: EpochRecord) -> None:
         _write_epoch(lock, run.id, record)
         stored_checkpoint.put(record.epoch)
 
-    with end_on_sigterm(f"the service tries again by itself; by hand, `tumorml resume {run.id}`"):
+    with end_on_sigterm(
+        f"the service retries by itself; to resume by hand: tumorml resume {run.id}"
+    ):
         trained = train_model(
             settings,
             recipe,
@@ -132,12 +134,12 @@ def _train(settings: Settings, run: Run, lock: Lock) -> str:
             warm_start_id=run.warm_start_id,
         )
     predictor = trained.predictor
-    files = write_for_servers(predictor, trained.train, trained.validation, folder / "model")
+    files = export_for_serving(predictor, trained.train, trained.validation, folder / "model")
     description = save_model(
         predictor.model,
         folder / "model",
         task=task,
-        recipe=recipe_from_text(run.recipe_text),  # what was asked for, its warm phases included
+        recipe=recipe_from_text(run.recipe_text),  # the planned recipe, with its warm phases
         calibration=predictor.calibration,
         golden=trained.golden,
         files=files,
@@ -193,18 +195,19 @@ def _train(settings: Settings, run: Run, lock: Lock) -> str:
         )
     stored_checkpoint.remove()
     shutil.rmtree(folder, ignore_errors=True)
-    logger.info("run %s left model version %s", run.id, stored.id)
+    logger.info("run %s: stored model version %s", run.id, stored.id)
     return stored.id
 
 
 def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> None:
-    """Write the run's leak report; fail where training data touches a test group.
+    """Write the run's leak report and check that no training scan is related to a test scan.
 
     Raises:
-        TumorMLError: It does, by the groups of the snapshot or by what is known today, and the run
-            is no benchmark on a given split.
+        TumorMLError: A test scan is related to training data, by the groups of the snapshot or by
+            those of today, and the run is not a benchmark on a given split.
     """
-    assign_groups(settings)  # What came in since the snapshot may tie its sides to each other.
+    # Scans that arrived after the snapshot may connect groups of its two sides.
+    assign_groups(settings)
     kinds = write_leak_report(settings, run.id, entries)
     if run.given_split:
         return
@@ -212,9 +215,9 @@ def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> 
     leaking = sorted(scan for scan, kind in kinds.items() if kind is not TwinKind.NONE)
     if leaking:
         raise TumorMLError(
-            f"{len(leaking)} test scans of snapshot {run.snapshot_id} have a relative in its "
-            f"training data by now, for instance {leaking[0]} ({kinds[leaking[0]]}): no model may "
-            "be judged on them. A new run takes a new snapshot, in which they are held out."
+            f"{len(leaking)} test scans of snapshot {run.snapshot_id} are now related to its "
+            f"training data, for instance {leaking[0]} ({kinds[leaking[0]]}), so no model can be "
+            "judged on them. Start a new run: it takes a new snapshot that holds them out."
         )
 
 
@@ -227,7 +230,9 @@ def _stored_checkpoint(settings: Settings, run_id: str) -> StoredCheckpoint:
     return StoredCheckpoint(object_store(settings), run_id, folder)
 
 
-def _write_epoch(lock: Lock, run_id: str, record: EpochRecord, *, heal: bool = False) -> None:
+def _write_epoch(
+    lock: Lock, run_id: str, record: EpochRecord, *, only_if_missing: bool = False
+) -> None:
     row: dict[str, Any] = {
         "run_id": run_id,
         "epoch": record.epoch,
@@ -242,9 +247,9 @@ def _write_epoch(lock: Lock, run_id: str, record: EpochRecord, *, heal: bool = F
     }
     statement = insert(Epoch).values(row)
     key = ["run_id", "epoch"]
-    if heal:
+    if only_if_missing:
         statement = statement.on_conflict_do_nothing(index_elements=key)
-    else:  # an epoch whose checkpoint was lost with its process is trained, and written, again
+    else:  # an epoch whose checkpoint was lost is trained again, and replaces its row
         statement = statement.on_conflict_do_update(
             index_elements=key, set_={**row, "created_at": func.now()}
         )
@@ -260,8 +265,8 @@ def _set_run(lock: Lock, run_id: str, **values: Any) -> None:
 def _device() -> str:
     import tensorflow as tf
 
-    cards = tf.config.list_physical_devices("GPU")
-    if not cards:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
         return f"CPU ({platform.machine()})"
-    name = tf.config.experimental.get_device_details(cards[0]).get("device_name", "GPU")
-    return f"{len(cards)} x {name}"
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"{len(gpus)} x {name}"

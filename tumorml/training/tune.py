@@ -33,7 +33,7 @@ from tumorml.training.train_model import train_model
 if TYPE_CHECKING:
     import optuna
 
-    from tumorml.training.fitting.fit import EpochRecord
+    from tumorml.training.checkpoints.checkpoint import EpochRecord
 
 logger = logging.getLogger(__name__)
 

@@ -18,19 +18,19 @@ from tumorml.recipes.find_weights import find_weights
 from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
 from tumorml.recipes.sections import Augmentation, Evidence, Phase
 from tumorml.training.checkpoints.checkpoint import EpochRecord
-from tumorml.training.fitting.compile_phase import evidence_loss, with_evidence_as_output
+from tumorml.training.fitting.compile_phase import evidence_loss, with_evidence_output
 from tumorml.training.fitting.fit import fit
 from tumorml.training.fitting.input_pipeline import training_batches, validation_batches
-from tumorml.training.fitting.labelled_images import LabelledImages
+from tumorml.training.fitting.labeled_images import LabeledImages
 
 
-def masked_blobs(count: int, seed: int, known: float = 1.0) -> tuple[LabelledImages, np.ndarray]:
+def masked_blobs(count: int, seed: int, known: float = 1.0) -> tuple[LabeledImages, np.ndarray]:
     """Blobs of 64 px with masks of some of those that there are; and where they lie."""
     data, inside = blobs(count, 64, seed)
     rows = np.where(data.labels == 1, np.cumsum(data.labels == 1) - 1, Masks.EMPTY)
     rows[(data.labels == 1) & (np.arange(count) / count >= known)] = Masks.UNKNOWN
     pixels = inside[data.labels == 1].astype(np.uint8) * 255
-    return LabelledImages(data.images, data.labels, Masks(pixels, rows)), inside
+    return LabeledImages(data.images, data.labels, Masks(pixels, rows)), inside
 
 
 def test_masks_move_with_their_scans_and_are_not_lit() -> None:
@@ -38,7 +38,7 @@ def test_masks_move_with_their_scans_and_are_not_lit() -> None:
     pixels = inside.astype(np.uint8) * 255
     masks = Masks(pixels, np.arange(16))
     batches = training_batches(
-        LabelledImages(pixels, np.arange(16) % 2, masks),
+        LabeledImages(pixels, np.arange(16) % 2, masks),
         2,
         batch_size=16,
         augmentation=Augmentation(flip=True, rotation_degrees=90, zoom=0.2, shift=0.1),
@@ -104,7 +104,7 @@ def test_the_loss_is_least_where_the_map_is_the_mask() -> None:
     ("name", "size", "reason"),
     [
         ("baseline-cnn", 128, "baseline-cnn has no evidence map"),
-        ("efficientnet-lite0", 150, "input_size that 32 divides, not 150"),
+        ("efficientnet-lite0", 150, "multiple of 32, not 150"),
     ],
 )
 def test_an_evidence_map_without_a_place_is_refused(name: str, size: int, reason: str) -> None:
@@ -154,7 +154,7 @@ def test_the_network_is_chosen_by_what_it_calls_and_where_it_points(
     data, inside = masked_blobs(32, seed=2)
     best = min(records, key=lambda record: record.validation_loss)
     images = data.images.astype(np.float32)[..., None]
-    both = with_evidence_as_output(model).predict(images, verbose=0)
+    both = with_evidence_output(model).predict(images, verbose=0)
     logits = both["logits"][:, 0]
     targets = np.where(data.labels == 1, 0.975, 0.025)  # smoothed by 0.05
     called = np.mean(np.logaddexp(0, logits) - targets * logits)

@@ -14,7 +14,7 @@ from tumorml.training.fitting.input_pipeline import (
     targets,
     training_batches,
 )
-from tumorml.training.fitting.labelled_images import LabelledImages
+from tumorml.training.fitting.labeled_images import LabeledImages
 
 DATA = blobs(10, 32, seed=3)[0]
 
@@ -91,14 +91,14 @@ def test_arrays_that_are_no_labelled_images_are_refused(
     images: np.ndarray, labels: np.ndarray
 ) -> None:
     with pytest.raises(ValueError, match=r"must be|no scan"):
-        LabelledImages(images, labels)
+        LabeledImages(images, labels)
 
 
 @pytest.mark.parametrize("class_count", [2, 4])
 def test_classes_count_alike_also_where_scans_are_blended(class_count: int) -> None:
     labels = np.array([0] * 360 + [1] * 40, np.int64)
     batches = training_batches(
-        LabelledImages(np.zeros((400, 32, 32), np.uint8), labels),
+        LabeledImages(np.zeros((400, 32, 32), np.uint8), labels),
         class_count,
         batch_size=100,
         augmentation=Augmentation(mixup=1.0),
@@ -117,7 +117,7 @@ def test_mixup_blends_pairs_of_scans_and_their_labels_alike() -> None:
     labels = np.arange(64) % 4
     images = np.broadcast_to((labels * 60)[:, None, None], (64, 32, 32)).astype(np.uint8)
     found = training_batches(
-        LabelledImages(images, labels),
+        LabeledImages(images, labels),
         4,
         batch_size=64,
         augmentation=Augmentation(mixup=0.4),

@@ -1,1 +1,1 @@
-"""Checkpoints of a run, on disk and in the object store."""
+"""Checkpoints of a training, on disk and in the object store."""

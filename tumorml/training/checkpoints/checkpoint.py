@@ -1,7 +1,7 @@
-"""Checkpoints that survive a kill at any moment: a file is written whole or not at all.
+"""Checkpoints of a training on disk, written atomically.
 
-One ``.npz`` holds the network's variables, the optimiser's, and where the training stands, so the
-three can never disagree. Nothing in it is a pickle.
+One ``.npz`` file contains the variables of the network and of the optimizer and the state of the
+training, so the three always belong together. It contains no pickles.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ _CHECKPOINT = "checkpoint.npz"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to.
+    """Results of one epoch.
 
     Attributes:
-        epoch: 1-based, counted over all phases.
-        epochs: how many the recipe asks for in all.
-        phase: the name of the recipe's phase.
-        loss: mean training loss; class weights, label smoothing and what regularisation adds are
-            included.
-        accuracy: share of training scans, as varied, that were classified rightly, in 0..1; a
-            blend counts as the class that weighs most in it.
-        validation_loss: mean cross-entropy on the validation scans, label smoothing included, of
-            the scans as they are: the network is not asked for mirror images.
-        validation_accuracy: share of these that were classified rightly, in 0..1.
-        learning_rate: mean over the epoch's steps.
-        seconds: wall-clock time of the epoch with its validation.
-        peak_memory_bytes: the most resident memory that this process has had so far.
+        epoch: Number of the epoch over all phases, from 1.
+        epochs: Number of epochs of the recipe.
+        phase: Name of the phase.
+        loss: Mean training loss, including class weights, label smoothing and regularization.
+        accuracy: Share of augmented training scans that were classified correctly, in 0..1; a
+            blended scan has the class of its larger share.
+        validation_loss: Mean cross-entropy on the validation scans, including label smoothing and
+            excluding regularization, without test-time flip.
+        validation_accuracy: Share of validation scans that were classified correctly, in 0..1.
+        learning_rate: Mean over the steps of the epoch.
+        seconds: Wall-clock time of the epoch, including validation.
+        peak_memory_bytes: Peak resident memory of the process so far, in bytes.
     """
 
     epoch: int
@@ -55,17 +54,18 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a training stands after an epoch.
+    """State of a training after an epoch.
 
     Attributes:
-        fingerprint: of the recipe, the data and the seed; another training's is not resumed.
-        records: of every finished epoch, in order.
-        best_epoch: the epoch with the least validation loss, 0 before the first.
-        best_validation_loss: that loss.
-        epochs_since_gain: epochs of this phase since the validation loss was last at its least.
-        epochs_since_reduction: the same, but since the rate was last reduced where that is later.
-        rate_share: what ReduceOnPlateau has left of the phase's learning rate, in 0..1.
-        stopped: early stopping has ended the training.
+        fingerprint: Fingerprint of the recipe, data and seed, as of `training_fingerprint`.
+        records: Records of all finished epochs, in order.
+        best_epoch: Epoch with the least validation loss; 0 before the first epoch.
+        best_validation_loss: Validation loss of the best epoch.
+        epochs_since_gain: Epochs of this phase since the best epoch.
+        epochs_since_reduction: Epochs of this phase since the best epoch or the last reduction of
+            the learning rate, whichever is later.
+        rate_share: Current share of the phase's learning rate after reductions, in 0..1.
+        stopped: Whether early stopping has ended the training.
     """
 
     fingerprint: str
@@ -78,13 +78,13 @@ class TrainingState:
     stopped: bool = False
 
     def at_phase_start(self) -> TrainingState:
-        """The same with all that a phase counts set back."""
+        """Return the state with the counters of a phase reset."""
         return replace(self, epochs_since_gain=0, epochs_since_reduction=0, rate_share=1.0)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A finished epoch: progress, the network's variables and the optimiser's."""
+    """State after a finished epoch: progress, and variables of the network and the optimizer."""
 
     progress: TrainingState
     network: list[np.ndarray]
@@ -92,7 +92,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint over the last one, atomically."""
+    """Replace the checkpoint of a folder atomically."""
     state = {"format": _FORMAT, **asdict(checkpoint.progress)}
     arrays = {
         **_numbered("network", checkpoint.network),
@@ -103,10 +103,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The last checkpoint of a folder, or None when it holds none.
+    """Read the checkpoint of a folder; None if there is none.
 
     Raises:
-        TumorMLError: there is one that cannot be read.
+        TumorMLError: The checkpoint cannot be read, or another version wrote it.
     """
     arrays = _read(folder / _CHECKPOINT)
     if arrays is None:
@@ -115,7 +115,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     if state.pop("format") != _FORMAT:
         raise TumorMLError(
             f"{folder / _CHECKPOINT} was written by another version of tumorml; "
-            "empty the folder to start the training anew."
+            "empty the folder to restart the training."
         )
     records = tuple(EpochRecord(**record) for record in state.pop("records"))
     return Checkpoint(
@@ -126,33 +126,33 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def finished_epochs(folder: Path) -> tuple[EpochRecord, ...]:
-    """The records of the epochs that a folder's checkpoint has behind it; none without one."""
+    """Return the records of all finished epochs in a folder's checkpoint; empty without one."""
     checkpoint = load_checkpoint(folder)
     return checkpoint.progress.records if checkpoint else ()
 
 
 def save_best(folder: Path, epoch: int, network: list[np.ndarray]) -> None:
-    """Keep an epoch's weights under a name of their own, atomically."""
+    """Write an epoch's weights to a file of their own, atomically."""
     _write_arrays(_best_path(folder, epoch), _numbered("network", network))
 
 
 def load_best(folder: Path, epoch: int) -> list[np.ndarray]:
-    """The weights that `save_best` kept.
+    """Read the weights that `save_best` wrote.
 
     Raises:
-        TumorMLError: they are not there, or cannot be read.
+        TumorMLError: The file is missing or cannot be read.
     """
     arrays = _read(_best_path(folder, epoch))
     if arrays is None:
         raise TumorMLError(
-            f"{_best_path(folder, epoch)} is missing though the checkpoint beside it names it; "
-            "empty the folder to start the training anew."
+            f"{_best_path(folder, epoch)} is missing, but the checkpoint beside it refers to it; "
+            "empty the folder to restart the training."
         )
     return _list(arrays, "network")
 
 
 def remove_all_but_best(folder: Path, epoch: int) -> None:
-    """Remove earlier bests, and what a killed write left behind."""
+    """Remove the weights of earlier best epochs and partial files of a killed process."""
     kept = _best_path(folder, epoch)
     for path in [*folder.glob("best-*.npz"), *folder.glob("*.npz*.part")]:
         if path != kept:
@@ -160,7 +160,7 @@ def remove_all_but_best(folder: Path, epoch: int) -> None:
 
 
 def checkpoint_files(folder: Path) -> list[Path]:
-    """All that a folder's checkpoint needs: the best weights, if they are kept, and it, last."""
+    """Return the files of a folder's checkpoint: the best weights, if any, then the checkpoint."""
     return [*sorted(folder.glob("best-*.npz")), folder / _CHECKPOINT]
 
 
@@ -184,8 +184,7 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
         return None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise TumorMLError(
-            f"Checkpoint {path} cannot be read ({error}); empty its folder to start the training "
-            "anew."
+            f"Checkpoint {path} cannot be read ({error}); empty its folder to restart the training."
         ) from error
 
 

@@ -1,8 +1,8 @@
-"""A training's checkpoint in the object store, so that another machine can go on with the run.
+"""Checkpoints in the object store, so that another machine can resume a run.
 
-One object for each finished epoch, ``runs/<id>/checkpoint/<epoch>.zip``, holds what the training's
-own folder holds then: so it is there whole or not at all, and a worker that was cut off and comes
-back late can put an old epoch there, never over a newer one.
+Each finished epoch is one object, ``runs/<id>/checkpoint/<epoch>.zip``, with the files of the
+checkpoint folder. So a checkpoint is stored completely or not at all, and a worker that was cut off
+can store an old epoch late but never overwrite a newer one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StoredCheckpoint:
     Args:
         store: The object store.
         run_id: The run.
-        folder: The training's own, on this machine.
+        folder: Checkpoint folder of the training on this machine.
     """
 
     def __init__(self, store: ObjectStore, run_id: str, folder: Path) -> None:
@@ -41,12 +41,12 @@ class StoredCheckpoint:
         self._folder = folder
 
     def take(self) -> None:
-        """Bring the newest checkpoint here, unless the folder has a newer one.
+        """Download the newest checkpoint, unless the folder has a newer one.
 
-        Of two that are as new, that of the store is the one that the run's epochs tell of.
+        For the same epoch the stored checkpoint is used: the rows of table `epoch` describe it.
 
         Raises:
-            TumorMLError: It cannot be read.
+            TumorMLError: The checkpoint cannot be read.
         """
         newest = max(self._epochs(), default=0)
         if newest == 0 or newest < len(finished_epochs(self._folder)):
@@ -55,31 +55,31 @@ class StoredCheckpoint:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             with self._store.open(key) as stream, zipfile.ZipFile(stream) as archive:
-                # The checkpoint comes last: until it is there, what lies here is the old one.
+                # The checkpoint file is the last one, so until then the old checkpoint is valid.
                 for name in archive.namelist():
                     if PurePosixPath(name).name != name:
-                        raise zipfile.BadZipFile(f"it names {name!r}")
+                        raise zipfile.BadZipFile(f"invalid member name {name!r}")
                     write_atomically(self._folder / name, archive.read(name))
         except zipfile.BadZipFile as error:
             raise TumorMLError(
                 f"The checkpoint {self._store.display(key)} cannot be read ({error}): remove it to "
-                "go on at an earlier epoch, or anew."
+                "resume from an earlier epoch or restart the training."
             ) from error
-        logger.info("epoch %s was trained elsewhere; its checkpoint is brought here", newest)
+        logger.info("downloaded the checkpoint of epoch %s from the object store", newest)
 
     def put(self, epoch: int) -> None:
-        """Put the folder's checkpoint there as that of an epoch, and remove those before it."""
+        """Upload the folder's checkpoint as that of an epoch, and remove earlier ones."""
         part = self._folder / _PART
-        with zipfile.ZipFile(part, "w") as archive:  # weights do not get smaller by packing
+        with zipfile.ZipFile(part, "w") as archive:  # uncompressed: weights do not compress
             for path in checkpoint_files(self._folder):
                 archive.write(path, path.name)
         self._store.write_file(self._key(epoch), part)
         part.unlink()
-        for earlier in [each for each in self._epochs() if each < epoch]:
+        for earlier in [stored for stored in self._epochs() if stored < epoch]:
             self._store.remove(self._key(earlier))
 
     def remove(self) -> None:
-        """Remove all of them: the run has left its model version."""
+        """Remove all checkpoints of the run."""
         for epoch in list(self._epochs()):
             self._store.remove(self._key(epoch))
         self._store.remove_empty_folders(self._prefix)

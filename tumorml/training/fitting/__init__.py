@@ -1,1 +1,1 @@
-"""The training loop: input pipeline, compilation, learning rates, layers and optimisers."""
+"""Fitting of a network: input pipeline, optimizer, and the training of phases."""

@@ -1,4 +1,4 @@
-"""A network made ready for one phase of a recipe: what is trained, by which loss and optimiser."""
+"""Preparation of a network for one phase: trainable layers, losses, metrics and optimizer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import keras  # noqa: TID253
 import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.networks.head import head_layers
+from tumorml.recipes.networks.layer_names import EVIDENCE, LOGITS
 from tumorml.recipes.recipe import Recipe
 from tumorml.recipes.registry import NETWORKS
 from tumorml.recipes.sections import Optimizer, Phase
@@ -17,20 +18,26 @@ from tumorml.training.fitting.learning_rates import EpochRates
 logger = logging.getLogger(__name__)
 
 STEPS_AT_ONCE = 8
-"""Of a small network, between two returns to Python, whose time it would feel."""
+"""Steps of a small network per call from Python; a call for each step would slow it down."""
 
 
-def with_evidence_as_output(network: keras.Model) -> keras.Model:
-    """The same network with two outputs, `logits` and `evidence`, to train both."""
-    layers = {name: network.get_layer(name).output for name in ("logits", "evidence")}
-    return keras.Model(network.inputs, layers, name=network.name)
+def with_evidence_output(network: keras.Model) -> keras.Model:
+    """Return a model of the same layers with the outputs `logits` and `evidence`, to train both."""
+    outputs = {name: network.get_layer(name).output for name in (LOGITS, EVIDENCE)}
+    return keras.Model(network.inputs, outputs, name=network.name)
 
 
 def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase, steps: int) -> EpochRates:
-    """Freeze and thaw the layers of a phase and give the network a fresh optimiser.
+    """Set which layers a phase trains, and compile the network with a fresh optimizer.
+
+    Args:
+        network: The network, with the output `evidence` too where masks train it.
+        recipe: Its losses, optimizer and options are used.
+        phase: A phase of the recipe.
+        steps: Steps of one epoch.
 
     Returns:
-        What to tell the rates of each epoch's `steps` before it begins.
+        The learning rates of the optimizer; set them before each epoch.
     """
     head = {layer.name for layer in head_layers(network)}
     for layer in network.layers:
@@ -41,63 +48,80 @@ def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase, steps: int
     rates = EpochRates(steps)
     optimizer = _optimizer(recipe.optimizer, rates)
     smoothing = recipe.label_smoothing
-    if network.get_layer("logits").output.shape[-1] == 1:
+    if network.get_layer(LOGITS).output.shape[-1] == 1:
         loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing)
-        accuracy = keras.metrics.MeanMetricWrapper(_called_rightly, name="accuracy")
+        accuracy = keras.metrics.MeanMetricWrapper(binary_accuracy, name="accuracy")
     else:
         loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-    both = {}
+    loss_weights = None
     if isinstance(network.output, dict) and recipe.evidence is not None:
-        loss = {"logits": loss, "evidence": evidence_loss}
-        accuracy = {"logits": [accuracy]}
-        both = {"loss_weights": {"logits": 1.0, "evidence": recipe.evidence.mask_weight}}
+        loss = {LOGITS: loss, EVIDENCE: evidence_loss}
+        accuracy = {LOGITS: [accuracy]}
+        loss_weights = {LOGITS: 1.0, EVIDENCE: recipe.evidence.mask_weight}
     network.compile(
         optimizer,
         loss,
-        metrics=accuracy if both else [accuracy],
+        loss_weights=loss_weights,
+        metrics=accuracy if loss_weights else [accuracy],
         jit_compile=recipe.xla and _xla_helps(),
         steps_per_execution=_steps_at_once(recipe),
-        **both,
     )
     network.optimizer.build(network.trainable_variables)
     return rates
 
 
 def evidence_loss(masks: tf.Tensor, evidence: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of the fields and what the soft Dice coefficient lacks to one, float32 `[n]`.
+    """Return binary cross-entropy plus soft Dice loss of each scan, float32 `[n]`.
+
+    The Dice coefficient is smoothed by adding 1 to its numerator and denominator.
 
     Args:
-        masks: float32 `[n, side, side, 1]`, the share of tumour in each field.
+        masks: float32 `[n, side, side, 1]`, the share of each place that is tumor, in 0..1.
         evidence: float32 `[n, side, side, 1]` in 0..1.
     """
-    fields = [1, 2, 3]
-    cross_entropy = tf.reduce_mean(keras.ops.binary_crossentropy(masks, evidence), fields)
-    common = tf.reduce_sum(masks * evidence, fields)
-    dice = (2.0 * common + 1.0) / (tf.reduce_sum(masks + evidence, fields) + 1.0)
+    place_axes = [1, 2, 3]
+    cross_entropy = tf.reduce_mean(keras.ops.binary_crossentropy(masks, evidence), place_axes)
+    intersection = tf.reduce_sum(masks * evidence, place_axes)
+    dice = (2.0 * intersection + 1.0) / (tf.reduce_sum(masks + evidence, place_axes) + 1.0)
     return cross_entropy + 1.0 - dice
 
 
-def _called_rightly(target: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
-    """As the larger share of a blended target; Keras's binary accuracy knows 0 and 1 alone."""
+def binary_accuracy(target: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
+    """Return 1 for each scan whose prediction is the larger share of its target, float32 `[n]`.
+
+    Targets of blended scans (mixup) lie between 0 and 1; Keras's binary accuracy requires 0 or 1.
+
+    Args:
+        target: float32 `[n, 1]` in 0..1.
+        logit: float32 `[n, 1]`.
+    """
     return tf.cast(tf.equal(target > 0.5, logit > 0.0), tf.float32)[:, 0]
 
 
 def _steps_at_once(recipe: Recipe) -> int:
-    """One of a large network, so that Ctrl-C is heard; Keras's loop breaks on several devices."""
-    return STEPS_AT_ONCE if NETWORKS[recipe.network].published_weights is None and _alone() else 1
+    """Return how many steps run per call from Python.
+
+    A large network runs one, so that Ctrl-C takes effect soon. Several devices run one, because
+    Keras's loop over several steps fails on them.
+    """
+    is_small = NETWORKS[recipe.network].published_weights is None
+    return STEPS_AT_ONCE if is_small and _has_one_replica() else 1
 
 
-def _alone() -> bool:
+def _has_one_replica() -> bool:
     replicas: int = tf.distribute.get_strategy().num_replicas_in_sync
     return replicas == 1
 
 
 def _xla_helps() -> bool:
-    """On one GPU: on a CPU it is slower, and it cannot share a batch between devices."""
-    helps = _alone() and bool(tf.config.list_logical_devices("GPU"))
+    """Return whether there is exactly one GPU.
+
+    On a CPU XLA is slower, and it cannot split a batch over devices.
+    """
+    helps = _has_one_replica() and bool(tf.config.list_logical_devices("GPU"))
     if not helps:
-        logger.info("xla = true is for one GPU, and not followed here")
+        logger.info("xla = true is ignored: it needs exactly one GPU")
     return helps
 
 

@@ -1,6 +1,6 @@
-"""Adam's step in one operation for each variable.
+"""Adam with one fused operation per variable.
 
-Keras spells it out as ten, each of which goes through the memory of all weights again.
+Keras's Adam is ten operations, each of which reads or writes all weights in memory again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class _FusedStep:
         variable: tf.Variable,
         learning_rate: tf.Tensor,
     ) -> None:
-        """Adam as Keras computes it, for float32 variables."""
+        """Update a float32 variable as Keras's Adam does."""
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(

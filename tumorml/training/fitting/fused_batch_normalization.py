@@ -1,7 +1,7 @@
-"""Batch normalisation in one fused operation while training.
+"""Batch normalization with one fused operation during training.
 
-Keras 3 spells it out as a dozen operations, whose gradient TensorFlow's CPU kernels do not repeat
-bit for bit. With the fused one, which is as fast, the same seed gives the same network again.
+Keras 3 uses a dozen operations, whose gradient is not bit-repeatable on TensorFlow's CPU kernels.
+With the fused operation, which is as fast, the same seed gives the same network.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tensorflow as tf  # noqa: TID253
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """Keras's layer, over the last of four axes, with its training step fused."""
+    """Keras's batch normalization over the last of four axes, fused during training."""
 
     def call(
         self,
@@ -19,7 +19,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         training: bool | None = None,
         mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Float32 or half precision `[n, h, w, channels]` to the same."""
+        """Normalize float32 or half-precision `[n, h, w, channels]`."""
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
@@ -29,8 +29,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
             epsilon=self.epsilon,
             is_training=True,
         )
-        # It gives the variance of the population that the batch is a sample of, Keras keeps that of
-        # the batch.
+        # The operation returns the unbiased variance (divided by count - 1); Keras's layer keeps
+        # the biased one (divided by count).
         count = tf.cast(tf.size(inputs) / inputs.shape[-1], tf.float32)
         variance *= (count - 1.0) / count
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -39,18 +39,19 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
 
 
 def with_fused_batch_normalization(network: keras.Model) -> keras.Model:
-    """The same network with the same weights, its batch normalisation fused for training."""
+    """Return a copy of a network, weights included, with fused batch normalization."""
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        fused = type(layer) is keras.layers.BatchNormalization
-        kind = FusedBatchNormalization if fused else type(layer)
+        is_batch_normalization = type(layer) is keras.layers.BatchNormalization
+        kind = FusedBatchNormalization if is_batch_normalization else type(layer)
         return kind.from_config(layer.get_config())
 
-    of_others = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(network.dtype_policy)  # the optimiser's loss scaling follows it
+    previous_policy = keras.config.dtype_policy()
+    # Keras chooses the optimizer's loss scaling by the model's policy, which is the global one now.
+    keras.config.set_dtype_policy(network.dtype_policy)
     try:
-        clone_of = keras.models.clone_model(network, clone_function=clone)
+        copy = keras.models.clone_model(network, clone_function=clone)
     finally:
-        keras.config.set_dtype_policy(of_others)
-    clone_of.set_weights(network.get_weights())
-    return clone_of
+        keras.config.set_dtype_policy(previous_policy)
+    copy.set_weights(network.get_weights())
+    return copy

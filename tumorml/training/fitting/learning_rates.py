@@ -1,4 +1,4 @@
-"""The learning rate of every step: a phase's own, its schedule, and its warm-up."""
+"""The learning rate of each step: rate, schedule and warm-up of a phase."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tumorml.recipes.sections import Phase
 
 
 def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) -> np.ndarray:
-    """The learning rate of every step of one epoch.
+    """Return the learning rate of every step of one epoch.
 
     Args:
-        phase: gives the rate, the schedule and the warm-up.
-        epoch: 0-based within the phase.
-        steps: of one epoch.
-        share: of the phase's rate that ReduceOnPlateau has left.
+        phase: Its rate, schedule and warm-up are used.
+        epoch: Number of the epoch within the phase, from 0.
+        steps: Steps of one epoch.
+        share: Factor from the reductions on plateaus, in 0..1.
 
     Returns:
-        float64 `[steps]`. Cosine without restarts after Loshchilov and Hutter 2017
-        (arXiv:1608.03983), the warm-up multiplied onto it.
+        float64 `[steps]`. The cosine schedule is that of Loshchilov and Hutter 2017
+        (arXiv:1608.03983) without restarts; the warm-up is a factor on it.
     """
     step = epoch * steps + np.arange(steps)
     rates = np.full(steps, phase.learning_rate * share)
@@ -35,9 +35,12 @@ def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) 
 
 
 class EpochRates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """The rates of one epoch's steps as an optimiser finds them, inside the graph.
+    """A schedule in the graph with the learning rates of one epoch's steps.
 
-    Keras's callbacks would come back to Python before every step.
+    A Keras callback would return to Python before every step.
+
+    Args:
+        steps: Steps of one epoch.
     """
 
     def __init__(self, steps: int) -> None:
@@ -45,16 +48,20 @@ class EpochRates(keras.optimizers.schedules.LearningRateSchedule):  # type: igno
         self._first = tf.Variable(0, trainable=False, dtype=tf.int64, name="first")
 
     def follow(self, rates: np.ndarray, first: int) -> None:
-        """Give the next epoch's steps these rates, and all after them the same ones again.
+        """Set the rates of the next epoch; later epochs repeat them until they are set again.
 
         Args:
             rates: float64 `[steps]`.
-            first: the optimiser's count of steps before the epoch.
+            first: The optimizer's count of steps at the start of the epoch.
         """
         self._rates.assign(rates)
         self._first.assign(first)
 
     def __call__(self, step: Any) -> tf.Tensor:
-        """The rate of a step, by the optimiser's count, which leaves out what it skipped."""
+        """Return the rate of a step.
+
+        Args:
+            step: The optimizer's count of steps, which excludes steps that loss scaling skipped.
+        """
         steps = tf.cast(step, tf.int64) - self._first
         return tf.gather(self._rates, steps % self._rates.shape[0])

@@ -1,4 +1,4 @@
-"""The pixels and labels that a training reads."""
+"""The pixels, labels and masks that a training reads."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tumorml.datasets.pixels import Masks
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledImages:
-    """Squares of greyscale pixels and their class indices.
+class LabeledImages:
+    """Square grayscale images and their class indices.
 
     Attributes:
-        images: uint8 `[n, S, S]`; what lies in a file is read batch by batch and never whole.
+        images: uint8 `[n, S, S]`; images in a file are read batch by batch, never all at once.
         labels: int64 `[n]`, an index into the task's labels.
-        masks: where the tumour lies, for those scans of which it is known.
+        masks: Tumor masks of the scans that have one; None if no scan has one.
 
     Raises:
-        ValueError: the arrays have other shapes or types, or other lengths, or no scan at all.
+        ValueError: An array has a wrong shape, type or length, or there is no image.
     """
 
     images: NDArray[np.uint8] | CachedPixels
@@ -37,7 +37,7 @@ class LabelledImages:
                 f"labels must be int64 [{len(images)}], not {labels.dtype} {labels.shape}"
             )
         if self.masks is not None and self.masks.rows.shape != labels.shape:
-            raise ValueError(f"masks are of {len(self.masks.rows)} scans, not {len(images)}")
+            raise ValueError(f"masks are for {len(self.masks.rows)} scans, not {len(images)}")
         if len(images) == 0:
             raise ValueError("there is no scan")
 
