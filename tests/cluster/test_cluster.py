@@ -65,12 +65,12 @@ def champion(
     return str(model_version)
 
 
-def test_a_drop_becomes_a_champion(cluster: Cluster, champion: str) -> None:
+def test_drop_leads_to_a_champion(cluster: Cluster, champion: str) -> None:
     (run,) = results(cluster, "select state, epochs_done, verdict, model_version from run_summary")
     assert run == ("judged", 10, "promoted", champion)
 
 
-def test_training_alone_went_to_the_workers_with_a_card(cluster: Cluster, champion: str) -> None:
+def test_only_training_ran_on_gpu_workers(cluster: Cluster, champion: str) -> None:
     ran = airflow_rows(
         cluster,
         "select task_id, queue from task_instance where state = 'success' and pid is not null",
@@ -93,16 +93,14 @@ def test_training_alone_went_to_the_workers_with_a_card(cluster: Cluster, champi
     }
 
 
-def test_one_worker_does_everything_else_and_two_train(cluster: Cluster) -> None:
+def test_two_training_workers_and_one_default_worker_run(cluster: Cluster) -> None:
     workers = [name for name in cluster.started() if "worker" in name]
     assert workers == ["worker", "worker-cpu-train-1", "worker-cpu-train-2"]
     homes = {cluster.environment(name)["TUMORML_HOME"] for name in workers}
     assert len(homes) == len(workers)
 
 
-def test_the_champion_answers_who_has_the_key_and_nobody_else(
-    cluster: Cluster, champion: str
-) -> None:
+def test_predictions_need_the_api_key(cluster: Cluster, champion: str) -> None:
     files = {"images": ("one.png", encode_png(noise_scans(1)[0]))}
     address = f"{cluster.address('api')}/predict"
     assert httpx.post(address, files=files, trust_env=False).status_code == 401
@@ -111,9 +109,7 @@ def test_the_champion_answers_who_has_the_key_and_nobody_else(
     assert (answer.status_code, answer.json()["model_version"]) == (200, champion)
 
 
-def test_airflow_shows_the_champion_to_who_signed_in_and_nobody_else(
-    cluster: Cluster, champion: str
-) -> None:
+def test_airflow_pages_need_a_login(cluster: Cluster, champion: str) -> None:
     client = httpx.Client(base_url=cluster.address("api-server"), trust_env=False, timeout=60)
     assert client.get("/tumorml/overview").status_code in (401, 403)
     account = {"username": "admin", "password": cluster.variables["AIRFLOW_ADMIN_PASSWORD"]}
@@ -124,7 +120,7 @@ def test_airflow_shows_the_champion_to_who_signed_in_and_nobody_else(
     assert wrong.status_code == 401
 
 
-def test_readers_only_read_and_writers_own_nothing(cluster: Cluster, champion: str) -> None:
+def test_reader_cannot_write_and_writer_owns_no_table(cluster: Cluster, champion: str) -> None:
     for variable, statement in (
         ("TUMORML_READER_DATABASE_URL", "delete from champion"),
         ("TUMORML_DATABASE_URL", "drop table champion"),
@@ -133,13 +129,13 @@ def test_readers_only_read_and_writers_own_nothing(cluster: Cluster, champion: s
             ask(cluster, "worker", variable, statement)
 
 
-def test_every_service_says_by_its_own_check_that_it_is_well(cluster: Cluster) -> None:
+def test_every_service_passes_its_health_check(cluster: Cluster) -> None:
     for name in cluster.started():
         if name != "airflow-init":
             cluster.wait_until_healthy(name, 120)
 
 
-def test_the_preparation_done_again_changes_nothing(cluster: Cluster, champion: str) -> None:
+def test_second_prepare_changes_nothing(cluster: Cluster, champion: str) -> None:
     before = results(cluster, "select model_version, since from champion_history")
     cluster.kill("airflow-init")
     cluster.start("airflow-init")
@@ -147,14 +143,14 @@ def test_the_preparation_done_again_changes_nothing(cluster: Cluster, champion: 
     assert results(cluster, "select model_version, since from champion_history") == before
 
 
-def test_a_killed_worker_is_replaced_under_its_name(cluster: Cluster) -> None:
+def test_killed_worker_restarts_with_the_same_name(cluster: Cluster) -> None:
     cluster.kill("worker-cpu-train-1")
     assert not cluster.is_healthy("worker-cpu-train-1")
     cluster.start("worker-cpu-train-1")
     cluster.wait_until_healthy("worker-cpu-train-1", 120)
 
 
-def test_secrets_stay_in_files_of_their_owner(cluster: Cluster) -> None:
+def test_secret_files_have_mode_0600(cluster: Cluster) -> None:
     logs = Path(cluster.folder / "logs")
     for name in ("POSTGRES_PASSWORD", "READER_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "S3_SECRET_KEY"):
         secret = cluster.variables[name].encode()

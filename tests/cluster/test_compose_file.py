@@ -41,14 +41,14 @@ def services(stack: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def test_the_file_follows_the_compose_specification(stack: dict[str, Any]) -> None:
+def test_file_matches_the_compose_schema(stack: dict[str, Any]) -> None:
     vendored = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
     schema = json.loads(vendored.read_text())
     jsonschema.validate(parse(), schema)
     jsonschema.validate(stack, schema)
 
 
-def test_docker_compose_reads_the_file_as_the_tests_do(
+def test_docker_compose_resolves_the_file_like_the_tests(
     services: dict[str, Any], tmp_path: Path
 ) -> None:
     """Where Docker Compose is installed; it needs no engine for this."""
@@ -80,7 +80,7 @@ def test_docker_compose_reads_the_file_as_the_tests_do(
         ).get("test"), name
 
 
-def test_without_secrets_the_stack_says_which_command_draws_them() -> None:
+def test_missing_secret_error_names_init_env() -> None:
     for missing in draw_variables(gpu=False).keys() - {"COMPOSE_PROFILES"}:
         variables = draw_variables(gpu=False) | {missing: ""}
         with pytest.raises(UnsetVariableError, match=f"{missing}: run `tumorml init-env`"):
@@ -99,7 +99,7 @@ def test_every_image_is_pinned(services: dict[str, Any]) -> None:
         assert repository and re.search(r"\d+\.\d+", tag), name
 
 
-def test_only_the_two_pages_and_the_api_are_published_and_on_loopback(
+def test_only_airflow_api_and_ui_are_published_on_loopback(
     services: dict[str, Any],
 ) -> None:
     published = {name: service["ports"] for name, service in services.items() if "ports" in service}
@@ -107,7 +107,7 @@ def test_only_the_two_pages_and_the_api_are_published_and_on_loopback(
     assert not any("network_mode" in service for service in services.values())
 
 
-def test_what_keeps_running_says_how_it_is_and_is_started_again(services: dict[str, Any]) -> None:
+def test_services_have_health_checks_and_restart_policies(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert service["logging"]["options"]["max-size"], name
         if name not in ONE_SHOT:
@@ -115,7 +115,7 @@ def test_what_keeps_running_says_how_it_is_and_is_started_again(services: dict[s
             assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
 
 
-def test_health_is_asked_by_what_alpine_has(services: dict[str, Any]) -> None:
+def test_alpine_health_checks_use_busybox_options(services: dict[str, Any]) -> None:
     """BusyBox's wget knows few of GNU's long options; what runs here as a process is GNU's."""
     for name, service in services.items():
         asked = " ".join(service.get("healthcheck", {}).get("test", ()))
@@ -123,7 +123,7 @@ def test_health_is_asked_by_what_alpine_has(services: dict[str, Any]) -> None:
             assert " --" not in asked, name
 
 
-def test_nobody_waits_for_health_that_is_never_told(services: dict[str, Any]) -> None:
+def test_healthy_conditions_refer_to_services_with_checks(services: dict[str, Any]) -> None:
     for name, service in services.items():
         for needed, how in service.get("depends_on", {}).items():
             done = how["condition"] == "service_completed_successfully"
@@ -139,19 +139,19 @@ def test_volumes_are_named_and_declared(stack: dict[str, Any]) -> None:
     assert mounted - {"./promotion.toml"} == stack["volumes"].keys()
 
 
-def test_addresses_are_those_that_services_listen_on(services: dict[str, Any]) -> None:
+def test_addresses_match_the_listening_ports(services: dict[str, Any]) -> None:
     told = re.findall(r"[/@]([a-z][a-z-]*):(\d+)(?=[/'])", str(services))
     assert {(name, int(port)) for name, port in told} <= LISTENING.items()
     assert PUBLISHED.items() <= LISTENING.items()
 
 
-def test_only_the_preparation_knows_the_superuser(services: dict[str, Any]) -> None:
+def test_only_airflow_init_has_the_superuser_password(services: dict[str, Any]) -> None:
     knowing = {name for name, service in services.items() if "psycopg2://postgres:" in str(service)}
     assert knowing == ONE_SHOT
 
 
 @pytest.mark.parametrize("name", ["first-host", "gpu-host"])
-def test_what_is_laid_over_for_more_hosts_fits_and_is_published_to_them_alone(
+def test_host_overrides_publish_on_the_private_address_only(
     services: dict[str, Any], name: str
 ) -> None:
     hosts = {"PRIVATE_ADDRESS": "10.0.0.1", "WORKER_ADDRESS": "10.0.0.2"}
@@ -164,7 +164,7 @@ def test_what_is_laid_over_for_more_hosts_fits_and_is_published_to_them_alone(
             assert int(inside) == LISTENING.get(service, 8793)
 
 
-def test_a_worker_on_another_host_takes_trainings_and_lets_its_logs_be_read(
+def test_gpu_host_worker_takes_trainings_and_serves_logs(
     services: dict[str, Any],
 ) -> None:
     hosts = {"PRIVATE_ADDRESS": "10.0.0.1", "WORKER_ADDRESS": "10.0.0.2"}
@@ -195,7 +195,7 @@ def _words(command: list[str]) -> list[str]:
     return command[1:] if command[0] == "CMD" else command
 
 
-def test_every_command_is_one_that_its_program_understands(services: dict[str, Any]) -> None:
+def test_every_command_parses(services: dict[str, Any]) -> None:
     from airflow.cli.cli_parser import get_parser
 
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -207,7 +207,7 @@ def test_every_command_is_one_that_its_program_understands(services: dict[str, A
                 get_parser().parse_args(words[1:])
 
 
-def test_training_alone_goes_to_the_workers_with_a_card(services: dict[str, Any]) -> None:
+def test_only_training_uses_the_gpu_queue(services: dict[str, Any]) -> None:
     queues = {
         name: words[words.index("--queues") + 1]
         for name, words in commands(services).items()
@@ -221,7 +221,7 @@ def test_training_alone_goes_to_the_workers_with_a_card(services: dict[str, Any]
     assert in_dags == [("gpu", "train")]
 
 
-def test_a_card_is_asked_for_by_the_worker_that_has_cuda(services: dict[str, Any]) -> None:
+def test_only_the_cuda_worker_reserves_a_gpu(services: dict[str, Any]) -> None:
     asking = {
         name: service["build"]["target"]
         for name, service in services.items()

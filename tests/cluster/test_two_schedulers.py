@@ -66,7 +66,7 @@ def test_every_file_is_in_exactly_one_batch(evening: Evening) -> None:
     assert set(evening.dropped.values()) == {1}
 
 
-def test_every_drop_is_one_batch_that_is_taken_in(evening: Evening) -> None:
+def test_every_drop_is_one_ingested_batch(evening: Evening) -> None:
     rows = results(evening.cluster, "select state, count(*) from batch group by state")
     assert rows == [("ingested", DROPS)]
 

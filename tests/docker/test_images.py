@@ -31,21 +31,21 @@ LACKS = {
 }
 
 
-def test_hadolint_has_nothing_to_say_about_the_dockerfile() -> None:
+def test_hadolint_accepts_the_dockerfile() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     told = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True)
     assert (told.returncode, told.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_an_image_has_what_it_needs_and_not_what_others_need(target: str) -> None:
+def test_image_has_its_own_packages_only(target: str) -> None:
     packages = image_packages(target).keys()
     assert HAS[target] <= packages
     assert not LACKS[target] & packages
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_version_is_that_of_the_one_lock(target: str) -> None:
+def test_image_versions_match_requirements_lock(target: str) -> None:
     tested = pinned(LOCK)
     elsewhere = {
         name: version
@@ -55,13 +55,13 @@ def test_every_version_is_that_of_the_one_lock(target: str) -> None:
     assert all(target == "worker-gpu" and name.startswith("nvidia-") for name in elsewhere)
 
 
-def test_what_the_one_lock_does_not_have_comes_with_hashes_of_its_own() -> None:
+def test_cuda_packages_have_hashes_in_cuda_lock() -> None:
     requirements = re.split(r"\n(?=\S)", CUDA_LOCK.read_text().strip())
     assert len(requirements) >= len(pinned(CUDA_LOCK)) > 10
     assert all("--hash=sha256:" in requirement for requirement in requirements)
 
 
-def test_the_stack_builds_every_target_and_no_other() -> None:
+def test_compose_builds_every_target() -> None:
     text = DOCKERFILE.read_text()
     assert {*re.findall(r"^FROM runtime AS (\S+)", text, re.M)} == {*TARGETS}
     services = resolve(draw_variables(gpu=True))["services"].values()
@@ -69,7 +69,7 @@ def test_the_stack_builds_every_target_and_no_other() -> None:
     assert built == {*TARGETS}
 
 
-def test_every_stage_begins_with_one_pinned_image_and_runs_as_nobody_special() -> None:
+def test_stages_use_the_pinned_image_and_an_unprivileged_user() -> None:
     text = DOCKERFILE.read_text()
     assert re.findall(r"^ARG PYTHON_IMAGE=(.*)", text, re.M) == ["python:3.11.17-slim-trixie"]
     stages = re.findall(r"^FROM (\S+) AS (\S+)", text, re.M)
@@ -81,7 +81,7 @@ def test_every_stage_begins_with_one_pinned_image_and_runs_as_nobody_special() -
         assert "constraint requirements.lock" in command
 
 
-def test_what_the_dockerfile_copies_is_let_in_and_nothing_else() -> None:
+def test_dockerignore_allows_only_copied_paths() -> None:
     copied = {
         source
         for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE.read_text(), re.M)

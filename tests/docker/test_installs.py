@@ -92,7 +92,7 @@ LACKS = {
 }
 
 
-def test_what_is_installed_works_and_nothing_else_is_there(
+def test_installation_works_without_other_packages(
     target: str, venv: Path, environment: dict[str, str]
 ) -> None:
     del environment["PYTHONPATH"]
@@ -105,7 +105,7 @@ def test_what_is_installed_works_and_nothing_else_is_there(
 
 
 @pytest.mark.parametrize("target", ["serving"])
-def test_the_serving_installation_answers_over_http(
+def test_serving_installation_answers_http_requests(
     target: str, venv: Path, environment: dict[str, str], champion: str, picture: Path
 ) -> None:
     del environment["PYTHONPATH"]
@@ -135,7 +135,7 @@ def test_the_serving_installation_answers_over_http(
         server.wait()
 
 
-def test_cuda_is_found_by_its_hashes_beside_the_workers_packages(tmp_path: Path) -> None:
+def test_cuda_lock_installs_beside_the_worker_packages(tmp_path: Path) -> None:
     """Resolved, not downloaded: it is gigabytes that only a card can try."""
     venv = tmp_path / "venv"
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], check=True)

@@ -75,7 +75,7 @@ def given(values: dict[str, Any], secrets: dict[str, set[str]], part: str) -> di
     return variables
 
 
-def test_every_process_is_given_what_the_compose_file_gives_it(values, services, secrets) -> None:
+def test_process_environments_match_the_compose_file(values, services, secrets) -> None:
     for service, part in PARTS.items():
         wanted = services[service]["environment"].keys()
         missing = {
@@ -86,7 +86,7 @@ def test_every_process_is_given_what_the_compose_file_gives_it(values, services,
         assert not missing, service
 
 
-def test_no_process_is_given_the_secrets_of_another(values, services, secrets) -> None:
+def test_processes_get_their_own_secrets_only(values, services, secrets) -> None:
     for service, part in PARTS.items():
         surplus = given(values, secrets, part).keys() - services[service]["environment"].keys()
         # What every process gets, as the page says: the store, and the results to read.
@@ -94,7 +94,7 @@ def test_no_process_is_given_the_secrets_of_another(values, services, secrets) -
         assert not surplus, service
 
 
-def test_what_stands_in_both_files_is_the_same(values, services, secrets) -> None:
+def test_shared_values_match_the_compose_file(values, services, secrets) -> None:
     differs = {
         "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://airflow-api-server:8080/execution/",
@@ -107,9 +107,7 @@ def test_what_stands_in_both_files_is_the_same(values, services, secrets) -> Non
                 assert value == expected, (service, name)
 
 
-def test_the_values_name_secrets_that_the_page_makes_with_keys_that_are_there(
-    values, secrets
-) -> None:
+def test_values_refer_to_existing_secrets_and_keys(values, secrets) -> None:
     named = values | values["data"]
     for secret, key in BY_THE_CHART.values():
         assert secrets[named[secret]] == {key}
@@ -120,7 +118,7 @@ def test_the_values_name_secrets_that_the_page_makes_with_keys_that_are_there(
             assert reference["key"] == variable["name"]
 
 
-def test_the_release_gives_its_name_to_the_service_that_pods_ask(values) -> None:
+def test_api_server_host_contains_the_release_name(values) -> None:
     (release,) = re.findall(r"helm upgrade --install (\S+) apache-airflow/airflow", PAGE)
     environment = {variable["name"]: variable.get("value") for variable in values["env"]}
     url = environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
@@ -129,7 +127,7 @@ def test_the_release_gives_its_name_to_the_service_that_pods_ask(values) -> None
     assert not release.startswith("tumorml")  # its Services would set TUMORML_* in every pod
 
 
-def test_each_process_has_the_command_and_the_check_of_the_compose_file(values, services) -> None:
+def test_commands_and_checks_match_the_compose_file(values, services) -> None:
     for service, part in PARTS.items():
         if part == "workers":
             continue
@@ -147,7 +145,7 @@ def test_each_process_has_the_command_and_the_check_of_the_compose_file(values, 
         assert values[unused] == {"enabled": False}
 
 
-def test_images_user_home_and_versions_are_those_of_the_dockerfile_and_the_lock(values) -> None:
+def test_images_match_the_dockerfile_and_the_lock(values) -> None:
     images = values["images"]
     assert images["airflow"]["repository"].endswith("/tumorml-control-plane")
     assert images["pod_template"]["repository"].endswith("/tumorml-worker")
@@ -162,15 +160,13 @@ def test_images_user_home_and_versions_are_those_of_the_dockerfile_and_the_lock(
     assert values["dags"] == {"mountPath": f"{project}/dags"}
 
 
-def test_pods_take_the_image_of_the_template(values) -> None:
+def test_pods_use_the_pod_template_image(values) -> None:
     """The chart names the control plane's image in airflow.cfg, and that would win."""
     configured = values["config"]["kubernetes_executor"]
     assert configured == {"worker_container_repository": "", "worker_container_tag": ""}
 
 
-def test_the_serving_deployments_are_told_what_the_compose_file_tells_them(
-    services, secrets
-) -> None:
+def test_serving_deployments_match_the_compose_file(services, secrets) -> None:
     part = PAGE[PAGE.index("## The API and the page") :]
     assert "the secrets `tumorml` and `tumorml-writer`" in part
     told = {*re.findall(r"[A-Z][A-Z0-9_]+", part), *secrets["tumorml"], *secrets["tumorml-writer"]}
@@ -197,9 +193,7 @@ print("told", json.dumps({
 """
 
 
-def test_a_pod_runs_in_airflows_environment_with_what_the_chart_mounts(
-    values, secrets, tmp_path: Path
-) -> None:
+def test_pod_has_airflow_environment_and_chart_mounts(values, secrets, tmp_path: Path) -> None:
     """As a pod does: `tumorml in-airflow python ...`, with the environment of the values."""
     home = tmp_path / "airflow"
     (home / "config").mkdir(parents=True)
@@ -236,7 +230,7 @@ def test_a_pod_runs_in_airflows_environment_with_what_the_chart_mounts(
     }
 
 
-def test_running_nothing_in_airflows_environment_is_told_in_one_line() -> None:
+def test_in_airflow_without_command_prints_one_line() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tumorml.cli", "in-airflow"], capture_output=True, text=True
     )
@@ -266,7 +260,7 @@ def pod(task_id: str) -> Any:
     )
 
 
-def test_the_training_gets_a_card(hook: Any) -> None:
+def test_training_pod_gets_a_gpu(hook: Any) -> None:
     training = pod("retrain.train")
     hook(training)
     (container,) = training.spec.containers
@@ -276,12 +270,12 @@ def test_the_training_gets_a_card(hook: Any) -> None:
     assert training.spec.tolerations[0].key == "nvidia.com/gpu"
 
 
-def test_nothing_else_gets_one(hook: Any) -> None:
+def test_other_pods_get_no_gpu(hook: Any) -> None:
     evaluation = pod("retrain.evaluate")
     hook(evaluation)
     assert evaluation == pod("retrain.evaluate")
 
 
-def test_the_hook_names_the_task_that_asks_for_the_card_in_the_dag() -> None:
+def test_hook_names_the_training_task_of_the_dag() -> None:
     dag = (PROJECT_ROOT / "dags" / "retrain_champion.py").read_text()
     assert re.search(r'queue="gpu".*\n\s+def train\(', dag) and "def retrain(" in dag

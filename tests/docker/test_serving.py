@@ -12,13 +12,13 @@ from tests.docker.as_installed_in import NotInstalled
 ANSWER = Path(__file__).with_name("answer.py")
 
 
-def test_neither_airflow_nor_tensorflow_can_be_imported_there() -> None:
+def test_serving_image_has_no_airflow_and_no_tensorflow() -> None:
     lacking = NotInstalled("serving").lacking
     assert {"airflow", "tensorflow", "keras", "great_expectations", "sklearn"} <= lacking
     assert not {"fastapi", "uvicorn", "streamlit", "ai_edge_litert"} & lacking
 
 
-def test_a_scan_is_answered_there(
+def test_serving_image_predicts_a_scan(
     champion: str, picture: Path, environment: dict[str, str]
 ) -> None:
     told = subprocess.run(
@@ -34,7 +34,7 @@ def test_a_scan_is_answered_there(
     assert 0 < sum(answer["answers"][0]["probabilities"].values()) <= 1.001
 
 
-def test_the_page_loads_there(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_serving_image_loads_the_ui(tmp_path: Path, environment: dict[str, str]) -> None:
     program = tmp_path / "page.py"
     program.write_text(
         "import pathlib, tumorml.serving.ui as ui\n"

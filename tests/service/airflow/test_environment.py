@@ -26,7 +26,7 @@ def settings() -> Iterator[Settings]:
         stop_local_postgres(home)
 
 
-def test_keys_are_made_once_and_only_their_owner_can_read_them(settings: Settings) -> None:
+def test_keys_are_created_once_with_mode_0600(settings: Settings) -> None:
     first = airflow_environment(settings)
     second = airflow_environment(settings)
     for name in ("CORE__FERNET_KEY", "API_AUTH__JWT_SECRET", "API__SECRET_KEY"):
@@ -36,7 +36,7 @@ def test_keys_are_made_once_and_only_their_owner_can_read_them(settings: Setting
         assert stat.S_IMODE((settings.home / "airflow" / name).stat().st_mode) == 0o600
 
 
-def test_a_container_that_is_given_all_keys_makes_none(tmp_path: Path, monkeypatch) -> None:
+def test_no_keys_are_created_when_all_are_set(tmp_path: Path, monkeypatch) -> None:
     for name in ("CORE__FERNET_KEY", "API_AUTH__JWT_SECRET", "API__SECRET_KEY"):
         monkeypatch.setenv(f"AIRFLOW__{name}", "given")
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://else/where")
@@ -45,7 +45,7 @@ def test_a_container_that_is_given_all_keys_makes_none(tmp_path: Path, monkeypat
     assert not list(tmp_path.rglob("*.json"))
 
 
-def test_what_the_user_set_for_airflow_wins(settings: Settings, monkeypatch) -> None:
+def test_airflow_variables_of_the_user_take_precedence(settings: Settings, monkeypatch) -> None:
     monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY_CMD", "cat /run/fernet")
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://else/where")
@@ -55,25 +55,25 @@ def test_what_the_user_set_for_airflow_wins(settings: Settings, monkeypatch) -> 
     assert environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == "postgresql://else/where"
 
 
-def test_children_get_the_settings_of_their_parent(settings: Settings) -> None:
+def test_child_environment_has_the_parent_settings(settings: Settings) -> None:
     environment = airflow_environment(settings)
     assert environment["TUMORML_HOME"] == str(settings.home)
     assert environment["TUMORML_SETTLE_SECONDS"] == "3.0"
     assert "TUMORML_DATABASE_URL" not in environment
 
 
-def test_a_proxy_does_not_stand_between_tasks_and_the_api_server(settings, monkeypatch) -> None:
+def test_loopback_bypasses_the_proxy(settings, monkeypatch) -> None:
     monkeypatch.setenv("NO_PROXY", "hospital.example")
     assert airflow_environment(settings)["NO_PROXY"] == "hospital.example,127.0.0.1,localhost"
 
 
-def test_everything_listens_on_this_machine_alone(settings: Settings) -> None:
+def test_airflow_listens_on_loopback_only(settings: Settings) -> None:
     environment = airflow_environment(settings)
     assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert environment["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:8123"
 
 
-def test_the_local_postgres_is_needed_unless_both_databases_are_elsewhere(monkeypatch) -> None:
+def test_local_postgres_is_needed_unless_both_urls_are_set(monkeypatch) -> None:
     outside = Settings(home=Path("x"), database_url="postgresql://a/b")
     assert needs_local_postgres(outside)
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://a/c")
@@ -92,7 +92,7 @@ for _ in range(2):
 """
 
 
-def test_a_task_for_which_there_is_no_broker_is_sent_again_instead_of_failing(settings) -> None:
+def test_task_is_resent_while_the_broker_is_down(settings) -> None:
     """What else than AirflowTaskTimeout comes of it, Airflow's executor takes for a failed task."""
     environment = airflow_environment(settings) | {
         "AIRFLOW__CELERY__BROKER_URL": "redis://:secret@127.0.0.1:1/0",

@@ -61,9 +61,7 @@ def owned_by_nobody_special(
     )
 
 
-def test_roles_of_any_name_read_and_write_and_nothing_more(
-    elsewhere: Settings, names: dict[str, str]
-) -> None:
+def test_custom_roles_can_read_and_write_only(elsewhere: Settings, names: dict[str, str]) -> None:
     for _ in range(2):
         create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
         migrate(elsewhere)
@@ -81,7 +79,7 @@ def test_roles_of_any_name_read_and_write_and_nothing_more(
         session.execute(text("drop table api_key"))
 
 
-def test_an_owner_need_not_be_a_superuser(
+def test_owner_without_superuser_rights_is_enough(
     postgres: Settings, elsewhere: Settings, names: dict[str, str]
 ) -> None:
     run_as_owner(postgres, f"create role {names['owns']} login createrole createdb")
@@ -97,7 +95,7 @@ def test_an_owner_need_not_be_a_superuser(
         assert session.scalar(text("select count(*) from champion_history")) == 0
 
 
-def test_airflows_role_owns_its_database(elsewhere: Settings, names: dict[str, str]) -> None:
+def test_airflow_role_owns_its_database(elsewhere: Settings, names: dict[str, str]) -> None:
     url = airflow_url(elsewhere, names)
     create_roles_and_databases(elsewhere, url)
     engine = create_engine(url)
@@ -106,7 +104,7 @@ def test_airflows_role_owns_its_database(elsewhere: Settings, names: dict[str, s
     engine.dispose()
 
 
-def test_an_owner_who_may_not_is_told_what_to_do(
+def test_missing_permission_error_names_the_setting(
     postgres: Settings, elsewhere: Settings, names: dict[str, str]
 ) -> None:
     powerless = owned_by_nobody_special(postgres, elsewhere, names)
@@ -118,7 +116,7 @@ def test_an_owner_who_may_not_is_told_what_to_do(
         create_roles_and_databases(powerless, airflow_url(elsewhere, names))
 
 
-def test_an_owner_who_may_not_is_enough_where_all_is_there(
+def test_unprivileged_owner_is_enough_when_all_exists(
     postgres: Settings, elsewhere: Settings, names: dict[str, str]
 ) -> None:
     create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))

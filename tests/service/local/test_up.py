@@ -20,7 +20,7 @@ POLICY = PROJECT_ROOT / "tests" / "dags" / "lenient.toml"
 
 
 @pytest.mark.timeout(900)
-def test_a_new_home_gets_its_first_champion_from_the_real_scheduler(tmp_path: Path) -> None:
+def test_up_once_trains_a_first_champion_in_a_new_home(tmp_path: Path) -> None:
     with socket.socket() as probe, socket.socket() as other, socket.socket() as third:
         ports = []
         for one in (probe, other, third):
