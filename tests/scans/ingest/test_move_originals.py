@@ -44,12 +44,12 @@ def test_file_changed_during_moves_stays_in_the_inbox(
     store = object_store(settings)
     move = LocalObjects.move
 
-    def move_while_somebody_writes(self: LocalObjects, source: str, target: str) -> None:
+    def move_and_overwrite_another(self: LocalObjects, source: str, target: str) -> None:
         move(self, source, target)
         if source.endswith("0.png"):
             self.write(source.replace("0.png", "2.png"), png(9))
 
-    monkeypatch.setattr(LocalObjects, "move", move_while_somebody_writes)
+    monkeypatch.setattr(LocalObjects, "move", move_and_overwrite_another)
     (batch,) = claim_drops(settings)
     ingest_batch(settings, batch)
     (left,) = store.list("inbox")

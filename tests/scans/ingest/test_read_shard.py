@@ -144,13 +144,13 @@ def test_expired_credentials_refuse_no_file(
     (batch,) = claim_drops(settings)
     read = LocalObjects.read
 
-    def no_longer(self: LocalObjects, key: str) -> bytes:
+    def deny_inbox(self: LocalObjects, key: str) -> bytes:
         if key.startswith("inbox/"):
             raise StoreRefusedError("the token has expired")
         return read(self, key)
 
     with monkeypatch.context() as patch, pytest.raises(StoreRefusedError):
-        patch.setattr(LocalObjects, "read", no_longer)
+        patch.setattr(LocalObjects, "read", deny_inbox)
         ingest_batch(settings, batch)
     ingest_batch(settings, batch)
     assert {row.outcome for row in files_of(settings, batch).values()} == {"taken_in"}

@@ -31,9 +31,9 @@ def decompression_bomb() -> bytes:
     ("data", "reason"),
     [
         (b"", "empty"),
-        (b"garbage", "not an image"),
+        (b"garbage", "not a supported image"),
         (DICOM, "DICOM"),
-        (GOOD[:200], "cut short or damaged"),
+        (GOOD[:200], "truncated or damaged"),
         (decompression_bomb(), "pixels"),
         (encode_png(np.zeros((64, 64), np.uint8)), "blank"),
     ],
