@@ -280,7 +280,9 @@ def main() -> None:
     options = parser.parse_args()
     names = options.recipes or recipe_names()
     if options.memory is None and len(names) == 1:
-        compare(*names, options.images, options.repeats, options.seconds, variants=options.variants)
+        compare(
+            names[0], options.images, options.repeats, options.seconds, variants=options.variants
+        )
     elif options.memory is None:
         flags = [argument for argument in sys.argv[1:] if argument not in options.recipes]
         for name in names:  # each in a process of its own

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NEIGHBOR_RANK = 5
 """Rank of the nearest training scan whose distance measures how unlike a scan is."""
 UNLIKE_QUANTILE = 0.99
-"""A scan whose distance exceeds this quantile of validation is unlike the training scans."""
+"""A scan whose distance exceeds this quantile of validation counts as unlike training."""
 MIN_VALIDATION_SCANS = 100
 """Least number of validation scans for statements about the 95th and 99th percentile."""
 MAX_TRAINING_SCANS = 10_000
@@ -32,7 +32,8 @@ class Compared(NamedTuple):
     """Comparison of n scans with the training scans.
 
     Attributes:
-        distance: float64 `[n]` in 0..2: 1 minus the cosine to the ``NEIGHBOR_RANK``-th nearest scan.
+        distance: float64 `[n]` in 0..2: 1 minus the cosine to the ``NEIGHBOR_RANK``-th nearest
+            training scan.
         nearest: Id, label and cosine of the nearest training scans of each scan, nearest first.
     """
 

@@ -1,8 +1,8 @@
-"""Search for better numbers of a recipe, on training and validation scans alone.
+"""Hyperparameter search for a recipe, on training and validation scans only.
 
-A study of Optuna, kept in the results store (schema ``tuning``), so that it can be looked at while
-it runs and gone on with after it was stopped. Test scans are never touched: what is found has to
-win as every other challenger does.
+The search is an Optuna study in the results store (schema ``tuning``), so it can be inspected while
+it runs and resumed after it was stopped. Test scans are never used: a model of the tuned recipe has
+to win as every other challenger.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What a study has found.
+    """The result of a study.
 
     Attributes:
-        study: Its name.
-        trials: How many have ended.
-        log_loss: The least log-loss on validation, after calibration.
-        own: Whether the recipe's own numbers were those that reached it.
-        text: The recipe with the numbers that reached it, as TOML.
+        study: Name of the study.
+        trials: Number of finished trials.
+        log_loss: Least log-loss on validation scans after calibration.
+        own: Whether the recipe's own values reached it.
+        text: The recipe with the best values, as TOML.
     """
 
     study: str
@@ -71,24 +71,25 @@ def tune_recipe(
     epochs: int | None = None,
     on_trial: Callable[[int], None],
 ) -> Tuned:
-    """Try variants of a recipe until the study has so many trials.
+    """Train variants of a recipe until the study has the given number of trials.
 
-    The study is that of the recipe, its weights, the epochs, the task, the snapshot and the seed.
-    A trial that was interrupted is tried again first, from its last finished epoch. Variants that
-    are clearly behind are given up early.
+    There is one study for each recipe, weights file, number of epochs, task, snapshot and seed.
+    Interrupted trials are resumed first, from their last finished epoch. Clearly worse trials are
+    pruned.
 
     Args:
-        settings: Where.
-        recipe: What is varied; its network, input size and phases stay.
-        task: What is learnt.
-        snapshot_id: Whose training and validation scans are used.
-        trials: Of the study in all, those of earlier calls included.
-        seed: Of every training, and of the search.
-        epochs: Of each trial; None for the recipe's own, which the found recipe has in any case.
-        on_trial: Told how many trials have ended.
+        settings: The settings.
+        recipe: The recipe; its network, input size and phases do not change.
+        task: The task.
+        snapshot_id: Snapshot whose training and validation scans are used.
+        trials: Total number of finished trials, including those of earlier calls.
+        seed: Seed of every training and of the search.
+        epochs: Epochs of each trial; None for those of the recipe. The tuned recipe always has the
+            recipe's own epochs.
+        on_trial: Called with the number of finished trials after each one.
 
     Raises:
-        TumorMLError: Training cannot go on, or no trial was trained to its end.
+        TumorMLError: A training failed, or no trial was trained to its end.
     """
     import optuna
 
@@ -110,13 +111,13 @@ def tune_recipe(
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
         )
         if not study.trials:
-            study.enqueue_trial(_own_numbers(recipe))
-        _try_interrupted_again(study)
-        logger.info("study %s: %s of %s trials have ended", name, _ended(study), trials)
+            study.enqueue_trial(_own_values(recipe))
+        _enqueue_interrupted_trials(study)
+        logger.info("study %s: %s of %s trials are finished", name, _ended(study), trials)
         while (ended := _ended(study)) < trials:
-            # A sampler that began anew with each call would draw the same again.
+            # With the same seed in each call, the sampler would draw the same values again.
             study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, len(study.trials)))
-            with end_on_sigterm("the same command goes on"):
+            with end_on_sigterm("run the same command again to resume"):
                 study.optimize(
                     lambda trial: _log_loss(
                         settings,
@@ -133,7 +134,7 @@ def tune_recipe(
     if not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
         raise TumorMLError(
             f"None of the {_ended(study)} trials of study {name!r} was trained to its end. Correct "
-            "the recipe's numbers, or ask for more trials."
+            "the values in the recipe, or raise the number of trials."
         )
     best = varied(recipe, optuna.trial.FixedTrial(study.best_params))
     best = best.with_fields(name=f"{recipe.name}-tuned")
@@ -141,7 +142,7 @@ def tune_recipe(
         f"# Found by {_ended(study)} trials of {tried.epochs} epochs from {recipe.name},\n"
         f"# {task}, snapshot {snapshot_id}: log-loss {study.best_value:.4f} on validation.\n"
     )
-    own = study.best_params == _own_numbers(recipe)
+    own = study.best_params == _own_values(recipe)
     return Tuned(name, _ended(study), study.best_value, own, found + best.text)
 
 
@@ -150,13 +151,16 @@ def _seed(seed: int, trials: int) -> int:
 
 
 def _folder(study: str, trial: optuna.trial.Trial) -> str:
-    """The same for the same numbers in the same study, so that they go on where they stopped."""
+    """Return a folder name that depends on study and values, so that a trial can be resumed."""
     numbers = json.dumps([study, trial.params], sort_keys=True)
     return hashlib.sha256(numbers.encode()).hexdigest()[:16]
 
 
-def _try_interrupted_again(study: optuna.Study) -> None:
-    """Nobody else works on the study, so whatever has no end was stopped or killed."""
+def _enqueue_interrupted_trials(study: optuna.Study) -> None:
+    """Enqueue trials that were stopped or killed.
+
+    This process holds the lock of the study, so no other one is running a trial.
+    """
     import optuna
 
     trials = study.get_trials(deepcopy=False)
@@ -166,13 +170,13 @@ def _try_interrupted_again(study: optuna.Study) -> None:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         elif trial.state != optuna.trial.TrialState.FAIL:
             continue
-        # What stops the search every time must not stop it for ever.
+        # A trial that fails every time must not block the search.
         if trial.params not in asked[trial.number + 1 :] and asked.count(trial.params) < _TRIES:
             study.enqueue_trial(trial.params)
 
 
 def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
-    """A recipe with the numbers that a trial suggests."""
+    """Return a recipe with the values that a trial suggests."""
     rate = trial.suggest_float("learning_rate_factor", 0.2, 5.0, log=True)
     phases, warm_phases = (
         tuple(
@@ -204,8 +208,8 @@ def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
     return recipe.with_fields(**changes)
 
 
-def _own_numbers(recipe: Recipe) -> dict[str, float | int]:
-    """What the recipe says itself, for the first trial; the search keeps within its bounds."""
+def _own_values(recipe: Recipe) -> dict[str, float | int]:
+    """Return the recipe's own values, for the first trial; later ones stay within the ranges."""
     own = recipe.augmentation.model_dump()
     names = ("rotation_degrees", "zoom", "shift", "brightness", "contrast")
     return {
@@ -232,10 +236,10 @@ def _log_loss(
     trial: optuna.trial.Trial,
     folder: Path,
 ) -> float:
-    """Train a variant; its log-loss on validation, after calibration.
+    """Train a variant and return its log-loss on validation scans after calibration.
 
     Raises:
-        TrialPruned: It is clearly behind, or its training broke down.
+        TrialPruned: The trial is clearly worse than others, or its training diverged.
     """
     import optuna
 
@@ -266,7 +270,7 @@ def _log_loss(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     except BrokenTrainingError as error:
-        logger.warning("trial %s is given up: %s", trial.number, error)
+        logger.warning("trial %s is pruned: %s", trial.number, error)
         shutil.rmtree(folder, ignore_errors=True)
         raise optuna.TrialPruned from error
     shutil.rmtree(folder, ignore_errors=True)
@@ -274,8 +278,8 @@ def _log_loss(
         settings, entries, "validation", labels=LABELS[task], size=recipe.input_size
     )
     probabilities = predictor.predict(validation.images)
-    right = probabilities[np.arange(len(validation.labels)), validation.labels]
-    return float(-np.log(np.maximum(right, 1e-12)).mean())
+    true_probabilities = probabilities[np.arange(len(validation.labels)), validation.labels]
+    return float(-np.log(np.maximum(true_probabilities, 1e-12)).mean())
 
 
 def _ended(study: optuna.Study) -> int:
@@ -286,7 +290,7 @@ def _ended(study: optuna.Study) -> int:
 
 
 def _storage(settings: Settings) -> optuna.storages.RDBStorage:
-    """Optuna's tables, in a schema of their own."""
+    """Return the storage of Optuna's tables in their own schema."""
     import optuna
 
     return optuna.storages.RDBStorage(

@@ -140,7 +140,7 @@ def test_a_map_trained_on_half_of_the_masks_lies_on_the_blobs(
 ) -> None:
     data, inside = masked_blobs(32, seed=3)
     predictor = Predictor(trained[0], Task.BINARY, test_time_flip=True)
-    maps = heatmaps(predictor, data.images, data.labels)
+    maps = heatmaps(predictor, data.images[:], data.labels)
     assert maps.shape == (32, 64, 64) and maps.min() >= 0 and maps.max() <= 1
     with_blob = data.labels == 1
     assert maps[inside].mean() > 3 * maps[with_blob][~inside[with_blob]].mean()
@@ -153,7 +153,7 @@ def test_the_network_is_chosen_by_what_it_calls_and_where_it_points(
     model, records = trained
     data, inside = masked_blobs(32, seed=2)
     best = min(records, key=lambda record: record.validation_loss)
-    images = data.images.astype(np.float32)[..., None]
+    images = data.images[:].astype(np.float32)[..., None]
     both = with_evidence_output(model).predict(images, verbose=0)
     logits = both["logits"][:, 0]
     targets = np.where(data.labels == 1, 0.975, 0.025)  # smoothed by 0.05
@@ -168,7 +168,7 @@ def test_a_network_with_a_map_survives_saving(
 ) -> None:
     trained[0].save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras", compile=False)
-    images = masked_blobs(4, seed=4)[0].images.astype(np.float32)[..., None]
+    images = masked_blobs(4, seed=4)[0].images[:].astype(np.float32)[..., None]
     np.testing.assert_allclose(
         again.predict(images, verbose=0), trained[0].predict(images, verbose=0), atol=1e-6
     )

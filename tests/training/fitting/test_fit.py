@@ -110,16 +110,15 @@ def test_each_key_of_a_recipe_changes_its_training(changes: dict[str, Any], tmp_
 def test_each_epoch_has_its_own_order_and_augmentation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tumorml.training.fitting import train_phase
+    from tumorml.training.fitting.input_pipeline import training_batches
 
     epochs: list[int] = []
-    training_batches = train_phase.training_batches
 
     def record_epoch(*data: Any, epoch: int, **options: Any) -> Any:
         epochs.append(epoch)
         return training_batches(*data, epoch=epoch, **options)
 
-    monkeypatch.setattr(train_phase, "training_batches", record_epoch)
+    monkeypatch.setattr("tumorml.training.fitting.train_phase.training_batches", record_epoch)
     train_blobs(tmp_path)
     assert epochs == [1, 2, 3, 4, 5]
 
