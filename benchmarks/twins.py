@@ -37,8 +37,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tumorml.datasets.twins import candidates
 from tumorml.datasets.twins import find_twins as twin_search
-from tumorml.datasets.twins.find_twins import Catalogue, find_twins
+from tumorml.datasets.twins.candidates import Catalogue
+from tumorml.datasets.twins.find_twins import find_twins
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.labels import LABELS, Task
@@ -142,7 +144,7 @@ class Search:
 
     def __init__(self, population: Population, new: int) -> None:
         self._population, self._new = population, new
-        self._near, self._candidates = twin_search._near, twin_search._candidates
+        self._near, self._candidates = candidates.pairs_with_near_keys, candidates.candidate_pairs
         self._seconds = dict.fromkeys(("keys", "both sieves", "thumbnails"), 0.0)
         self._hits = self._pairs = 0
 
@@ -151,7 +153,10 @@ class Search:
         size = len(self._population.catalogue.ids)
         new = range(size - self._new, size)
         before, cpu, started = peak_gib(), time.process_time(), time.perf_counter()
-        with patch.multiple(twin_search, _near=self._by_keys, _candidates=self._by_grids):
+        with (
+            patch.object(candidates, "pairs_with_near_keys", self._by_keys),
+            patch.object(twin_search, "candidate_pairs", self._by_grids),
+        ):
             found = find_twins(self._population.catalogue, new, self._thumbnails)
         seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         by_keys, both, thumbnails = self._seconds.values()

@@ -1,4 +1,4 @@
-"""The results store holds scans, runs and verdicts."""
+"""Create the tables of the results store."""
 
 from alembic import op
 import sqlalchemy as sa
@@ -284,4 +284,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise RuntimeError("The first schema has nothing to go back to; drop the database instead.")
+    raise RuntimeError("Revision 0001 cannot be downgraded. Drop the database instead.")

@@ -1,4 +1,4 @@
-"""Predictions are partitioned by month."""
+"""Partition predictions by month."""
 
 from alembic import op
 
@@ -9,9 +9,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Rows of a month whose partition nobody made yet are kept, not refused.
+    # Rows of a month without a partition go here instead of being refused.
     op.execute("create table prediction_unpartitioned partition of prediction default")
-    # The writer does not own the table, so the function runs as its owner.
+    # The writer role does not own the table, so the function runs as the table's owner.
     op.execute(
         """
         create function ensure_prediction_partition(moment timestamptz) returns text

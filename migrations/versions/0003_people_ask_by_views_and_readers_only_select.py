@@ -1,4 +1,4 @@
-"""People ask by views, and readers only select."""
+"""Create views for queries, and the roles of writer and reader."""
 
 from alembic import op
 
@@ -81,7 +81,7 @@ ROLES = """
             end if;
         end loop;
     exception when duplicate_object or unique_violation then
-        null;  -- another database of this cluster was migrated at the same moment
+        null;  -- another database of this cluster is migrated at the same time
     end $$
 """
 
@@ -91,7 +91,7 @@ GRANTS = (
     begin
         alter role tumorml_reader set default_transaction_read_only = on;
     exception when insufficient_privilege then
-        null;  -- somebody else made the role; without a right to write it reads all the same
+        null;  -- another owner made the role, which has no right to write in any case
     end $$
     """,
     "grant usage on schema public to tumorml_writer, tumorml_reader",

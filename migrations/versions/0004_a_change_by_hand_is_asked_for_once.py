@@ -1,4 +1,4 @@
-"""A change of champion by hand is asked for once."""
+"""Record the request of a change of champion, so that it is carried out once."""
 
 import sqlalchemy as sa
 from alembic import op

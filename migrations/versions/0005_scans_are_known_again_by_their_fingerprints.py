@@ -1,4 +1,4 @@
-"""Scans are known again by their fingerprints, and labels are settled by people."""
+"""Add fingerprints, twins, leak reports and label decisions."""
 
 import sqlalchemy as sa
 from alembic import op

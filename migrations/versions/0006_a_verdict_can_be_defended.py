@@ -39,7 +39,7 @@ COLUMNS = {
 }
 
 VIEWS = {
-    # From any answer back to what made it, and forward to the verdicts that rest on it.
+    # From each prediction back to its origin, and forward to the verdicts that rest on it.
     "prediction_provenance": """
         select p.created_at, p.id as prediction, p.source, p.scan_id as scan, p.true_label,
                p.label as predicted_label, p.probability,
@@ -57,7 +57,7 @@ VIEWS = {
         join run r on r.id = m.run_id
         join snapshot s on s.id = r.snapshot_id
     """,
-    # Which policy was followed when: a change of its file shows as a new row.
+    # Policies and the periods in which they applied; a changed file is a new row.
     "policy_history": """
         select policy_sha256, min(created_at) as first_verdict_at,
                max(created_at) as last_verdict_at, count(*) as verdicts,
@@ -65,7 +65,7 @@ VIEWS = {
                min(policy_text) as policy_text
         from verdict group by policy_sha256
     """,
-    # What a run saw, down to the files as they were dropped.
+    # The data of a run, down to the dropped files.
     "run_data": """
         select r.id as run, r.snapshot_id as snapshot, s.scan_id as scan, s.split, s.label,
                s.group_id, f.batch_id as batch, b.drop_name, f.path as file, f.sha256 as file_sha256,
@@ -119,7 +119,7 @@ def upgrade() -> None:
         op.f("ck_verdict_approval"), "verdict", "approval in ('waiting', 'approved', 'rejected')"
     )
     op.create_unique_constraint("uq_verdict_test_set_id_look", "verdict", ["test_set_id", "look"])
-    # Models of before were asked as they still are, and neither cooled nor given a threshold.
+    # Existing models have the same preprocessing, no temperature scaling and no threshold.
     op.execute(
         "update model_version set preprocessing = 'fit-to-square, bilinear', temperature = 1.0"
     )

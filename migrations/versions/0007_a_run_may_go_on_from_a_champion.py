@@ -1,4 +1,4 @@
-"""A run may go on from a champion's weights, and says from whose."""
+"""Record the champion whose weights a run starts from."""
 
 import sqlalchemy as sa
 from alembic import op

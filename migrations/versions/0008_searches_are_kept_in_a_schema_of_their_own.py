@@ -1,4 +1,4 @@
-"""Searches for better recipes are kept in a schema of their own, whose tables Optuna makes."""
+"""Create the schema ``tuning`` for recipe searches; Optuna creates its tables."""
 
 from alembic import op
 
@@ -12,7 +12,7 @@ def upgrade() -> None:
     op.execute("create schema tuning")
     op.execute("grant usage, create on schema tuning to tumorml_writer")
     op.execute("grant usage on schema tuning to tumorml_reader")
-    # Optuna makes its tables as the writer, so these are the writer's own to give.
+    # Optuna creates its tables as the writer role, so the writer grants access to them.
     op.execute(
         "alter default privileges for role tumorml_writer in schema tuning "
         "grant select on tables to tumorml_reader"

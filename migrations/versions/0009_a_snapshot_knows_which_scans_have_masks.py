@@ -1,4 +1,4 @@
-"""A snapshot knows which of its scans have masks."""
+"""Record which scans of a snapshot have masks."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,8 @@
-"""Servers answer, and say to whom; a scan that is only asked about is not taken in.
+"""Record predictions of the API, and their callers.
 
-So a prediction need not be of a row ``scan``, and the foreign key falls: a trigger in its place
-would cost each of the many rows of an evaluation a lookup, and scans are never deleted.
+The API does not ingest scans, so a prediction need not refer to a row of ``scan``, and the foreign
+key is dropped. A trigger in its place would cost a lookup for each of the many rows of an
+evaluation, and scans are never deleted.
 """
 
 import sqlalchemy as sa
@@ -61,8 +62,8 @@ def downgrade() -> None:
     asked = op.get_bind().scalar(sa.text("select count(*) from prediction where source = 'api'"))
     if asked:
         raise RuntimeError(
-            f"{asked} predictions were asked for by callers, and an older schema has no place for "
-            "them. Keep them elsewhere and delete them first."
+            f"The older schema cannot hold {asked} predictions of the API. Copy them elsewhere and "
+            "delete them first."
         )
     op.drop_table("api_key")
     op.execute("drop view prediction_history")

@@ -1,6 +1,7 @@
-"""Every answer leads to the verdicts on its model, also those that no evaluation asked for.
+"""Show the verdicts on the model of each prediction, including those made outside evaluations.
 
-Label sets that nobody can tell were JSON's null in few rows, and SQL's in many: now in all.
+Missing prediction sets were the JSON null in some rows and the SQL null in others. Now all are the
+SQL null.
 """
 
 from alembic import op

@@ -1,4 +1,4 @@
-"""Answers are found by their caller, the newest first."""
+"""Index predictions by caller and time."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Most answers were asked for by nobody: those of evaluations.
+    # Most predictions are from evaluations and have no caller.
     op.create_index(
         "ix_prediction_caller_created_at",
         "prediction",

@@ -1,5 +1,3 @@
-"""Each scan is decoded once for each size, whatever it is asked with, and whoever is killed."""
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -22,7 +20,7 @@ SCANS = [scan_of(str(number)) for number in range(600)]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Settings:
-    """Scans of 32 px that are all of one grey, each of its own as far as 256 greys go."""
+    """600 scans of 32 x 32 pixels; all pixels of scan n have the gray level n modulo 256."""
     settings = Settings(home=tmp_path, _env_file=None)
     for number, scan in enumerate(SCANS):
         _, png = cv2.imencode(".png", np.full((32, 32), number % 256, np.uint8))
@@ -32,48 +30,48 @@ def store(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The scans that were decoded."""
-    asked: list[str] = []
+    """Ids of the scans that are decoded during the test."""
+    decoded_ids: list[str] = []
     read = pixel_cache.read_scan
 
-    def listen(store: ObjectStore, scan: str, size: int, *, masks: bool) -> object:
-        asked.append(scan)
+    def record(store: ObjectStore, scan: str, size: int, *, masks: bool) -> object:
+        decoded_ids.append(scan)
         return read(store, scan, size, masks=masks)
 
-    monkeypatch.setattr(pixel_cache, "read_scan", listen)
-    return asked
+    monkeypatch.setattr(pixel_cache, "read_scan", record)
+    return decoded_ids
 
 
-def greys(settings: Settings, scans: list[str], size: int = 32) -> list[int]:
+def gray_levels(settings: Settings, scans: list[str], size: int = 32) -> list[int]:
     pixels = cached_pixels(settings, scans, size)
     assert pixels.shape == (len(scans), size, size)
     images = pixels[:]
     assert images.dtype == np.uint8
     assert (images == images[:, :1, :1]).all()
-    return [int(grey) for grey in images[:, 0, 0]]
+    return [int(level) for level in images[:, 0, 0]]
 
 
-def test_a_scan_is_decoded_once_for_each_size(store: Settings, decoded: list[str]) -> None:
-    assert greys(store, SCANS[:300]) == [number % 256 for number in range(300)]
+def test_scan_is_decoded_once_per_size(store: Settings, decoded: list[str]) -> None:
+    assert gray_levels(store, SCANS[:300]) == [number % 256 for number in range(300)]
     assert sorted(decoded) == sorted(SCANS[:300])
     decoded.clear()
-    assert greys(store, [*SCANS[305:290:-1], SCANS[0], SCANS[0]]) == [
+    assert gray_levels(store, [*SCANS[305:290:-1], SCANS[0], SCANS[0]]) == [
         *(number % 256 for number in range(305, 290, -1)),
         0,
         0,
     ]
     assert sorted(decoded) == sorted(SCANS[300:306])
     decoded.clear()
-    assert greys(store, SCANS[:2], size=16) == [0, 1]
+    assert gray_levels(store, SCANS[:2], size=16) == [0, 1]
     assert sorted(decoded) == sorted(SCANS[:2])
 
 
-def test_masks_have_a_cache_of_their_own(store: Settings) -> None:
+def test_masks_are_cached_apart_from_scans(store: Settings) -> None:
     for scan, value in ((SCANS[1], 255), (SCANS[2], 0)):
         _, png = cv2.imencode(".png", np.full((32, 32), value, np.uint8))
         object_store(store).write(mask_key(scan), png.tobytes())
     for _ in range(2):
-        assert greys(store, SCANS[1:3]) == [1, 2]
+        assert gray_levels(store, SCANS[1:3]) == [1, 2]
         masks = cached_pixels(store, SCANS[1:3], 32, masks=True)
         assert masks[:][:, 0, 0].tolist() == [255, 0]
 
@@ -106,21 +104,21 @@ def grow(path: Path) -> None:
         lambda folder: cut(next(folder.glob("*.pixels")), 1500),
         lambda folder: next(folder.glob("*.pixels")).unlink(),
     ],
-    ids=["an id cut short", "an id begun", "a row without an id", "rows lost", "all rows lost"],
+    ids=["id cut short", "id begun", "row without id", "rows lost", "all rows lost"],
 )
-def test_what_was_lost_or_half_written_is_written_anew(
+def test_lost_or_incomplete_rows_are_written_again(
     damage: Callable[[Path], None], store: Settings
 ) -> None:
-    greys(store, SCANS[:10])
+    gray_levels(store, SCANS[:10])
     damage(store.home / "cache")
-    assert greys(store, SCANS[:10]) == list(range(10))
-    assert greys(store, SCANS[:20]) == list(range(20))
-    assert greys(store, SCANS[:20]) == list(range(20))
+    assert gray_levels(store, SCANS[:10]) == list(range(10))
+    assert gray_levels(store, SCANS[:20]) == list(range(20))
+    assert gray_levels(store, SCANS[:20]) == list(range(20))
 
 
-def test_two_processes_at_once_write_each_scan_once(store: Settings) -> None:
+def test_concurrent_processes_write_each_scan_once(store: Settings) -> None:
     with ProcessPoolExecutor(2) as pool:
-        first, second = pool.map(greys, [store] * 2, [SCANS, SCANS[::-1]])
+        first, second = pool.map(gray_levels, [store] * 2, [SCANS, SCANS[::-1]])
     assert first == second[::-1] == [number % 256 for number in range(600)]
     lines = next((store.home / "cache").glob("*.ids")).read_text().split()
     assert sorted(lines) == sorted(SCANS)

@@ -102,7 +102,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {"home": "", "processes": []}
-    state = json.loads(path.read_text())
+    state: dict[str, Any] = json.loads(path.read_text())
     # A killed worker does not sign off.
     state["processes"] = [pid for pid in state["processes"] if psutil.pid_exists(pid)]
     return state

@@ -1,4 +1,4 @@
-"""Rows that tests begin with, where the way they came in does not matter."""
+"""Rows of the results store that tests start from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, null
 
+from tumorml.labels import LABELS, Task
 from tumorml.results.session import write_session
 from tumorml.results.tables import (
     Batch,
@@ -26,7 +27,7 @@ from tumorml.settings import Settings
 
 
 class Dropped(NamedTuple):
-    """A scan as a batch brought it."""
+    """A scan of a batch."""
 
     name: str
     label: str | None = None
@@ -35,12 +36,12 @@ class Dropped(NamedTuple):
     given_split: str | None = None
     attributes: dict[str, str] | None = None
     width: int = 64
-    """In pixels, like the height; those of the scan's first batch count."""
+    """Width in pixels, like ``height``. Only those of the scan's first batch are used."""
     height: int = 64
 
 
 def scan_of(name: str) -> str:
-    """The id of the scan of that name."""
+    """Return the id of the scan of a name."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -52,14 +53,14 @@ def add_twins(
     kind: TwinKind = TwinKind.REENCODED,
     score: float = 0.98,
 ) -> None:
-    """Two scans, by name, that were found to be twins."""
+    """Record two scans, by name, as twins."""
     first, second = sorted((scan_of(one), scan_of(other)))
     with write_session(settings) as session:
         session.add(Twin(scan_id=first, other_id=second, kind=kind, score=score, orientation=0))
 
 
 def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> None:
-    """A finished batch with these scans; its pixels are nowhere."""
+    """Add an ingested batch with scans and files, but without objects."""
     with write_session(settings) as session:
         session.add(Batch(id=batch_id, drop_name=batch_id, fingerprint="", state="ingested"))
         session.flush()
@@ -99,8 +100,17 @@ def add_batch(settings: Settings, batch_id: str, dropped: Iterable[Dropped]) -> 
             session.flush()
 
 
+def four_class_batch(per_label: int = 60) -> list[Dropped]:
+    """Return labeled scans of the four-class task, two of each patient."""
+    return [
+        Dropped(f"{label}-{number}", label, f"{label}-{number // 2}")
+        for label in LABELS[Task.FOUR_CLASS]
+        for number in range(per_label)
+    ]
+
+
 def run_row(run_id: str, task: str, snapshot_id: str, **values: Any) -> Run:
-    """A run of a recipe that is made up."""
+    """Return a run of an invented recipe."""
     made_up: dict[str, Any] = {
         "recipe": "made up",
         "recipe_text": "",
@@ -113,7 +123,7 @@ def run_row(run_id: str, task: str, snapshot_id: str, **values: Any) -> Run:
 
 
 def model_row(model_id: str, run_id: str, task: str, **values: Any) -> ModelVersion:
-    """What a run left, its files being nowhere."""
+    """Return a model version without files."""
     made_up: dict[str, Any] = {
         "labels": [],
         "input_size": 1,
@@ -128,7 +138,7 @@ def model_row(model_id: str, run_id: str, task: str, **values: Any) -> ModelVers
 def verdict_row(
     verdict_id: str, run_id: str, task: str, challenger_id: str, **values: Any
 ) -> Verdict:
-    """A verdict that follows no policy."""
+    """Return a verdict without a policy."""
     made_up: dict[str, Any] = {"reason": "", "policy_text": "", "policy_sha256": ""}
     return Verdict(
         id=verdict_id, run_id=run_id, task=task, challenger_id=challenger_id, **made_up | values

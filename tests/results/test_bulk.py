@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
 from tumorml.results.bulk import copy_rows
@@ -9,7 +11,7 @@ from tumorml.settings import Settings
 
 
 def test_copied_rows_keep_json_nulls_quotes_and_commas(settings: Settings) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": "one", "drop_name": 'a,"b"\n', "fingerprint": "f", "validation": {"x": [1, None]}},
         {"id": r"\N", "drop_name": "", "fingerprint": "g", "validation": None},
     ]

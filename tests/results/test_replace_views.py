@@ -77,7 +77,8 @@ def columns(settings: Settings) -> dict[str, list[tuple[str, str]]]:
 
 def definitions(settings: Settings) -> dict[str, str]:
     """The query of each view, as Postgres prints it."""
-    return dict(query(settings, "select viewname, definition from pg_views where " + IN_PUBLIC))
+    rows = query(settings, "select viewname, definition from pg_views where " + IN_PUBLIC)
+    return {str(view): str(definition) for view, definition in rows}
 
 
 def grants(settings: Settings) -> dict[str, set[str]]:

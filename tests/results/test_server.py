@@ -1,5 +1,3 @@
-"""A Postgres that a command has started stops with it, however the command ends."""
-
 from __future__ import annotations
 
 import os
@@ -40,7 +38,7 @@ with results_store(settings), end_on_sigterm("again"):
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    # Not below pytest's own folder: it is closed to the user that Postgres runs as under root.
+    # Under root, Postgres runs as a user without access to pytest's own folders.
     folder = Path(tempfile.mkdtemp(prefix="tumorml-tests-"))
     yield folder
     stop_local_postgres(folder)
@@ -48,15 +46,13 @@ def home() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_postgres_stops_with_the_command_that_is_told_to_stop(
-    number: signal.Signals, home: Path
-) -> None:
+def test_postgres_stops_with_an_interrupted_command(number: signal.Signals, home: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TUMORML")}
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND],
         cwd=PROJECT_ROOT,
         env={**environment, "TUMORML_HOME": str(home)},
-        # A test runner in the background ignores it, and a child would, too.
+        # A test runner in the background ignores SIGINT, and its children would, too.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         text=True,
@@ -68,7 +64,7 @@ def test_postgres_stops_with_the_command_that_is_told_to_stop(
     assert not is_running(home)
 
 
-def test_postgres_stays_where_another_uses_it(home: Path) -> None:
+def test_postgres_keeps_running_while_others_use_it(home: Path) -> None:
     settings = Settings(home=home)
     other = """
 import sys

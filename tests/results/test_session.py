@@ -22,19 +22,19 @@ def names(settings: Settings) -> list[str]:
         return list(session.execute(text("select name from api_key order by 1")).scalars())
 
 
-def test_whoever_lost_the_lock_writes_nothing_more(settings: Settings) -> None:
+def test_lost_lock_prevents_further_writes(settings: Settings) -> None:
     with session_lock(settings, "tester") as lock:
         with lock.writing() as session:
             session.execute(INSERT, {"name": "held"})
         with write_session(settings) as session:
             assert session.execute(END_THE_OTHERS).scalar_one() == 1
         for _ in range(2):
-            with pytest.raises(LockLostError, match="the tester is gone"), lock.writing() as own:
+            with pytest.raises(LockLostError, match="lock of the tester"), lock.writing() as own:
                 own.execute(INSERT, {"name": "lost"})
     assert names(settings) == ["held"]
 
 
-def test_a_mistake_of_our_own_does_not_cost_the_lock(settings: Settings) -> None:
+def test_failed_statement_keeps_the_lock(settings: Settings) -> None:
     with session_lock(settings, "tester") as lock:
         with pytest.raises(DBAPIError), lock.writing() as session:
             session.execute(text("select nonsense"))
@@ -43,7 +43,7 @@ def test_a_mistake_of_our_own_does_not_cost_the_lock(settings: Settings) -> None
     assert names(settings) == ["held"]
 
 
-def test_a_second_one_waits_until_the_first_has_ended(settings: Settings) -> None:
+def test_second_holder_waits_for_the_first(settings: Settings) -> None:
     order: list[str] = []
 
     def second() -> None:

@@ -49,14 +49,14 @@ def store(settings: Settings) -> Settings:
     return settings
 
 
-def test_the_same_trigger_is_the_same_run_although_scans_came_in_since(store: Settings) -> None:
+def test_same_trigger_gives_the_same_run_after_new_scans(store: Settings) -> None:
     first = plan(store, "manual-1").run_id
     add_batch(store, "b2", [Dropped("new", "glioma", "new")])
     assert plan(store, "manual-1").run_id == first
     assert plan(store, "manual-2").run_id != first
 
 
-def test_a_recipe_judged_on_this_snapshot_has_nothing_new_to_do(store: Settings) -> None:
+def test_recipe_judged_on_the_snapshot_needs_no_run(store: Settings) -> None:
     run_id = plan(store, "one").run_id
     assert run_id is not None
     assert plan(store, "two").run_id is not None
@@ -71,14 +71,12 @@ def test_a_recipe_judged_on_this_snapshot_has_nothing_new_to_do(store: Settings)
     assert plan(store, "six", epochs=1).run_id is not None
 
 
-def test_an_unknown_recipe_is_named(store: Settings) -> None:
+def test_unknown_recipe_error_names_it(store: Settings) -> None:
     with pytest.raises(TumorMLError, match="no recipe 'nothing'"):
         plan(store, "one", recipe="nothing")
 
 
-def test_other_weights_in_a_file_are_something_new_and_are_not_trained_from_unplanned(
-    store: Settings, tmp_path: Path
-) -> None:
+def test_changed_weights_file_needs_a_new_run(store: Settings, tmp_path: Path) -> None:
     weights, recipe = tmp_path / "of.keras", tmp_path / "mine.toml"
     text = load_recipe("baseline-cnn").text
     recipe.write_text(text.replace('weights = "none"', f'weights = "{weights}"'))
@@ -92,11 +90,11 @@ def test_other_weights_in_a_file_are_something_new_and_are_not_trained_from_unpl
     planned = str(plan(store, "three", recipe=str(recipe), force=True).run_id)
     weights.write_bytes(b"PK others")
     assert plan(store, "two", recipe=str(recipe)).run_id is not None
-    with pytest.raises(TumorMLError, match=f"those of {weights} have"):
+    with pytest.raises(TumorMLError, match=f"but {weights} has"):
         train_run(store, planned)
 
 
-def test_a_champion_whose_recipe_has_keys_of_another_time_is_not_gone_on_from(
+def test_champion_with_an_unreadable_recipe_gives_no_warm_start(
     store: Settings, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "warm.toml"
@@ -113,7 +111,7 @@ def test_a_champion_whose_recipe_has_keys_of_another_time_is_not_gone_on_from(
         assert session.get_one(Run, planned).warm_start_id is None
 
 
-def test_a_training_under_airflow_ends_when_it_is_told_to(
+def test_training_under_airflow_ends_on_sigterm(
     store: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handlers = []
@@ -130,7 +128,7 @@ def test_a_training_under_airflow_ends_when_it_is_told_to(
     assert handlers != [before] and signal.getsignal(signal.SIGTERM) == before
 
 
-def test_an_evidence_map_is_planned_only_where_a_training_scan_has_a_mask(store: Settings) -> None:
+def test_evidence_map_is_planned_only_with_training_masks(store: Settings) -> None:
     snapshot = take_snapshot(store, Task.FOUR_CLASS)
     planned = plan_run(store, snapshot, task=Task.FOUR_CLASS, trigger="t1")
     assert recipe_text(store, planned).evidence is None

@@ -1,1 +1,1 @@
-"""From trusted scans to what a run sees: groups, sides, snapshots, pixels."""
+"""Data sets: twins, groups, labels, snapshots, cached pixels, leaks and audits."""

@@ -1,4 +1,4 @@
-"""The leak report: which scans that judge a model have a twin among those it learnt from."""
+"""Leaks: relations of the test scans of a run to the scans that its model was trained on."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from tumorml.results.twin_kinds import LEAK_KINDS, TwinKind
 from tumorml.settings import Settings
 
 
-def leaks_of(
-    settings: Settings, entries: Sequence[SnapshotEntry], learnt_before: Collection[str] = ()
+def find_leaks(
+    settings: Settings, entries: Sequence[SnapshotEntry], also_seen: Collection[str] = ()
 ) -> dict[str, TwinKind]:
-    """How each test scan is related to the closest training or validation scan, as known today.
+    """Return the closest relation of each test scan to training or validation, as known today.
 
     Args:
-        settings: Where.
-        entries: A snapshot's.
-        learnt_before: Further scans that count as training.
+        settings: Settings of the store.
+        entries: Entries of a snapshot.
+        also_seen: Further scans that count as training.
 
     Returns:
-        For each test scan ``exact``, ``reencoded``, ``mirrored``, ``similar``, ``same_group`` (one
-        patient, or tied through scans in between) or ``none``.
+        A kind of ``LEAK_KINDS`` for each test scan.
     """
     test = {entry.scan_id for entry in entries if entry.split == "test"}
-    seen = {entry.scan_id for entry in entries if entry.split != "test"} | set(learnt_before)
+    seen = {entry.scan_id for entry in entries if entry.split != "test"} | set(also_seen)
     kinds = {scan: TwinKind.EXACT if scan in seen else TwinKind.NONE for scan in test}
     with read_session(settings) as session:
         groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
@@ -50,10 +49,13 @@ def leaks_of(
 def write_leak_report(
     settings: Settings, run_id: str, entries: Sequence[SnapshotEntry]
 ) -> dict[str, TwinKind]:
-    """Write a run's ``leak`` rows, over those of an earlier try; what ``leaks_of`` says."""
+    """Replace the ``leak`` rows of a run, and return the result of ``find_leaks``.
+
+    Scans that the ancestors of the run's weights were trained on count as training.
+    """
     with read_session(settings) as session:
-        before = learnt_before(session, run_id)
-    kinds = leaks_of(settings, entries, before)
+        also_seen = scans_seen_by_ancestors(session, run_id)
+    kinds = find_leaks(settings, entries, also_seen)
     labels = {entry.scan_id: entry.label for entry in entries if entry.split == "test"}
     counts = Counter((kind, labels[scan]) for scan, kind in kinds.items())
     rows = [
@@ -67,11 +69,11 @@ def write_leak_report(
     return kinds
 
 
-def learnt_before(session: Session, run_id: str) -> set[str]:
-    """The scans that the models saw in training from which a run's weights descend.
+def scans_seen_by_ancestors(session: Session, run_id: str) -> set[str]:
+    """Return the scans that earlier models saw in training from which a run's weights descend.
 
-    A run with a warm start goes on from a champion's weights, which may go on from another's; and
-    the file that a recipe names may be any model version's.
+    A run with a warm start continues from the weights of a champion, which may itself have had a
+    warm start. The weights file that a recipe names may also be that of a model version.
     """
     lineage = (
         select(Run.id, Run.snapshot_id, Run.warm_start_id, Run.weights_sha256)
@@ -96,7 +98,7 @@ def learnt_before(session: Session, run_id: str) -> set[str]:
     return set(session.scalars(seen))
 
 
-def held_out_now(session: Session, scans: Sequence[str]) -> set[str]:
-    """Of these scans, those that a tie connects to another side by now."""
+def held_out_scans(session: Session, scans: Sequence[str]) -> set[str]:
+    """Return those of the scans whose group is on more than one side by now."""
     held_out = select(ScanGroup.scan_id).where(ScanGroup.held_out)
     return set(session.scalars(held_out)) & set(scans)

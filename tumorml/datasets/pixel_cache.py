@@ -1,7 +1,7 @@
-"""Every scan decoded and resized once for each size, in a file that only grows.
+"""Cache of decoded and resized scans, in append-only files.
 
-Two files for each size under ``home/cache``: the pixels, row by row, and the scan ids, line by
-line. A row counts once its id is written, so what a killed process leaves is written over.
+Each size has two files under ``home/cache``: the pixels, one row per scan, and the scan ids, one
+line per scan. A row is valid once its id is written, so rows of a killed process are overwritten.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from tumorml.timers import Interval
 logger = logging.getLogger(__name__)
 
 _LINE = 65
-"""A scan id and its newline, in bytes."""
+"""Length of a scan id and its newline, in bytes."""
 _WINDOW = 256
+"""Number of scans that are decoded before they are written."""
 _LOG_SECONDS = 5.0
 
 
 class CachedPixels:
-    """uint8 [n, size, size] that lies in a file and is read as it is asked for.
+    """Array uint8 [n, size, size] in a file, of which each access reads the rows it needs.
 
-    A memory map would count every page that was ever touched as this process's memory.
+    A memory map would count every page that was ever read as memory of this process.
 
     Attributes:
         shape: (n, size, size).
@@ -58,27 +59,27 @@ class CachedPixels:
         return len(self._rows)
 
     def __getitem__(self, index: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The scans of a slice or of int64 [k]: uint8 [k, size, size]."""
+        """Return the scans at a slice or at indices int64 [k], as uint8 [k, size, size]."""
         rows = self._rows[index]
         pixels = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for target, row in zip(pixels, rows, strict=True):
             read = os.preadv(self._descriptor, [target.data], int(row) * target.nbytes)
             if read != target.nbytes:
-                raise OSError(f"row {row} of the pixel cache is not whole")
+                raise OSError(f"row {row} of the pixel cache is incomplete")
         return pixels
 
 
 def cached_pixels(
     settings: Settings, scan_ids: Sequence[str], size: int, *, masks: bool = False
 ) -> CachedPixels:
-    """These scans, or their masks, at ``size`` x ``size``, decoded now where they never were."""
+    """Return scans, or their masks, at ``size`` x ``size`` pixels; decode those not yet cached."""
     folder = settings.home / "cache"
     folder.mkdir(parents=True, exist_ok=True)
     kind = "masks-" if masks else ""
     name = f"{kind}{size}px-{hashlib.sha256(PREPROCESSING.encode()).hexdigest()[:8]}"
     pixels, ids = folder / f"{name}.pixels", folder / f"{name}.ids"
-    with _alone(folder / f"{name}.lock"):
-        known = _read_ids(ids, rows=_whole_rows(pixels, size))
+    with _exclusive_lock(folder / f"{name}.lock"):
+        known = _read_ids(ids, rows=_complete_rows(pixels, size))
         missing = [scan for scan in dict.fromkeys(scan_ids) if scan not in known]
         store, progress_log = object_store(settings), Interval(_LOG_SECONDS)
         with ThreadPoolExecutor(max_workers=4) as pool:
@@ -87,12 +88,12 @@ def cached_pixels(
                 images = list(
                     pool.map(lambda scan: read_scan(store, scan, size, masks=masks), part)
                 )
-                _write_behind(pixels, len(known), [image.tobytes() for image in images])
-                _write_behind(ids, len(known), [f"{scan}\n".encode() for scan in part])
+                _write_after(pixels, len(known), [image.tobytes() for image in images])
+                _write_after(ids, len(known), [f"{scan}\n".encode() for scan in part])
                 known.update(zip(part, range(len(known), len(known) + len(part)), strict=True))
                 if progress_log.due():
-                    what = "masks" if masks else "scans"
-                    logger.info("resized %s of %s %s", start + len(part), len(missing), what)
+                    noun = "masks" if masks else "scans"
+                    logger.info("resized %s of %s %s", start + len(part), len(missing), noun)
     rows = np.array([known[scan] for scan in scan_ids], dtype=np.int64)
     return CachedPixels(pixels, rows, size)
 
@@ -100,25 +101,25 @@ def cached_pixels(
 def read_scan(
     store: ObjectStore, scan_id: str, size: int, *, masks: bool = False
 ) -> NDArray[np.uint8]:
-    """One scan, or its mask, as uint8 [size, size]."""
+    """Read a scan, or its mask, from the object store and resize it to uint8 [size, size]."""
     key = mask_key(scan_id) if masks else scan_key(scan_id)
     return fit_to_square(decode(store.read(key)).pixels, size)
 
 
-def _whole_rows(path: Path, size: int) -> int:
+def _complete_rows(path: Path, size: int) -> int:
     path.touch()
     return path.stat().st_size // size**2
 
 
 def _read_ids(path: Path, *, rows: int) -> dict[str, int]:
-    """The row of each scan that has one; the last line of a killed write is none."""
+    """Return the row of each cached scan; an incomplete last line is ignored."""
     data = path.read_bytes() if path.exists() else b""
     lines = range(0, len(data) - _LINE + 1, _LINE)[:rows]
     return {data[at : at + _LINE - 1].decode(): row for row, at in enumerate(lines)}
 
 
-def _write_behind(path: Path, count: int, records: Sequence[bytes]) -> None:
-    """Write records of one length behind the first ``count``, over whatever lies there."""
+def _write_after(path: Path, count: int, records: Sequence[bytes]) -> None:
+    """Write records of equal length after the first ``count``, in place of what follows them."""
     path.touch()
     with path.open("r+b") as file:
         file.truncate(count * len(records[0]))
@@ -129,8 +130,8 @@ def _write_behind(path: Path, count: int, records: Sequence[bytes]) -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process of this machine at a time."""
+def _exclusive_lock(path: Path) -> Iterator[None]:
+    """Let one process of this machine at a time run the block."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""The pixels and labels of one split of a snapshot at one input size."""
+"""Pixels, masks and labels of one split of a snapshot, at one input size."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SplitPixels:
         scan_ids: n ids.
         group_ids: n group ids.
         labels: int64 [n], class indices.
-        images: uint8 [n, size, size], read from a file as they are asked for.
-        masks: of those scans that have one.
+        images: uint8 [n, size, size], read from a file on access.
+        masks: Tumor masks of the scans.
     """
 
     scan_ids: list[str]
@@ -36,12 +36,12 @@ class SplitPixels:
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Where the tumour lies in the scans of which that is known.
+    """Tumor masks of n scans, as far as they are known.
 
     Attributes:
-        pixels: uint8 [k, size, size], 255 in the tumour.
-        rows: int64 [n]: of each scan the row in ``pixels``, ``EMPTY`` where its label says that
-            there is no tumour, ``UNKNOWN`` where nobody has drawn one.
+        pixels: uint8 [k, size, size], 255 in the tumor.
+        rows: int64 [n]: the row of each scan in ``pixels``; ``EMPTY`` for a scan without tumor;
+            ``UNKNOWN`` for a scan whose tumor has no mask.
     """
 
     pixels: CachedPixels | NDArray[np.uint8]
@@ -52,11 +52,11 @@ class Masks:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, size, size)."""
+        """Shape of all masks, (n, size, size)."""
         return (len(self.rows), *self.pixels.shape[1:])
 
     def __getitem__(self, scans: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The masks of some scans, uint8 [b, size, size]; zeros where there is none."""
+        """Return the masks at indices int64 [b], as uint8 [b, size, size]; zeros for no mask."""
         rows = self.rows[scans]
         pixels = np.zeros((len(scans), *self.pixels.shape[1:]), np.uint8)
         pixels[rows >= 0] = self.pixels[rows[rows >= 0]]
@@ -71,7 +71,15 @@ def split_pixels(
     labels: Sequence[str],
     size: int,
 ) -> SplitPixels:
-    """The pixels of one split of a snapshot's entries at ``size`` x ``size``."""
+    """Return one split of a snapshot at ``size`` x ``size`` pixels.
+
+    Args:
+        settings: Settings of the store.
+        entries: Entries of a snapshot.
+        split: ``train``, ``validation`` or ``test``.
+        labels: Labels of the task, in the order of class indices.
+        size: Side of the square input, in pixels.
+    """
     chosen = sorted((e for e in entries if e.split == split), key=lambda e: e.scan_id)
     scan_ids = [e.scan_id for e in chosen]
     masked = [e.scan_id for e in chosen if e.masked]

@@ -1,4 +1,4 @@
-"""How every scan becomes a network's square input, and the way back."""
+"""Resize scans to the square input of a network, and maps of the input back to the scan."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 PREPROCESSING = "fit-to-square, bilinear"
-"""What `fit_to_square` does; a change of it changes what a model is asked, and its name."""
+"""Name of the preprocessing in `fit_to_square`. Change both together: models record the name."""
 
 
 class Placement(NamedTuple):
-    """Where in a square a scan lies, in pixels of the square."""
+    """Position of a resized scan in the square, in pixels of the square."""
 
     top: int
     left: int
@@ -21,7 +21,7 @@ class Placement(NamedTuple):
 
 
 def placement(height: int, width: int, size: int) -> Placement:
-    """Where `fit_to_square` puts a scan of that height and width (pixels) in a square of `size`."""
+    """Return where `fit_to_square` puts a scan of a height and width, in pixels."""
     scale = size / max(height, width)
     fitted_height = min(size, max(1, round(height * scale)))
     fitted_width = min(size, max(1, round(width * scale)))
@@ -31,20 +31,20 @@ def placement(height: int, width: int, size: int) -> Placement:
 
 
 def fit_to_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Scale a scan until its longer side is `size`, and centre it on black.
+    """Scale a scan so that its longer side is `size`, and center it on a black square.
 
-    The aspect is kept. Scaling is Pillow's bilinear filter, whose support widens with the
-    reduction, so that no line of pixels is skipped.
+    The aspect ratio is kept. Pillow's bilinear filter is used, whose support grows with the
+    reduction, so that no row of pixels is skipped.
 
     Args:
         pixels: uint8 `[h, w]`.
-        size: side of the square, in pixels.
+        size: Side of the square, in pixels.
 
     Returns:
         uint8 `[size, size]`.
 
     Raises:
-        ValueError: the pixels are not uint8 of two dimensions.
+        ValueError: The pixels are not two-dimensional uint8.
     """
     if pixels.ndim != 2 or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8 [h, w], not {pixels.dtype} {pixels.shape}")
@@ -60,12 +60,12 @@ def fit_to_square(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def from_square(square: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Lay a map over the square input, such as a heatmap, back over the original scan.
+    """Resize a map of the square input, such as a heatmap, to the original scan.
 
     Args:
         square: float32 `[size, size]`.
-        height: of the original, in pixels.
-        width: of the original, in pixels.
+        height: Height of the original, in pixels.
+        width: Width of the original, in pixels.
 
     Returns:
         float32 `[height, width]`.

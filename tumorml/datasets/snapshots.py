@@ -1,4 +1,4 @@
-"""Snapshots: the frozen list of (scan, label, split) that one run sees."""
+"""Snapshots: frozen, content-addressed lists of (scan, label, split)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import select
 
-from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.grouping.assign_groups import assign_groups
 from tumorml.datasets.grouping.sides import draw_side
-from tumorml.datasets.labelling import readings_for_task, settled_labels
+from tumorml.datasets.labeling import labels_and_conflicts, settled_labels
 from tumorml.errors import TumorMLError
 from tumorml.labels import LABELS, Task, label_for_task
 from tumorml.objects import object_store
@@ -37,36 +37,38 @@ class SnapshotEntry:
 
 
 def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) -> str:
-    """Freeze what is known now for a task; the same data gives the same snapshot.
+    """Take a snapshot of the labeled scans of a task; the same data gives the same snapshot.
 
-    Scans whose labels contradict, and those that a tie connects to another side, are held out and
-    counted.
+    Scans with conflicting labels, and scans held out because their group is on two sides, are left
+    out and counted.
 
     Args:
-        settings: Where, and how much is enough.
-        task: What is learnt.
-        given_split: Follow the Training and Testing folders that drops came with, file by file, in
-            place of the groups: for benchmarks only. One scan can then stand on both sides.
+        settings: Settings of the store, with the minimum number of training scans.
+        task: Task that defines the labels.
+        given_split: Follow the split of the drops (folders Training and Testing, or the manifest)
+            file by file instead of the groups, for benchmarks only. One scan can then be in two
+            splits.
 
     Returns:
-        The snapshot's id, ``s-`` and 16 hex digits of the SHA-256 of its rows.
+        The id of the snapshot: ``s-`` and 16 hex digits of the SHA-256 of its rows.
 
     Raises:
-        TumorMLError: There are too few scans of a label to train or validate on, or a group stands
-            on both sides of the split.
+        TumorMLError: There are too few scans of a label for training, or none for validation; or
+            a group is on two sides of the split.
     """
     assign_groups(settings)
     if given_split:
         entries, held_out = _scans_as_given(settings, task)
     else:
-        entries, held_out = _labelled_scans(settings, task)
+        entries, held_out = _labeled_scans(settings, task)
     _check_counts(settings, task, entries)
     if not given_split:
         check_no_leak(entries)
     elif not any(e.split == "test" for e in entries):
         raise TumorMLError(
-            f"The drops' own split has no test scan for the task {task}: --given-split follows "
-            "folders named Training and Testing, or a manifest's column split."
+            f"The split that came with the drops has no test scan for the task {task}. "
+            "--given-split needs folders named Training and Testing, or a column `split` in the "
+            "manifest."
         )
 
     entries = _with_masks(settings, entries)
@@ -78,7 +80,7 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
     snapshot_id = "s-" + hashlib.sha256(f"{kind}\n{lines}".encode()).hexdigest()[:16]
     with read_session(settings) as session:
         if session.get(Snapshot, snapshot_id) is not None:
-            logger.info("snapshot %s is already taken: nothing has changed", snapshot_id)
+            logger.info("snapshot %s exists: no scan or label has changed", snapshot_id)
             return snapshot_id
 
     key = snapshot_key(snapshot_id)
@@ -104,7 +106,11 @@ def take_snapshot(settings: Settings, task: Task, *, given_split: bool = False) 
 
 
 def read_snapshot(settings: Settings, snapshot_id: str) -> list[SnapshotEntry]:
-    """The scans of a snapshot, in order of scan id."""
+    """Return the entries of a snapshot, ordered by scan id and split.
+
+    Raises:
+        TumorMLError: There is no such snapshot.
+    """
     with read_session(settings) as session:
         rows = session.execute(
             select(
@@ -124,10 +130,10 @@ def read_snapshot(settings: Settings, snapshot_id: str) -> list[SnapshotEntry]:
 
 
 def check_no_leak(entries: list[SnapshotEntry]) -> None:
-    """Refuse a list in which one group stands on two sides.
+    """Check that each group is on one side of the split.
 
     Raises:
-        TumorMLError: Naming the groups.
+        TumorMLError: Groups are on two sides; three of them are named.
     """
     sides: dict[str, set[str]] = {}
     for entry in entries:
@@ -135,35 +141,35 @@ def check_no_leak(entries: list[SnapshotEntry]) -> None:
     leaking = sorted(group for group, splits in sides.items() if len(splits) > 1)
     if leaking:
         raise TumorMLError(
-            f"{len(leaking)} groups stand on two sides of the split, for instance {leaking[:3]}: "
-            "no model may be trained or judged on this snapshot."
+            f"{len(leaking)} groups are on two sides of the split, for instance {leaking[:3]}. No "
+            "model can be trained or judged on this snapshot."
         )
 
 
-def _labelled_scans(settings: Settings, task: Task) -> tuple[list[SnapshotEntry], Counter[str]]:
-    """The scans on the sides of their groups, and how many are held out for which reason."""
+def _labeled_scans(settings: Settings, task: Task) -> tuple[list[SnapshotEntry], Counter[str]]:
+    """Return the scans with the sides of their groups, and the number held out by reason."""
     with read_session(settings) as session:
-        readings, conflicting = readings_for_task(session, task)
+        labels, conflicting = labels_and_conflicts(session, task)
         groups = session.execute(
             select(ScanGroup.scan_id, ScanGroup.group_id, ScanGroup.side, ScanGroup.held_out)
         ).all()
     entries: list[SnapshotEntry] = []
     held_out: Counter[str] = Counter()
-    for scan, group, side, tied in sorted(groups):
+    for scan, group, side, is_held_out in sorted(groups):
         if scan in conflicting:
             held_out["label_conflict"] += 1
-        elif scan in readings and tied:
+        elif scan in labels and is_held_out:
             held_out["tied_to_another_side"] += 1
-        elif scan in readings:
-            entries.append(SnapshotEntry(scan, readings[scan], side, group))
+        elif scan in labels:
+            entries.append(SnapshotEntry(scan, labels[scan], side, group))
     return entries, held_out
 
 
 def _scans_as_given(settings: Settings, task: Task) -> tuple[list[SnapshotEntry], Counter[str]]:
-    """The scans on the sides that their drops gave them; validation is drawn out of training.
+    """Return the scans with the splits of their drops; validation is drawn from training.
 
     Raises:
-        TumorMLError: No drop came with a split of its own.
+        TumorMLError: No drop came with a split.
     """
     with read_session(settings) as session:
         groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
@@ -177,26 +183,27 @@ def _scans_as_given(settings: Settings, task: Task) -> tuple[list[SnapshotEntry]
             )
             .distinct()
         ).all()
-    said: dict[tuple[str, str], set[str]] = {}
+    labels_by_scan_and_split: dict[tuple[str, str], set[str]] = {}
     for scan, split, label in files:
-        reading_of = label_for_task(settled.get(str(scan), str(label)), task)
-        if reading_of and scan in groups:
-            said.setdefault((str(scan), str(split)), set()).add(reading_of)
-    if not said:
+        task_label = label_for_task(settled.get(str(scan), str(label)), task)
+        if task_label and scan in groups:
+            key = (str(scan), str(split))
+            labels_by_scan_and_split.setdefault(key, set()).add(task_label)
+    if not labels_by_scan_and_split:
         raise TumorMLError(
-            f"No drop came with a split of its own for the task {task}: --given-split follows "
-            "folders named Training and Testing, or a manifest's column split."
+            f"No drop came with a split for the task {task}. --given-split needs folders named "
+            "Training and Testing, or a column `split` in the manifest."
         )
     share = settings.validation_share / (1 - settings.test_share)
     entries: list[SnapshotEntry] = []
     held_out: Counter[str] = Counter()
-    for (scan, split), readings in sorted(said.items()):
-        if len(readings) > 1:
+    for (scan, split), labels in sorted(labels_by_scan_and_split.items()):
+        if len(labels) > 1:
             held_out["label_conflict"] += 1
             continue
         if split == "train":
             split = draw_side(groups[scan], validation_share=share, test_share=0)
-        entries.append(SnapshotEntry(scan, readings.pop(), split, groups[scan]))
+        entries.append(SnapshotEntry(scan, labels.pop(), split, groups[scan]))
     return entries, held_out
 
 
@@ -212,21 +219,21 @@ def _with_masks(settings: Settings, entries: list[SnapshotEntry]) -> list[Snapsh
 
 def _check_counts(settings: Settings, task: Task, entries: list[SnapshotEntry]) -> None:
     training = Counter(e.label for e in entries if e.split == "train")
-    least = settings.min_training_scans_per_label
-    short = {label: training[label] for label in LABELS[task] if training[label] < least}
-    if short:
+    minimum = settings.min_training_scans_per_label
+    too_few = {label: training[label] for label in LABELS[task] if training[label] < minimum}
+    if too_few:
         raise TumorMLError(
-            f"Too few training scans for the task {task}: {short}, at least {least} of each label "
-            "are needed. Drop more labelled scans into the inbox."
+            f"Too few training scans for the task {task}: {too_few}, at least {minimum} of each "
+            "label are needed. Drop more labeled scans into the inbox."
         )
     if len(training) < 2:
         raise TumorMLError(
             f"All training scans of the task {task} have one label, {', '.join(training) or 'none'}"
-            ": there is nothing to tell apart. Drop scans of another label into the inbox."
+            ". Drop scans of another label into the inbox."
         )
     if not any(e.split == "validation" for e in entries):
         raise TumorMLError(
-            f"No scan of the task {task} was drawn for validation; drop more labelled scans."
+            f"No scan of the task {task} is in validation. Drop more labeled scans into the inbox."
         )
 
 
@@ -246,11 +253,11 @@ def _parquet(entries: list[SnapshotEntry]) -> bytes:
 
 
 def tasks_with_enough_scans(settings: Settings) -> list[Task]:
-    """The tasks whose labelled scans are enough for a snapshot."""
+    """Return the tasks that have enough labeled scans for a snapshot."""
     assign_groups(settings)
     enough = []
     for task in Task:
-        entries, _ = _labelled_scans(settings, task)
+        entries, _ = _labeled_scans(settings, task)
         try:
             _check_counts(settings, task, entries)
         except TumorMLError as error:

@@ -1,1 +1,1 @@
-"""The Postgres results store: tables, sessions, bulk rows, migrations."""
+"""The results store in Postgres: tables, views, sessions, bulk inserts and migrations."""

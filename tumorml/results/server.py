@@ -1,4 +1,4 @@
-"""A results store that answers, for as long as it is needed."""
+"""Run the local Postgres for the duration of a command."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tumorml.settings import Settings
 
 @contextmanager
 def results_store(settings: Settings) -> Iterator[bool]:
-    """Start the local Postgres where none is configured and none runs, and stop it again.
+    """Start the local Postgres for the block, unless it runs or another database is configured.
 
-    It is left running where somebody else has begun to use it meanwhile. A process that ends
-    without leaving the block calls `stop_what_was_started`.
+    After the block it is stopped, unless other processes use it by then. A process that exits
+    without leaving the block calls `stop_started_postgres`.
 
     Yields:
-        Whether it was started here; then its schema may be behind, or missing.
+        Whether it was started here. Its schema may then be missing or old.
     """
     started = settings.database_url is None and not is_running(settings.home)
     if started:
-        # So that connections which an interruption left open are known as our own.
+        # Marks connections of this process that an interruption left open; see _is_used_by_others.
         os.environ["PGAPPNAME"] = f"tumorml {os.getpid()}"
         start_local_postgres(settings.home)
         _started.append(settings)
@@ -46,41 +46,41 @@ def results_store(settings: Settings) -> Iterator[bool]:
 _started: list[Settings] = []
 
 
-def stop_what_was_started() -> None:
-    """Stop the Postgres that this process has started, unless others use it."""
+def stop_started_postgres() -> None:
+    """Stop the Postgres that this process has started, unless other processes use it."""
     while _started:
         _stop(_started[-1])
 
 
 def _stop(settings: Settings) -> None:
     _started.remove(settings)
-    if not _others_use_it(settings):
+    if not _is_used_by_others(settings):
         stop_local_postgres(settings.home)
 
 
 def create_database(settings: Settings, name: str) -> None:
-    """Create a database on the local Postgres where there is none of that name."""
+    """Create a database on the local Postgres if there is none of that name."""
     url = database_url(settings, "postgres", OWNER)
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            known = text("select from pg_database where datname = :name")
-            if connection.execute(known, {"name": name}).first() is None:
+            existing = text("select from pg_database where datname = :name")
+            if connection.execute(existing, {"name": name}).first() is None:
                 connection.execute(text(f'create database "{name}"'))
     finally:
         engine.dispose()
 
 
-def _others_use_it(settings: Settings) -> bool:
+def _is_used_by_others(settings: Settings) -> bool:
     dispose_engines()
     engine = create_engine(database_url(settings, "postgres", OWNER))
-    others = (
+    connections_of_others = (
         "select from pg_stat_activity "
         "where backend_type = 'client backend' and pid <> pg_backend_pid() "
         "and application_name <> current_setting('application_name')"
     )
     try:
         with engine.connect() as connection:
-            return connection.execute(text(others)).first() is not None
+            return connection.execute(text(connections_of_others)).first() is not None
     finally:
         engine.dispose()

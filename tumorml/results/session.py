@@ -1,4 +1,4 @@
-"""Sessions on the results store: one to write, one that can only read."""
+"""Sessions and advisory locks on the results store."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ logger = logging.getLogger(__name__)
 
 
 def writer_url(settings: Settings) -> str:
-    """The results store as the role that may write rows."""
+    """Return the URL of the results store for the role that writes rows."""
     return settings.database_url or database_url(settings, role=WRITER)
 
 
 def owner_url(settings: Settings) -> str:
-    """The results store as the role that owns the tables, for migrations."""
+    """Return the URL of the results store for the role that owns the tables."""
     configured = settings.owner_database_url or settings.database_url
     return configured or database_url(settings, role=OWNER)
 
 
 def reader_url(settings: Settings) -> str:
-    """The results store as the role that can only select."""
+    """Return the URL of the results store for the role that can only select."""
     if settings.reader_database_url:
         return settings.reader_database_url
     if settings.database_url:
@@ -45,23 +45,23 @@ def reader_url(settings: Settings) -> str:
 
 @contextmanager
 def write_session(settings: Settings) -> Iterator[Session]:
-    """One transaction: committed when the block ends, rolled back when it raises."""
+    """Open a transaction, committed when the block ends and rolled back when it raises."""
     with Session(_engine(writer_url(settings))) as session, session.begin():
         yield session
 
 
 @contextmanager
 def read_session(settings: Settings) -> Iterator[Session]:
-    """One read-only transaction."""
+    """Open a read-only transaction."""
     with Session(_engine(reader_url(settings))) as session:
         yield session
 
 
 class Lock:
-    """An advisory lock that is held by a connection of its own, and falls with it.
+    """An advisory lock, held by a dedicated connection and released when that closes.
 
-    What is written through `writing` is written only while the lock is held: a worker that was cut
-    off or paused, and whose lock another has by now, can change nothing any more.
+    Rows written through `writing` are written only while the lock is held. A worker that was cut
+    off or paused, and whose lock another process holds by now, can no longer write.
     """
 
     def __init__(self, connection: Connection, name: str) -> None:
@@ -70,16 +70,16 @@ class Lock:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """One transaction on the connection that holds the lock.
+        """Open a transaction on the connection that holds the lock.
 
         Raises:
-            LockLostError: The connection is gone, and the lock with it; nothing was written.
+            LockLostError: The connection is closed, so the lock is lost and nothing was written.
         """
         lost = LockLostError(
-            f"The connection to the results store that made this process the {self._name} is gone, "
-            "and another may be it by now: this one stops here and writes nothing more."
+            f"Lost the connection to the results store that held the lock of the {self._name}. "
+            "Another process may hold it by now, so this one stops and writes nothing more."
         )
-        if self._connection.invalidated:  # SQLAlchemy would open another, that holds no lock
+        if self._connection.invalidated:  # SQLAlchemy would open another one, without the lock
             raise lost
         try:
             with Session(self._connection) as session, session.begin():
@@ -92,36 +92,41 @@ class Lock:
 
 @contextmanager
 def session_lock(settings: Settings, name: str) -> Iterator[Lock]:
-    """Hold an advisory lock through many transactions; it falls when the process dies."""
+    """Hold an advisory lock across transactions; it is released when the process ends.
+
+    Args:
+        settings: Settings of the store.
+        name: Role of the holder, such as ``trainer of <run>``; the name of the lock.
+    """
     engine = create_engine(writer_url(settings), poolclass=NullPool)
     query = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
     try:
         with engine.connect() as connection:
-            for setting in _DEAD_PEERS:
+            for setting in _KEEPALIVE_SETTINGS:
                 connection.execute(text(f"set {setting}"))
-            waited = 0
+            waited_seconds = 0
             while not connection.execute(query, {"name": name}).scalar_one():
                 connection.rollback()
-                if waited % 30 == 0:
-                    logger.info("another process is the %s; waiting for it", name)
-                waited += 1
+                if waited_seconds % 30 == 0:
+                    logger.info("waiting: another process is the %s", name)
+                waited_seconds += 1
                 time.sleep(1)
-            connection.commit()  # the lock outlives its transaction
+            connection.commit()  # the lock outlasts the transaction
             yield Lock(connection, name)
     finally:
         engine.dispose()
 
 
-_DEAD_PEERS = (
+_KEEPALIVE_SETTINGS = (
     "tcp_keepalives_idle = 30",
     "tcp_keepalives_interval = 10",
     "tcp_keepalives_count = 3",
 )
-"""The server lets go after a minute of a machine that vanished; otherwise after two hours."""
+"""With these, the server drops a vanished client after a minute; by default after two hours."""
 
 
 def transaction_lock(session: Session, name: str) -> None:
-    """Wait for the advisory lock of this name and hold it until the transaction ends."""
+    """Acquire an advisory lock, and hold it until the transaction ends."""
     session.execute(
         text("select pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
     )
@@ -136,11 +141,11 @@ def _engine(url: str) -> Engine:
         url,
         pool_pre_ping=True,
         pool_size=5,
-        hide_parameters=True,  # they name patients and callers, and errors go to logs
+        hide_parameters=True,  # they may identify patients and callers, and errors are logged
         connect_args={
             "connect_timeout": 10,
             "tcp_user_timeout": 60_000,
-            # A host that is gone while it is asked is noticed after a minute, not after two hours.
+            # A vanished server is noticed after a minute instead of two hours.
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
@@ -151,6 +156,6 @@ def _engine(url: str) -> Engine:
 
 
 def dispose_engines() -> None:
-    """Close the connections that this process keeps for later."""
+    """Close the pooled connections of this process."""
     for engine in _engines:
         engine.dispose()

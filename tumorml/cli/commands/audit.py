@@ -32,7 +32,7 @@ def audit(
     pairs: Annotated[int, typer.Option(min=0, help="Maximum number of pairs on the page.")] = 24,
 ) -> None:
     """Report twins of test images in the training part of a set. Ingests nothing."""
-    from tumorml.reports.audit.outputs import Outputs, write_audit
+    from tumorml.reports.audit.write_audit import Outputs, write_audit
     from tumorml.scans.inbox.names import drop_stem
 
     if store == (path is not None):
@@ -52,14 +52,14 @@ def audit(
             )
         return
 
-    from tumorml.datasets.audit.comparison import with_twins_and_places
-    from tumorml.datasets.audit.reading import read_loose_set, read_pictures
+    from tumorml.datasets.audit.compare_loose_set import compare_loose_set
+    from tumorml.datasets.audit.read_loose_set import read_loose_set, read_pictures
 
     settings = get_settings()
     with progress_bar(f"read {path.name}") as set_progress:
         loose_set = read_loose_set(settings, path, set_progress)
     with progress_bar("compare") as set_progress:
-        compared_set = with_twins_and_places(settings, loose_set, set_progress)
+        compared_set = compare_loose_set(settings, loose_set, set_progress)
     write_audit(
         console,
         compared_set,

@@ -1,1 +1,1 @@
-"""How much a set of scans leaks: read it, compare it, say so."""
+"""Audit of a data set: duplicates across its split, label conflicts and unreadable files."""

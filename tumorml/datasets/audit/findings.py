@@ -1,4 +1,4 @@
-"""What an audit of a set of scans says: of each file, of each label, and of the whole."""
+"""Data classes of an audit: its input files and twins, and its findings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class AuditedFile:
 
     Attributes:
         path: Its path in the set.
-        split: ``train`` or ``test`` where the set says so.
-        label: What it is said to show, if anything.
-        sha256: Of the file's bytes.
-        scan_id: Of its canonical pixels; None where it could not be read.
-        exif_person: Whether its metadata has a field that may name a person.
+        split: ``train`` or ``test``; None in a set without a split.
+        label: Its label, if it has one.
+        sha256: SHA-256 of the file's bytes.
+        scan_id: Id of its scan; None for a file that could not be read.
+        exif_person: Whether its metadata has a field that may identify a person.
         persons: Keys of its patient and study (``tumorml.datasets.grouping.patients``).
         reason: Why it could not be read.
         settled: Whether a person settled its label.
@@ -40,7 +40,7 @@ class AuditedFile:
 
 @dataclass(frozen=True, slots=True)
 class ScanTwin:
-    """Two scans, by id, that show the same picture, or nearly (``find_twins``)."""
+    """Two scans, by id, that show the same picture, or nearly (see ``find_twins``)."""
 
     scan_id: str
     other_id: str
@@ -50,7 +50,7 @@ class ScanTwin:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A scan's group and side: as an honest split would draw it, or as the service did."""
+    """The group and side of a scan: drawn for an audit, or those of the store."""
 
     group_id: str
     side: str
@@ -58,15 +58,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ComparedSet:
-    """A set of which everything is known that an audit sums up.
+    """A set of files with the twins among them: the input of an audit.
 
     Attributes:
-        name: What people call it.
-        files: Everything that is no companion (mask, manifest, system file), in the set's order.
+        name: Name of the folder or archive, or ``the store``.
+        files: All files but companions (masks, manifests, system files), in the set's order.
         twins: Pairs of different scans, each pair once.
-        places: The place of each scan, by its id.
-        companions: How many files were passed over because they accompany scans.
-        notes: Sentences about how the set was understood.
+        places: Group and side of each scan, by scan id.
+        companions: Number of companions, which are not audited.
+        notes: Sentences for the reader about how the set was read.
     """
 
     name: str
@@ -79,7 +79,7 @@ class ComparedSet:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the audit says about one file.
+    """The result of the audit for one file.
 
     ``twin_in_training`` is one of ``AUDIT_KINDS``. In a set with its own split, only test files
     have a twin searched for them; all others are ``none``. In a set without a split, each file is
@@ -96,7 +96,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LabelCount:
-    """How many asked files of one label are tied to training, by kind."""
+    """Number of audited files of one label, by their closest relation to training."""
 
     label: str
     kinds: Mapping[TwinKind, int]
@@ -104,18 +104,18 @@ class LabelCount:
 
     @property
     def total(self) -> int:
-        """All asked files of the label."""
+        """Number of audited files of the label."""
         return sum(self.kinds.values())
 
     @property
     def with_twin(self) -> int:
-        """Those with a twin of any kind; a shared patient alone is none."""
+        """Number of files with a twin of any kind; a common patient alone does not count."""
         return sum(self.kinds[kind] for kind in TWIN_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Two files that show one picture under labels that cannot both be right."""
+    """Two files that show one picture and have labels that exclude each other."""
 
     first: AuditedFile
     second: AuditedFile
@@ -125,31 +125,33 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Everything that the terminal, the page and the CSV say.
+    """The findings of an audit, for the terminal, the HTML page and the CSV.
 
     Attributes:
         findings: One for each file, in the set's order.
-        has_split: Whether the set has training and test files of its own.
-        labels: Counts for each label of the asked files; ``""`` for those without one.
+        has_split: Whether the set has training and test files.
+        labels: Counts for each label of the audited files; ``""`` stands for no label.
         conflicts: Pictures with two labels.
-        honest: Scans by label and side, or ``held_out``, if groups drew their sides.
-        groups: Groups by the side that they draw.
-        torn_groups: Groups with files in the set's own training and test parts.
-        torn_files: Test files in such groups, tied to training directly or through others.
+        leak_free_split: Number of scans by label, then by side or ``held_out``, in a split by
+            groups.
+        groups: Number of groups by side in that split.
+        divided_groups: Number of groups with files in both the training and the test part.
+        divided_test_files: Number of test files in such groups, related to training directly or
+            through other files.
     """
 
     findings: Sequence[Finding]
     has_split: bool
     labels: Sequence[LabelCount]
     conflicts: Sequence[Conflict]
-    honest: Mapping[str, Mapping[str, int]]
+    leak_free_split: Mapping[str, Mapping[str, int]]
     groups: Mapping[str, int]
-    torn_groups: int
-    torn_files: int
+    divided_groups: int
+    divided_test_files: int
 
     @property
     def whole(self) -> LabelCount:
-        """The counts of all labels together."""
+        """The counts over all labels."""
         return LabelCount(
             "all",
             {kind: sum(count.kinds[kind] for count in self.labels) for kind in AUDIT_KINDS},
@@ -158,54 +160,56 @@ class Audit:
 
     @property
     def readable(self) -> list[AuditedFile]:
-        """The files that are images."""
+        """Files that could be read as images."""
         return [finding.file for finding in self.findings if finding.file.scan_id]
 
     @property
     def unreadable(self) -> list[AuditedFile]:
-        """The files that are not, or that were left out; each has a reason."""
+        """Files that could not be read, or were refused; each has a reason."""
         return [finding.file for finding in self.findings if not finding.file.scan_id]
 
     @property
-    def naming_persons(self) -> list[AuditedFile]:
-        """The files whose metadata may name a person."""
+    def with_personal_metadata(self) -> list[AuditedFile]:
+        """Files whose metadata may identify a person."""
         return [finding.file for finding in self.findings if finding.file.exif_person]
 
     @property
     def scans(self) -> int:
-        """How many different pictures there are; exact copies are one."""
+        """Number of different scans; exact copies count once."""
         return len({file.scan_id for file in self.readable})
 
     @property
     def leaks(self) -> bool:
-        """Whether its split is not honest, or an ordinary one would not be."""
+        """Whether the split of the set leaks, or a random split would if it has none."""
         whole = self.whole
         return bool(whole.with_twin or (self.has_split and whole.kinds[TwinKind.SAME_PATIENT]))
 
     @property
     def verdict(self) -> str:
-        """The audit in one or two sentences."""
+        """The result in one or two sentences."""
         whole = self.whole
-        share = f"{whole.with_twin / whole.total:.1%}".replace("%", " %")
-        some = f"{whole.with_twin:,} of {whole.total:,}"
         patients = whole.kinds[TwinKind.SAME_PATIENT]
-        more = f" {patients:,} more" if whole.with_twin else f" But {patients:,}"
+        share = f"{whole.with_twin / whole.total:.1%}".replace("%", " %")
+        counts = f"{whole.with_twin:,} of {whole.total:,}"
         if self.has_split:
-            said = (
-                f"{some} test images ({share}) have a twin in training: a score on this test set "
+            sentence = (
+                f"{counts} test images ({share}) have a twin in training: a score on this test set "
                 "rewards memory."
                 if whole.with_twin
                 else f"None of the {whole.total:,} test images has a twin in training."
             )
-            come = "comes" if patients == 1 else "come"
-            more += f" {come} from a patient who is in training, too."
+            verb = "comes" if patients == 1 else "come"
+            relation = f"{verb} from a patient who is in training, too."
         else:
-            said = "The set has no split of its own. " + (
-                f"{some} images ({share}) have a twin elsewhere in it: drawn image by image, "
-                "a test set would leak."
+            sentence = "The set has no split of its own. " + (
+                f"{counts} images ({share}) have a twin elsewhere in it: a test set drawn image by "
+                "image would leak."
                 if whole.with_twin
                 else f"None of its {whole.total:,} images has a twin elsewhere in it."
             )
-            have = "has" if patients == 1 else "have"
-            more += f" {have} a patient in common with another image."
-        return said + (more if patients else "")
+            verb = "has" if patients == 1 else "have"
+            relation = f"{verb} a patient in common with another image."
+        if not patients:
+            return sentence
+        more = f"{patients:,} more" if whole.with_twin else f"But {patients:,}"
+        return f"{sentence} {more} {relation}"

@@ -1,4 +1,4 @@
-"""The service's own store as a set to be audited: is the split it learns from honest?"""
+"""The scans of the store as a set to audit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tumorml.datasets.audit.findings import AuditedFile, ComparedSet, Place, ScanTwin
-from tumorml.datasets.audit.reading import small_jpeg
+from tumorml.datasets.audit.small_jpeg import small_jpeg
 from tumorml.datasets.grouping.patients import person_keys
-from tumorml.datasets.labelling import settled_labels
+from tumorml.datasets.labeling import settled_labels
 from tumorml.errors import TumorMLError
 from tumorml.objects import object_store
 from tumorml.objects.keys import scan_key
@@ -23,10 +23,10 @@ from tumorml.settings import Settings
 
 
 def read_store(settings: Settings) -> ComparedSet:
-    """Every file that was taken in, as ``batch/path``, with the side that it stands on now.
+    """Return all accepted files, as ``batch/path``, with their current side and the stored twins.
 
-    Validation counts as training: it chooses the epoch. Scans that are held out of snapshots stand
-    on no side. Nothing is compared anew.
+    Validation counts as training, because it selects the epoch. Scans that are held out of
+    snapshots have no split.
 
     Raises:
         TumorMLError: No scan has a group yet.
@@ -37,7 +37,7 @@ def read_store(settings: Settings) -> ComparedSet:
         ).all()
         places = {row.scan_id: Place(row.group_id, row.side) for row in rows}
         if not places:
-            raise TumorMLError("The store holds no scan with a group yet: take in a drop first.")
+            raise TumorMLError("No scan in the store has a group yet. Ingest a drop first.")
         held_out = {row.scan_id for row in rows if row.held_out}
         splits = {
             scan: "test" if place.side == "test" else "train"
@@ -53,16 +53,16 @@ def read_store(settings: Settings) -> ComparedSet:
         waiting = session.scalar(
             select(func.count()).select_from(Fingerprint).where(Fingerprint.compared_at.is_(None))
         )
-    notes = [f"{len(held_out):,} scans are held out: a tie connects them to another side."]
+    notes = [f"{len(held_out):,} scans are held out, because their group is on two sides."]
     if waiting:
-        notes.append(f"{waiting:,} scans wait to be compared; they are in no group yet.")
+        notes.append(f"{waiting:,} scans are not compared yet and have no group.")
     return ComparedSet("the store", files, twins, places, notes=notes)
 
 
 def stored_pictures(
     settings: Settings, files: Collection[AuditedFile], side: int
 ) -> dict[str, bytes]:
-    """Small JPEGs of some files' scans by path, longest side ``side`` pixels."""
+    """Return JPEGs of the scans of some files, by path; the longest side has ``side`` pixels."""
     store = object_store(settings)
     return {
         file.path: small_jpeg(decode(store.read(scan_key(file.scan_id))).pixels, side)
@@ -82,11 +82,11 @@ def _files(
     ).all()
     persons: dict[str, list[str]] = defaultdict(list)
     for kind in ("patient", "study"):
-        said = [
+        named_ids = [
             (str(row.scan_id), row.site, row.patient_id if kind == "patient" else row.study_id)
             for row in rows
         ]
-        for scan, key in person_keys(kind, said):
+        for scan, key in person_keys(kind, named_ids):
             persons[scan].append(key)
     return [
         AuditedFile(

@@ -1,1 +1,1 @@
-"""Groups of related scans and the side of the split that each group is on."""
+"""Groups: scans of one patient or one picture, which stay on one side of every split."""

@@ -1,4 +1,4 @@
-"""What belongs together when some pairs do."""
+"""Connected components of an undirected graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 
 def components(count: int, edges: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    """The connected component of each of ``count`` nodes, int64 [count]."""
+    """Return the number of the connected component of each of ``count`` nodes, int64 [count]."""
     pairs = np.array(edges, dtype=np.int64).reshape(-1, 2)
     graph = coo_array(
         (np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count)

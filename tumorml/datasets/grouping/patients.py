@@ -1,25 +1,25 @@
-"""Whose scans these are, as far as the ids in manifests tell."""
+"""Keys of patients and studies, from the ids that came with the scans."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-Said = tuple[str, str | None, str | None]
-"""A scan, the site and the id that a manifest named for it."""
+NamedId = tuple[str, str | None, str | None]
+"""A scan, its site, and its patient or study id."""
 
 
-def person_keys(kind: str, said: Iterable[Said]) -> list[tuple[str, str]]:
-    """Each scan with the key of its patient (or study); scans with one key belong together.
+def person_keys(kind: str, named_ids: Iterable[NamedId]) -> list[tuple[str, str]]:
+    """Return pairs of scan and patient (or study) key; scans with a common key belong together.
 
-    An id is read within its site, unless somebody used it without one: then it is one patient
-    everywhere. That can make a group too large; the other way a patient could leak. Case and outer
-    blanks do not count.
+    An id is unique within its site. An id that any scan has without a site is one patient at all
+    sites: this may make a group too large, but otherwise a patient could leak across the split.
+    Case and surrounding white space are ignored.
 
     Args:
         kind: ``patient`` or ``study``, the first word of each key.
-        said: What the manifests say; scans without an id are left out.
+        named_ids: Ids of scans. Scans without an id are left out of the result.
     """
-    folded = [(scan, _folded(site), _folded(name)) for scan, site, name in said]
+    folded = [(scan, _folded(site), _folded(name)) for scan, site, name in named_ids]
     siteless = {name for _, site, name in folded if not site}
     return [
         (scan, f"{kind} {'' if name in siteless else site}/{name}")

@@ -1,1 +1,1 @@
-"""Twins: copies of one picture, found by fingerprints and confirmed on pixels."""
+"""Twins: pairs of scans that show one picture, found by fingerprint and confirmed on pixels."""

@@ -1,4 +1,4 @@
-"""The results store's tables, by domain."""
+"""Tables of the results store."""
 
 from tumorml.results.tables.base import Base
 from tumorml.results.tables.intake import (

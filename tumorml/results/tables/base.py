@@ -1,4 +1,4 @@
-"""What every table of the results store shares."""
+"""Declarative base and column types of all tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CreatedAt = Annotated[
 
 
 class Base(DeclarativeBase):
-    """Declarative base: text is ``text``, numbers are 64 bits wide, mappings are ``jsonb``."""
+    """Declarative base: ``str`` is ``text``, ``int`` ``bigint``, ``dict`` and ``list`` ``jsonb``."""
 
     metadata = MetaData(
         naming_convention={

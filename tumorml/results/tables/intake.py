@@ -1,4 +1,4 @@
-"""Tables of what came in: batches, their files, scans and labels."""
+"""Tables of ingest: batches, files, scans, labels, twins and groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE_OUTCOMES = ("taken_in", "duplicate", "refused", "companion")
 
 
 class Batch(Base):
-    """A drop that the service has taken in: one row, one validation result."""
+    """A claimed drop, with its state and validation result."""
 
     __tablename__ = "batch"
     __table_args__ = (
@@ -25,25 +25,25 @@ class Batch(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     drop_name: Mapped[str]
     fingerprint: Mapped[str]
-    """SHA-256 of the listing (names, sizes, versions) that was claimed."""
+    """SHA-256 of the claimed listing: names, sizes and versions of the files."""
     state: Mapped[str] = mapped_column(server_default="waiting")
     reason: Mapped[str | None]
     """Why the whole batch was quarantined."""
     claimed_at: Mapped[CreatedAt]
     finished_at: Mapped[Timestamp | None]
     seconds: Mapped[float | None]
-    """What taking it in took, in seconds, together over the workers that read its shards."""
+    """Time to ingest the batch, in seconds, summed over the workers that read its shards."""
     peak_memory_bytes: Mapped[int | None]
-    """Of the worker that needed most."""
+    """Peak memory of the worker that used most, in bytes."""
     validation: Mapped[dict[str, Any] | None]
-    """Each expectation with its severity, success and number of unexpected files."""
+    """Result of each expectation: severity, success and number of unexpected files."""
     warnings: Mapped[int] = mapped_column(server_default="0")
-    """How many expectations of severity ``warning`` failed."""
+    """Number of failed expectations of severity ``warning``."""
     data_docs_key: Mapped[str | None]
 
 
 class Scan(Base):
-    """One 2-D greyscale image; its id is the SHA-256 of its canonical pixels."""
+    """A 2-D grayscale image. Its id is the SHA-256 of its canonical pixels."""
 
     __tablename__ = "scan"
 
@@ -53,31 +53,31 @@ class Scan(Base):
     mean: Mapped[float]
     deviation: Mapped[float]
     entropy: Mapped[float]
-    """Shannon entropy of the grey levels, in bits, 0 to 8."""
+    """Shannon entropy of the gray levels, in bits, 0 to 8."""
     foreground_share: Mapped[float]
     object_key: Mapped[str]
     batch_id: Mapped[str] = mapped_column(ForeignKey("batch.id"), index=True)
-    """The batch that brought the scan first."""
+    """The first batch that contained the scan."""
     created_at: Mapped[CreatedAt]
 
 
 class BatchFile(Base):
-    """One file that was dropped, and what became of it."""
+    """A dropped file and its outcome."""
 
     __tablename__ = "batch_file"
     __table_args__ = (CheckConstraint(f"outcome in {FILE_OUTCOMES}", name="outcome"),)
 
     batch_id: Mapped[str] = mapped_column(ForeignKey("batch.id"), primary_key=True)
     path: Mapped[str] = mapped_column(primary_key=True)
-    """Path inside the drop, as dropped; bytes that are not UTF-8 stand as ``\\xNN``."""
+    """Path inside the drop; bytes that are not UTF-8 are written as ``\\xNN``."""
     outcome: Mapped[str]
     """``taken_in``, ``duplicate``, ``refused``, or ``companion`` (a manifest or a mask)."""
     reason: Mapped[str | None]
     size_bytes: Mapped[int | None]
     sha256: Mapped[str | None]
-    """SHA-256 of the file's bytes, where they could be read."""
+    """SHA-256 of the file's bytes; null for a file that could not be read."""
     object_key: Mapped[str | None]
-    """Where the original lies now; ``archive.zip!/member`` for a member of an archive."""
+    """Object key of the original file; ``archive.zip!/member`` for a member of an archive."""
     scan_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"), index=True)
     label: Mapped[str | None]
     patient_id: Mapped[str | None]
@@ -85,30 +85,30 @@ class BatchFile(Base):
     site: Mapped[str | None]
     acquired_at: Mapped[str | None]
     given_split: Mapped[str | None]
-    """``train`` or ``test`` where the drop says so; followed in benchmark mode only."""
+    """``train`` or ``test`` if the drop came with a split; used in benchmark mode only."""
     attributes: Mapped[dict[str, Any] | None]
-    """What else its row of the manifest says, by column, for instance ``plane``."""
+    """Further columns of its row in the manifest, by name, for instance ``plane``."""
     mask_key: Mapped[str | None]
     mode: Mapped[str | None]
     format: Mapped[str | None]
     warnings: Mapped[list[Any] | None]
-    """Names of the warning expectations that this file failed."""
+    """Names of the expectations of severity ``warning`` that the file failed."""
 
 
 class ScanLabel(Base):
-    """A label that a batch gave a scan; two different ones are a conflict."""
+    """A label of a scan from a batch. Different labels of one scan may be a conflict."""
 
     __tablename__ = "scan_label"
 
     scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
     label: Mapped[str] = mapped_column(primary_key=True)
     batch_id: Mapped[str] = mapped_column(ForeignKey("batch.id"))
-    """The first batch that gave this label."""
+    """The first batch with this label."""
     created_at: Mapped[CreatedAt]
 
 
 class ScanGroup(Base):
-    """The group of a scan, and the side that it was given once, for ever."""
+    """The group of a scan, and its side, which never changes."""
 
     __tablename__ = "scan_group"
     __table_args__ = (
@@ -120,12 +120,12 @@ class ScanGroup(Base):
     group_id: Mapped[str]
     side: Mapped[str]
     held_out: Mapped[bool] = mapped_column(server_default="false")
-    """A test or validation scan that a tie connects to an earlier side: never used again."""
+    """Whether the scan is excluded, because its group also has scans on an earlier side."""
     created_at: Mapped[CreatedAt]
 
 
 class Fingerprint(Base):
-    """What is kept of a scan to know it again however it was re-encoded, resized or mirrored."""
+    """Features of a scan that identify its re-encoded, resized and mirrored copies."""
 
     __tablename__ = "fingerprint"
     __table_args__ = (
@@ -134,21 +134,21 @@ class Fingerprint(Base):
 
     scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
     version: Mapped[int]
-    """Of the way it was made; two of different versions are not compared."""
+    """Version of the algorithm; fingerprints of different versions are not compared."""
     keys: Mapped[bytes | None]
-    """int8 [2, 42]; null where no head stands out, and for ``grids`` and ``thumbnail`` then too."""
+    """int8 [2, 42]. Null, like ``grids`` and ``thumbnail``, for a picture without a head."""
     grids: Mapped[bytes | None]
     """int8 [2, 16, 16]."""
     thumbnail: Mapped[bytes | None]
     """uint8 [height, width]."""
     height: Mapped[int | None]
-    """Of the thumbnail, in pixels."""
+    """Height of the thumbnail, in pixels."""
     compared_at: Mapped[Timestamp | None]
-    """Since when the scan's twins are known; null for a new one."""
+    """Time at which the scan was compared with the others; null for a new scan."""
 
 
 class Twin(Base):
-    """Two scans that show the same picture, or nearly; confirmed on their pixels."""
+    """Two scans that show the same picture, or nearly; confirmed on pixels."""
 
     __tablename__ = "twin"
     __table_args__ = (CheckConstraint("scan_id < other_id", name="order"),)
@@ -156,16 +156,16 @@ class Twin(Base):
     scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True)
     other_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True, index=True)
     kind: Mapped[str]
-    """``reencoded``, ``mirrored`` (or turned), or ``similar`` (the next slice, or cut)."""
+    """``reencoded``, ``mirrored`` (or turned), or ``similar`` (adjacent slice, or crop)."""
     score: Mapped[float]
     """Mean local correlation of the aligned heads, up to 1."""
     orientation: Mapped[int]
-    """How the other is turned to lie on the scan: 0 as it is, 1-3 quarter turns, 4-7 mirrored."""
+    """How the other scan is turned to match: 0 as it is, 1 to 3 quarter turns, 4 to 7 mirrored."""
     created_at: Mapped[CreatedAt]
 
 
 class LabelDecision(Base):
-    """What a person settled a scan's label to be; the newest of a scan counts."""
+    """A person's decision on the label of a scan. The newest decision counts."""
 
     __tablename__ = "label_decision"
 
@@ -178,7 +178,7 @@ class LabelDecision(Base):
 
 
 class GroupTie(Base):
-    """Why two groups became one: the evidence, so that a person can look."""
+    """A merge of two groups, with the evidence for it."""
 
     __tablename__ = "group_tie"
 
@@ -189,7 +189,7 @@ class GroupTie(Base):
     evidence: Mapped[str]
     """For instance ``patient delft/p-17`` or ``mirrored twins ab12... and cd34..., score 0.98``."""
     scan_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"))
-    """With ``other_id`` the pair of twins that caused it, where ids did not."""
+    """Together with ``other_id`` the twins that caused the merge; null if ids caused it."""
     other_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"))
     score: Mapped[float | None]
     created_at: Mapped[CreatedAt]

@@ -1,4 +1,4 @@
-"""Tables of what was concluded: evaluations, predictions, verdicts, champions."""
+"""Tables of evaluations, predictions, verdicts, champions and API keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ APPROVALS = ("waiting", "approved", "rejected")
 
 
 class Evaluation(Base):
-    """One metric of one model version on one slice of a run's snapshot, with its interval."""
+    """A metric of a model version on a slice of a run's snapshot, with its interval."""
 
     __tablename__ = "evaluation"
 
@@ -36,12 +36,12 @@ class Evaluation(Base):
     low: Mapped[float | None]
     high: Mapped[float | None]
     scans: Mapped[int]
-    """How many scans the number rests on."""
+    """Number of scans in the slice."""
     created_at: Mapped[CreatedAt]
 
 
 class Prediction(Base):
-    """One answer of one model version about one scan; partitioned by month."""
+    """The prediction of a model version for a scan; partitioned by month."""
 
     __tablename__ = "prediction"
     __table_args__ = (
@@ -61,31 +61,31 @@ class Prediction(Base):
     id: Mapped[int] = mapped_column(Identity(always=True))
     created_at: Mapped[CreatedAt]
     scan_id: Mapped[str]
-    """Of a scan that was only asked about there is no row ``scan``."""
+    """Id of the scan. A scan that was only sent to the API has no row in ``scan``."""
     model_version_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
     run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
-    """The run whose evaluation asked; none when the champion scored a new scan."""
+    """The run whose evaluation made the prediction; null for ``score`` and ``api``."""
     source: Mapped[str]
     task: Mapped[str]
     label: Mapped[str]
-    """The predicted label: the most probable one, or what a binary model's operating point says."""
+    """Predicted label: the most probable one or, for a binary model, by its operating point."""
     probability: Mapped[float]
     probabilities: Mapped[dict[str, Any]]
     true_label: Mapped[str | None]
     heatmap_key: Mapped[str | None]
     caller: Mapped[str | None]
-    """Who asked a server."""
+    """Name of the API key that requested the prediction."""
     possible_labels: Mapped[list[Any] | None]
-    """Those that may be right at ``confidence``."""
+    """Prediction set: the labels that are possible at ``confidence``."""
     confidence: Mapped[float | None]
     distance: Mapped[float | None]
-    """From what the network learnt from, 0 to 2."""
+    """Cosine distance to a near training scan in features, 0 to 2 (``models.reference``)."""
     unlike: Mapped[bool | None]
-    """Whether that is farther than nearly all validation scans; null where these were few."""
+    """Whether ``distance`` exceeds that of nearly all validation scans; null if these are few."""
 
 
 class TestSet(Base):
-    """One version of a task's test set: every comparison on it is a look, and looks are counted."""
+    """A version of a task's test set. Comparisons on it are numbered looks."""
 
     __tablename__ = "test_set"
     __table_args__ = (UniqueConstraint("task", "version"),)
@@ -94,13 +94,13 @@ class TestSet(Base):
     task: Mapped[str]
     version: Mapped[int]
     snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"))
-    """The snapshot whose test groups founded it."""
+    """The snapshot whose test groups define it."""
     groups: Mapped[int]
     created_at: Mapped[CreatedAt]
 
 
 class Verdict(Base):
-    """The outcome of one judgement, with the policy that it followed."""
+    """The outcome of judging a run, with the policy that was applied."""
 
     __tablename__ = "verdict"
     __table_args__ = (
@@ -115,22 +115,22 @@ class Verdict(Base):
     task: Mapped[str]
     challenger_id: Mapped[str] = mapped_column(ForeignKey("model_version.id"))
     champion_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
-    """The champion that was challenged; none for the first model."""
+    """The champion at that time; null for the first model of a task."""
     outcome: Mapped[str]
     reason: Mapped[str]
     policy_text: Mapped[str]
     policy_sha256: Mapped[str]
     anchor_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
-    """The first or newest authorised champion, which the challenger may not fall behind either."""
+    """The anchor: the first champion of the task, or the newest that a person authorized."""
     test_set_id: Mapped[str | None] = mapped_column(ForeignKey("test_set.id"))
     look: Mapped[int | None]
-    """The number of this comparison on its test set, from 1; none where nothing was compared."""
+    """Number of this comparison on its test set, from 1; null if nothing was compared."""
     look_alpha: Mapped[float | None]
-    """The chance of error that this look was given."""
+    """Significance level that this look may use."""
     approval: Mapped[str | None]
-    """None where no person is asked, else ``waiting``, ``approved`` or ``rejected``."""
+    """``waiting``, ``approved`` or ``rejected``; null if no approval is required."""
     approval_reason: Mapped[str | None]
-    """Why a person is asked."""
+    """Why approval is required."""
     approval_by: Mapped[str | None]
     approval_why: Mapped[str | None]
     approval_at: Mapped[Timestamp | None]
@@ -138,7 +138,7 @@ class Verdict(Base):
 
 
 class VerdictRule(Base):
-    """One rule of a verdict, with its numbers."""
+    """The result of one promotion rule in a verdict."""
 
     __tablename__ = "verdict_rule"
     __table_args__ = (
@@ -159,7 +159,7 @@ class VerdictRule(Base):
     high: Mapped[float | None]
     threshold: Mapped[float | None]
     confidence: Mapped[float | None]
-    """Of the one-sided bounds."""
+    """Confidence level of the one-sided bounds."""
     p_value: Mapped[float | None]
     scans: Mapped[int]
     groups: Mapped[int]
@@ -167,7 +167,7 @@ class VerdictRule(Base):
 
 
 class Champion(Base):
-    """History of who served; the open row is the champion of its task."""
+    """History of champions. The row with ``until`` null is the current champion of its task."""
 
     __tablename__ = "champion"
     __table_args__ = (
@@ -185,21 +185,21 @@ class Champion(Base):
     why: Mapped[str]
     verdict_id: Mapped[str | None] = mapped_column(ForeignKey("verdict.id"))
     request: Mapped[str | None] = mapped_column(unique=True)
-    """What asked for a change by hand, for instance an Airflow run: the same asks only once."""
+    """Origin of a change by hand, such as an Airflow run; each request is carried out once."""
     pinned: Mapped[bool] = mapped_column(server_default="false")
-    """A pinned champion keeps its place whatever a challenger does."""
+    """Whether the champion is pinned; no challenger replaces a pinned champion."""
 
 
 class ApiKey(Base):
-    """Who may ask a server; the key itself is never stored."""
+    """An API key. The key itself is not stored."""
 
     __tablename__ = "api_key"
     __table_args__ = (CheckConstraint("role in ('reader', 'writer')", name="role"),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(unique=True)
-    """Of the key, which is 256 random bits."""
+    """SHA-256 of the key, which is 256 random bits."""
     role: Mapped[str]
-    """``reader`` sees what was answered; ``writer`` may also ask."""
+    """``reader`` can read predictions; ``writer`` can also request them."""
     created_at: Mapped[CreatedAt]
     revoked_at: Mapped[Timestamp | None]

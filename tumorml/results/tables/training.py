@@ -1,4 +1,4 @@
-"""Tables of what was learnt: snapshots, runs, epochs, model versions, artifacts."""
+"""Tables of snapshots, leaks, runs, epochs, model versions and artifacts."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ class Snapshot(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str]
     counts: Mapped[dict[str, Any]]
-    """Scans for each split and label."""
+    """Number of scans by split and label."""
     held_out: Mapped[dict[str, Any]]
-    """Scans that were left out, for each reason."""
+    """Number of scans that were left out, by reason."""
     given_split: Mapped[bool] = mapped_column(server_default="false")
-    """Follows a public set's own folders, not the groups: for benchmarks only."""
+    """Whether it follows the split of a public data set, not the groups; for benchmarks only."""
     object_key: Mapped[str]
     created_at: Mapped[CreatedAt]
 
 
 class SnapshotScan(Base):
-    """One scan of a snapshot."""
+    """A scan of a snapshot."""
 
     __tablename__ = "snapshot_scan"
 
     snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
     scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True, index=True)
     split: Mapped[str] = mapped_column(primary_key=True)
-    """Part of the key: on a given split one scan can stand on both sides."""
+    """Part of the key, because on a given split one scan can be in two splits."""
     label: Mapped[str]
     group_id: Mapped[str]
     masked: Mapped[bool] = mapped_column(default=False)
-    """Whether a mask of its tumour was known."""
+    """Whether the scan had a tumor mask."""
 
 
 class Leak(Base):
-    """How many of a run's test scans have a twin among its training scans, by kind and label.
+    """Number of a run's test scans by their closest relation to its training scans, and by label.
 
-    On the service's own split every kind but ``none`` is 0, or the run fails before it trains.
+    Except on a given split, a run fails before training if any kind but ``none`` is not 0.
     """
 
     __tablename__ = "leak"
@@ -62,7 +62,7 @@ class Leak(Base):
 
 
 class Run(Base):
-    """One execution of a recipe on a snapshot."""
+    """An execution of a recipe on a snapshot."""
 
     __tablename__ = "run"
     __table_args__ = (
@@ -82,23 +82,23 @@ class Run(Base):
     reason: Mapped[str | None]
     """Why the run failed."""
     trigger: Mapped[str]
-    """What asked for the run: an Airflow run id, or ``cli ...``."""
+    """Origin of the run: an Airflow run id, or ``cli ...``."""
     given_split: Mapped[bool] = mapped_column(server_default="false")
-    """Followed a public set's own split: can never become champion."""
+    """Whether the snapshot follows a given split; such a run can never become champion."""
     warm_start_id: Mapped[str | None] = mapped_column(
         ForeignKey("model_version.id", use_alter=True, name="fk_run_warm_start_id_model_version")
     )
-    """The champion from whose weights it went on."""
+    """The champion whose weights training started from."""
     weights_sha256: Mapped[str | None]
-    """Of the file that its weights came from, where they are neither a champion's nor random."""
+    """SHA-256 of the file with the initial weights; null for random weights or a champion's."""
     champion_id: Mapped[str | None] = mapped_column(
         ForeignKey("model_version.id", use_alter=True, name="fk_run_champion_id_model_version")
     )
-    """The champion beside which it was evaluated."""
+    """The champion that was evaluated with the run."""
     anchor_id: Mapped[str | None] = mapped_column(
         ForeignKey("model_version.id", use_alter=True, name="fk_run_anchor_id_model_version")
     )
-    """The anchor beside which it was evaluated, where that is another one."""
+    """The anchor that was evaluated with the run, if it is not the champion."""
     host: Mapped[str | None]
     device: Mapped[str | None]
     libraries: Mapped[dict[str, Any] | None]
@@ -111,7 +111,7 @@ class Run(Base):
 
 
 class Epoch(Base):
-    """One finished epoch of a run, numbered from 1 over all phases."""
+    """A finished epoch of a run, numbered from 1 over all phases."""
 
     __tablename__ = "epoch"
 
@@ -129,7 +129,7 @@ class Epoch(Base):
 
 
 class ModelVersion(Base):
-    """What a run leaves: an immutable artifact with its SHA-256."""
+    """The trained model of a run, which never changes."""
 
     __tablename__ = "model_version"
 
@@ -145,25 +145,25 @@ class ModelVersion(Base):
     """SHA-256 of ``model.keras``."""
     size_bytes: Mapped[int]
     description_sha256: Mapped[str | None]
-    """SHA-256 of ``model.json``; none for a model version of before it was recorded."""
+    """SHA-256 of ``model.json``; null for old model versions."""
     preprocessing: Mapped[str | None]
-    """The name of what turns a scan into the network's input."""
+    """Name of the preprocessing of scans."""
     temperature: Mapped[float | None]
-    """What logits are divided by, fitted on validation."""
+    """Temperature that divides the logits, fitted on validation."""
     operating_point: Mapped[float | None]
-    """Of a binary model: the least probability of ``tumor`` that is called one."""
+    """Minimum probability at which a binary model predicts ``tumor``; null for other models."""
     given_split: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[CreatedAt]
 
 
 class Artifact(Base):
-    """A file in the object store that a row points to."""
+    """A file in the object store."""
 
     __tablename__ = "artifact"
 
     object_key: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    """``model``, ``report``, ``report_pdf``, ``deck``, ``model_card``; by scan ``heatmap`` and
+    """``model``, ``report``, ``report_pdf``, ``deck`` or ``model_card``; per scan ``heatmap`` or
     ``feature_maps``."""
     media_type: Mapped[str]
     size_bytes: Mapped[int]

@@ -1,5 +1,3 @@
-"""The audit: what it finds in small sets that are made to leak in known ways."""
-
 from __future__ import annotations
 
 import csv
@@ -12,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.factories.drop_files import image_bytes, write_files, write_tar, write_zip
-from tumorml.datasets.audit.comparison import compare, honest_places
+from tumorml.datasets.audit.compare_loose_set import compare_loose_set
 from tumorml.datasets.audit.findings import Audit, AuditedFile, Finding, Place, ScanTwin
-from tumorml.datasets.audit.reading import read_loose_set
-from tumorml.datasets.audit.summary import summarise
+from tumorml.datasets.audit.read_loose_set import read_loose_set
+from tumorml.datasets.audit.summarize import summarize
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.errors import TumorMLError
@@ -27,7 +25,7 @@ from tumorml.settings import Settings
 
 @pytest.fixture(scope="module")
 def slices() -> list[NDArray[np.uint8]]:
-    """Slices of six synthetic patients, one each."""
+    """One slice of each of six synthetic patients."""
     anatomy = load_anatomy()
     return [
         made.image
@@ -46,9 +44,8 @@ def jpeg(pixels: NDArray[np.uint8], quality: int = 80) -> bytes:
 
 
 def audited(settings: Settings, path: Path) -> Audit:
-    loose = read_loose_set(settings, path)
-    twins = compare(loose)
-    return summarise(loose.files, twins, honest_places(settings, loose.files, twins))
+    compared = compare_loose_set(settings, read_loose_set(settings, path))
+    return summarize(compared.files, compared.twins, compared.places)
 
 
 def by_path(audit: Audit) -> dict[str, Finding]:
@@ -69,7 +66,7 @@ def leaky_files(slices: list[NDArray[np.uint8]]) -> dict[str, bytes]:
     }
 
 
-def test_every_test_image_is_tied_to_training_by_its_surest_twin(audit_settings, slices, tmp_path):
+def test_each_test_image_has_its_strongest_relation_to_training(audit_settings, slices, tmp_path):
     audit = audited(audit_settings, write_files(tmp_path / "leaky", leaky_files(slices)))
 
     found = {
@@ -94,7 +91,7 @@ def test_every_test_image_is_tied_to_training_by_its_surest_twin(audit_settings,
 
 
 @pytest.mark.parametrize("pack", [write_zip, write_tar])
-def test_an_archive_is_audited_like_the_folder_it_was_packed_from(
+def test_archive_and_folder_of_the_same_files_have_equal_findings(
     audit_settings, slices, tmp_path, pack
 ):
     files = leaky_files(slices)
@@ -105,7 +102,7 @@ def test_an_archive_is_audited_like_the_folder_it_was_packed_from(
     assert by_path(archive) == by_path(folder)
 
 
-def test_twins_and_copies_draw_one_side_and_count_once(audit_settings, slices, tmp_path):
+def test_twins_and_copies_share_a_group_and_copies_count_once(audit_settings, slices, tmp_path):
     audit = audited(audit_settings, write_files(tmp_path / "leaky", leaky_files(slices)))
 
     group = {path: finding.group_id for path, finding in by_path(audit).items()}
@@ -113,13 +110,11 @@ def test_twins_and_copies_draw_one_side_and_count_once(audit_settings, slices, t
     assert group["Testing/glioma/reencoded.jpg"] == group["Training/glioma/b.png"]
     assert group["Testing/pituitary/mirrored.jpg"] == group["Training/pituitary/c.png"]
     assert len(set(group.values())) == 4
-    assert audit.torn_groups == 3
-    assert sum(sum(sides.values()) for sides in audit.honest.values()) == audit.scans == 6
+    assert audit.divided_groups == 3
+    assert sum(sum(sides.values()) for sides in audit.leak_free_split.values()) == audit.scans == 6
 
 
-def test_a_patient_of_the_manifest_ties_pictures_that_look_different(
-    audit_settings, slices, tmp_path
-):
+def test_patient_id_of_the_manifest_relates_different_pictures(audit_settings, slices, tmp_path):
     rows = ["path,label,patient_id,split"]
     for index, (patient, split) in enumerate(
         [("P1", "train"), (" p1", "test"), ("P2", "test"), ("", "test")]
@@ -137,12 +132,13 @@ def test_a_patient_of_the_manifest_ties_pictures_that_look_different(
         TwinKind.NONE,
         TwinKind.NONE,
     ]
-    assert by_path(audit)["1.png"].twin.path == "0.png"
+    twin = by_path(audit)["1.png"].twin
+    assert twin is not None and twin.path == "0.png"
     assert audit.whole.with_twin == 0
     assert "But 1 comes from a patient" in audit.verdict
 
 
-def test_one_picture_under_two_labels_is_a_conflict_and_held_out(audit_settings, slices, tmp_path):
+def test_picture_with_two_labels_is_a_conflict_and_held_out(audit_settings, slices, tmp_path):
     audit = audited(
         audit_settings,
         write_files(
@@ -162,10 +158,10 @@ def test_one_picture_under_two_labels_is_a_conflict_and_held_out(audit_settings,
         frozenset(("train/glioma/a.png", "test/meningioma/a.png")),
         frozenset(("train/glioma/b.png", "test/no_tumor/b.jpg")),
     }
-    assert sum(sides["held_out"] for sides in audit.honest.values()) == 3
+    assert sum(sides["held_out"] for sides in audit.leak_free_split.values()) == 3
 
 
-def test_a_tumour_of_some_kind_contradicts_another_kind_but_not_a_tumour():
+def test_tumor_types_exclude_each_other_but_not_the_label_tumor():
     assert not contradict("tumor", "glioma")
     assert contradict("no_tumor", "glioma")
     assert contradict("meningioma", "glioma")
@@ -173,7 +169,7 @@ def test_a_tumour_of_some_kind_contradicts_another_kind_but_not_a_tumour():
     assert not contradict("glioma", None)
 
 
-def test_what_cannot_be_read_is_a_row_with_its_reason(audit_settings, slices, tmp_path):
+def test_unreadable_file_is_listed_with_its_reason(audit_settings, slices, tmp_path):
     folder = write_files(
         tmp_path / "set",
         {
@@ -190,10 +186,10 @@ def test_what_cannot_be_read_is_a_row_with_its_reason(audit_settings, slices, tm
     assert set(rows) == {file.path for file in audit.unreadable} | {"glioma/a.png"}
     assert all(rows[file.path]["reason"] for file in audit.unreadable)
     assert rows["glioma/broken.png"]["scan_id"] == ""
-    assert "not the name of a label" in rows["elsewhere/b.png"]["reason"]
+    assert "is not a known label" in rows["elsewhere/b.png"]["reason"]
 
 
-def test_in_a_set_without_a_split_twins_count_anywhere(audit_settings, slices, tmp_path):
+def test_set_without_split_counts_twins_anywhere(audit_settings, slices, tmp_path):
     audit = audited(
         audit_settings,
         write_files(
@@ -215,7 +211,7 @@ def test_in_a_set_without_a_split_twins_count_anywhere(audit_settings, slices, t
     assert audit.verdict.startswith("The set has no split of its own. 2 of 3 images")
 
 
-def test_metadata_that_may_name_a_person_is_counted(audit_settings, slices, tmp_path):
+def test_file_with_personal_metadata_is_listed(audit_settings, slices, tmp_path):
     exif = Image.Exif()
     exif[315] = "A. Radiographer"
     buffer = io.BytesIO()
@@ -223,12 +219,10 @@ def test_metadata_that_may_name_a_person_is_counted(audit_settings, slices, tmp_
     files = {"glioma/a.jpg": buffer.getvalue(), "glioma/b.png": image_bytes(slices[1])}
     audit = audited(audit_settings, write_files(tmp_path / "set", files))
 
-    assert [file.path for file in audit.naming_persons] == ["glioma/a.jpg"]
+    assert [file.path for file in audit.with_personal_metadata] == ["glioma/a.jpg"]
 
 
-def test_folders_with_names_that_are_no_labels_of_ours_stand_for_labels(
-    audit_settings, slices, tmp_path
-):
+def test_unknown_folder_names_become_labels(audit_settings, slices, tmp_path):
     folder = write_files(
         tmp_path / "set",
         {
@@ -246,7 +240,7 @@ def test_folders_with_names_that_are_no_labels_of_ours_stand_for_labels(
     assert len(audited(audit_settings, folder).conflicts) == 1
 
 
-def test_summarise_takes_twins_and_groups_from_anywhere():
+def test_strongest_twin_is_reported():
     files = [
         AuditedFile("t.png", "test", "glioma", "1", "scan-t"),
         AuditedFile("near.png", "train", "glioma", "2", "scan-near"),
@@ -257,36 +251,35 @@ def test_summarise_takes_twins_and_groups_from_anywhere():
         ScanTwin("scan-sure", "scan-t", TwinKind.MIRRORED, 0.93),
     ]
     groups = {f"scan-{name}": Place("g-1", "validation") for name in ("t", "near", "sure")}
-    (finding, *_) = summarise(files, twins, groups).findings
+    (finding, *_) = summarize(files, twins, groups).findings
 
-    assert (finding.twin_in_training, finding.twin.path) == (TwinKind.MIRRORED, "sure.png")
+    assert finding.twin == files[2]
+    assert finding.twin_in_training is TwinKind.MIRRORED
     assert finding.score == pytest.approx(0.93)
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (lambda path: None, "There is nothing at"),
-        (lambda path: path.mkdir(), "is empty"),
-        (lambda path: path.write_bytes(b"text"), "neither a folder nor a zip nor a tar"),
-        (lambda path: write_files(path, {"glioma/a.txt": b"text"}), "There is no image in"),
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "contains no files"),
+        (lambda path: path.write_bytes(b"text"), "is not a folder, a zip or a tar"),
+        (lambda path: write_files(path, {"glioma/a.txt": b"text"}), "contains no readable image"),
     ],
 )
-def test_a_path_without_images_is_refused_in_a_sentence(audit_settings, tmp_path, make, said):
+def test_path_without_images_is_refused(audit_settings, tmp_path, make, message):
     make(tmp_path / "set")
-    with pytest.raises(TumorMLError, match=said):
+    with pytest.raises(TumorMLError, match=message):
         read_loose_set(audit_settings, tmp_path / "set")
 
 
-def test_an_archive_that_must_not_be_unpacked_is_refused_in_the_reader_s_words(
-    audit_settings, slices, tmp_path
-):
+def test_archive_with_too_many_members_is_refused(audit_settings, slices, tmp_path):
     archive = write_zip(tmp_path / "set.zip", {f"{n}.png": b"" for n in range(3)})
-    with pytest.raises(TumorMLError, match="holds more than 2 files"):
+    with pytest.raises(TumorMLError, match="contains more than 2 files"):
         read_loose_set(audit_settings.model_copy(update={"max_archive_files": 2}), archive)
 
 
-def test_an_audit_writes_nothing_beside_the_set(audit_settings, slices, tmp_path):
+def test_audit_writes_no_files(audit_settings, slices, tmp_path):
     folder = write_files(tmp_path / "set", leaky_files(slices))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     audited(audit_settings, folder)

@@ -1,4 +1,4 @@
-"""The store's scans as a catalogue of fingerprints, and the twins of those that are new."""
+"""Find the twins of new scans in the store and record them in the table ``twin``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import func, or_, select, update
 
-from tumorml.datasets.twins.find_twins import Catalogue, find_twins
+from tumorml.datasets.twins.candidates import Catalogue
+from tumorml.datasets.twins.find_twins import find_twins
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import read_session, session_lock, write_session
 from tumorml.results.tables import BatchFile, Fingerprint, Twin
@@ -19,18 +20,18 @@ from tumorml.settings import Settings
 logger = logging.getLogger(__name__)
 
 _NEW_AT_ONCE = 20_000
-"""So many new scans are compared, and their twins written, in one go."""
+"""Maximum number of new scans that are compared in one transaction."""
 _ROWS_AT_ONCE = 20_000
 
 
 def compare_new_scans(settings: Settings) -> int:
-    """Find the twins of every scan that has not been compared yet, and write them down.
+    """Find and record the twins of all scans that have not been compared yet.
 
-    Each scan is compared with all that were compared before and with the others of its own go, so
-    that every pair is looked at once, by whichever of the two comes later.
+    Each new scan is compared with all compared scans and with the other new scans of its part, so
+    that each pair is compared once.
 
     Returns:
-        How many pairs of twins were found.
+        Number of pairs of twins that were found.
     """
     found = 0
     with session_lock(settings, "comparer of scans"):
@@ -41,7 +42,7 @@ def compare_new_scans(settings: Settings) -> int:
                 catalogue,
                 [position[scan] for scan in new],
                 _thumbnails(settings, catalogue.ids),
-                labels=_said(settings, catalogue.ids),
+                labels=_labels_and_splits(settings, catalogue.ids),
             )
             with write_session(settings) as session:
                 found += copy_rows(
@@ -64,12 +65,12 @@ def compare_new_scans(settings: Settings) -> int:
                     .where(Fingerprint.scan_id.in_(new))
                     .values(compared_at=func.now())
                 )
-            logger.info("compared %s new scans with %s", len(new), len(catalogue.ids))
+            logger.info("compared %s new scans with %s scans", len(new), len(catalogue.ids))
     return found
 
 
 def load_catalogue(settings: Settings, new: Sequence[str] = ()) -> Catalogue:
-    """Keys and grids of all scans that were compared before, and of some new ones, by scan id."""
+    """Return the fingerprints of all compared scans and of some new ones, ordered by scan id."""
     ids: list[str] = []
     keys: list[bytes] = []
     grids: list[bytes] = []
@@ -125,9 +126,9 @@ def _thumbnails(
     return fetch
 
 
-def _said(settings: Settings, ids: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
-    """Labels and given splits: pairs across them are looked at even in a crowd."""
-    said: dict[str, set[tuple[str, str]]] = {}
+def _labels_and_splits(settings: Settings, ids: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
+    """Return the labels and given splits of each scan."""
+    found: dict[str, set[tuple[str, str]]] = {}
     with read_session(settings) as session:
         rows = session.execute(
             select(BatchFile.scan_id, BatchFile.label, BatchFile.given_split)
@@ -135,5 +136,5 @@ def _said(settings: Settings, ids: Sequence[str]) -> list[frozenset[tuple[str, s
             .distinct()
         )
         for scan, label, split in rows:
-            said.setdefault(str(scan), set()).add((label or "", split or ""))
-    return [frozenset(said.get(scan, ())) for scan in ids]
+            found.setdefault(str(scan), set()).add((label or "", split or ""))
+    return [frozenset(found.get(scan, ())) for scan in ids]

@@ -1,7 +1,7 @@
-"""Groups: scans that must stay on one side of a split.
+"""Assign scans to groups, which stay on one side of every split.
 
-Scans are tied by patient and study id, and by being twins: the same picture, or nearly, whatever
-was done to the file. An exact copy is the same scan.
+Scans with a common patient or study id, and twins, are in one group. Exact copies of a picture are
+one scan.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from tumorml.datasets.grouping.components import components
 from tumorml.datasets.grouping.patients import person_keys
 from tumorml.datasets.grouping.sides import SIDES, draw_side
-from tumorml.datasets.twins.compare_scans import compare_new_scans
+from tumorml.datasets.twins.compare_new_scans import compare_new_scans
 from tumorml.results.bulk import copy_rows
 from tumorml.results.session import transaction_lock, write_session
 from tumorml.results.tables import BatchFile, Fingerprint, GroupTie, ScanGroup, Twin
@@ -26,8 +26,8 @@ from tumorml.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_SHOWN_TWINS = 4
-"""So many pairs of twins are named in the evidence of a tie."""
+_NAMED_TWINS = 4
+"""Maximum number of pairs of twins that the evidence of a tie names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Pair:
 
 @dataclass(slots=True)
 class _Component:
-    """Scans that are tied to one another, and by what."""
+    """Connected scans, with the patients, studies and twins that connect them."""
 
     scans: list[str] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
@@ -50,14 +50,14 @@ class _Component:
 
 
 def assign_groups(settings: Settings) -> int:
-    """Give every scan that has none a group and a side, and record the groups that become one.
+    """Assign a group and a side to each scan without one, and merge groups that are connected.
 
-    Fingerprints and twins that are still unknown are found first. A scan's side never changes.
-    Where new evidence ties groups on different sides, both keep their side, and the scans of the
-    later side (test after validation after train) are held out of every later snapshot.
+    Missing fingerprints and twins are computed first. The side of a scan never changes. If new
+    evidence connects groups on different sides, each scan keeps its side, and the scans of the
+    later side (test after validation after train) are held out of all later snapshots.
 
     Returns:
-        How many scans were given a group.
+        Number of scans that were assigned to a group.
     """
     fingerprint_scans(settings)
     compare_new_scans(settings)
@@ -70,15 +70,15 @@ def assign_groups(settings: Settings) -> int:
             )
         }
         rows = []
-        for tied in _components(session, placed):
-            groups = sorted({placed[scan][0] for scan in tied.scans if scan in placed})
-            new = [scan for scan in tied.scans if scan not in placed]
-            group = groups[0] if groups else group_id(tied.people or tied.scans)
+        for component in _components(session, placed):
+            groups = sorted({placed[scan][0] for scan in component.scans if scan in placed})
+            new = [scan for scan in component.scans if scan not in placed]
+            group = groups[0] if groups else new_group_id(component.people or component.scans)
             if len(groups) > 1:
-                _merge(session, groups, tied, placed)
+                _merge(session, groups, component, placed)
             if not new:
                 continue
-            sides = {placed[scan][1] for scan in tied.scans if scan in placed}
+            sides = {placed[scan][1] for scan in component.scans if scan in placed}
             side = min(sides, key=SIDES.index) if sides else None
             side = side or draw_side(
                 group,
@@ -87,68 +87,69 @@ def assign_groups(settings: Settings) -> int:
             )
             rows += [{"scan_id": scan, "group_id": group, "side": side} for scan in new]
         copied = copy_rows(session, ScanGroup, rows)
-    logger.info("%s scans were given a group", copied)
+    logger.info("assigned %s scans to groups", copied)
     return copied
 
 
-def group_id(members: list[str]) -> str:
-    """The id of a new group: of its people where any are known, of its scans otherwise."""
+def new_group_id(members: list[str]) -> str:
+    """Return the id of a new group, from its patient and study keys or else from its scan ids."""
     return "g-" + hashlib.sha256(min(members).encode()).hexdigest()[:16]
 
 
 def _components(session: Session, placed: dict[str, tuple[str, str]]) -> list[_Component]:
-    """All compared scans, by what ties them."""
+    """Return the connected components of all compared scans."""
     compared = select(Fingerprint.scan_id).where(Fingerprint.compared_at.is_not(None))
     scans = sorted({*session.scalars(compared), *placed})
     nodes = {scan: index for index, scan in enumerate(scans)}
     edges: list[tuple[int, int]] = []
     people: dict[str, int] = {}
     for kind, column in (("patient", BatchFile.patient_id), ("study", BatchFile.study_id)):
-        said = session.execute(
+        rows = session.execute(
             select(BatchFile.scan_id, BatchFile.site, column)
             .where(BatchFile.scan_id.is_not(None), column.is_not(None))
             .distinct()
         )
-        for scan, person in person_keys(kind, ((str(s), site, name) for s, site, name in said)):
+        named_ids = ((str(scan), site, name) for scan, site, name in rows)
+        for scan, person in person_keys(kind, named_ids):
             if scan in nodes:
                 edges.append((nodes[scan], people.setdefault(person, len(scans) + len(people))))
-    rows = session.execute(
+    twin_rows = session.execute(
         select(Twin.scan_id, Twin.other_id, Twin.kind, Twin.score).order_by(
             Twin.scan_id, Twin.other_id
         )
     )
-    twins = [_Pair(*row) for row in rows if row.scan_id in nodes and row.other_id in nodes]
+    twins = [_Pair(*row) for row in twin_rows if row.scan_id in nodes and row.other_id in nodes]
     edges += [(nodes[twin.scan_id], nodes[twin.other_id]) for twin in twins]
-    first_of: dict[str, int] = {}
+    first_scan_of: dict[str, int] = {}
     for scan, (group, _) in placed.items():
-        edges.append((nodes[scan], first_of.setdefault(group, nodes[scan])))
+        edges.append((nodes[scan], first_scan_of.setdefault(group, nodes[scan])))
 
-    labels = components(len(scans) + len(people), edges).tolist()
+    component_of = components(len(scans) + len(people), edges).tolist()
     found: dict[int, _Component] = defaultdict(_Component)
     for scan, index in nodes.items():
-        found[labels[index]].scans.append(scan)
+        found[component_of[index]].scans.append(scan)
     for person, index in sorted(people.items()):
-        found[labels[index]].people.append(person)
+        found[component_of[index]].people.append(person)
     for twin in twins:
-        found[labels[nodes[twin.scan_id]]].twins.append(twin)
-    return [found[label] for label in sorted(found)]
+        found[component_of[nodes[twin.scan_id]]].twins.append(twin)
+    return [found[number] for number in sorted(found)]
 
 
 def _merge(
-    session: Session, groups: list[str], tied: _Component, placed: dict[str, tuple[str, str]]
+    session: Session, groups: list[str], component: _Component, placed: dict[str, tuple[str, str]]
 ) -> None:
     kept, *merged = groups
-    # A group that was merged before may stand on several sides: the first of them is its own.
+    # The side of a group that was merged before is the first of its sides.
     sides: dict[str, str] = {}
-    for group, side in (placed[scan] for scan in tied.scans if scan in placed):
+    for group, side in (placed[scan] for scan in component.scans if scan in placed):
         sides[group] = min(side, sides.get(group, side), key=SIDES.index)
     for group in merged:
-        crossing = _crossing(group, tied, placed)
+        crossing = _crossing(group, component, placed)
         best = crossing[0] if crossing else None
         named = [
             f"{twin.kind} twins {twin.scan_id[:12]} and {twin.other_id[:12]}, "
             f"score {twin.score:.3f}"
-            for twin in crossing[:_SHOWN_TWINS]
+            for twin in crossing[:_NAMED_TWINS]
         ]
         session.add(
             GroupTie(
@@ -156,7 +157,7 @@ def _merge(
                 merged_group_id=group,
                 kept_side=sides[kept],
                 merged_side=sides[group],
-                evidence="; ".join(tied.people + named),
+                evidence="; ".join(component.people + named),
                 scan_id=best.scan_id if best else None,
                 other_id=best.other_id if best else None,
                 score=best.score if best else None,
@@ -171,11 +172,11 @@ def _merge(
     )
 
 
-def _crossing(group: str, tied: _Component, placed: dict[str, tuple[str, str]]) -> list[_Pair]:
-    """Twins of which one is in the group and the other is not, the most alike first."""
+def _crossing(group: str, component: _Component, placed: dict[str, tuple[str, str]]) -> list[_Pair]:
+    """Return the twins between a group and other groups, the highest score first."""
 
     def inside(scan: str) -> bool:
         return scan in placed and placed[scan][0] == group
 
-    found = [twin for twin in tied.twins if inside(twin.scan_id) != inside(twin.other_id)]
+    found = [twin for twin in component.twins if inside(twin.scan_id) != inside(twin.other_id)]
     return sorted(found, key=lambda twin: -twin.score)

@@ -1,7 +1,4 @@
-"""What a set of scans gives away: test images with twins in training, labels that contradict.
-
-``summarise`` is a pure function of files, twins and groups, wherever they come from.
-"""
+"""Summarize a set of files: twins across its split, label conflicts, and a leak-free split."""
 
 from __future__ import annotations
 
@@ -21,55 +18,57 @@ from tumorml.datasets.audit.findings import (
     ScanTwin,
 )
 from tumorml.datasets.grouping.sides import SIDES
-from tumorml.datasets.twins.find_twins import SAME_PICTURE
+from tumorml.datasets.twins.find_twins import SAME_PICTURE_LIKENESS
 from tumorml.labels import LABELS, Task, contradict
 from tumorml.results.twin_kinds import AUDIT_KINDS, TwinKind
 
 
-def summarise(
+def summarize(
     files: Sequence[AuditedFile], twins: Sequence[ScanTwin], groups: Mapping[str, Place]
 ) -> Audit:
-    """The audit of a set.
+    """Return the audit of a set.
 
     Args:
-        files: All files, readable or not, at least one readable.
+        files: All files; at least one of them is readable.
         twins: Pairs of different scans, each pair once.
-        groups: The place of each scan, by its id.
+        groups: Group and side of each scan, by scan id.
     """
-    read = [file for file in files if file.scan_id]
-    has_split = {"train", "test"} <= {file.split for file in read}
-    training = _Training([file for file in read if file.split == "train" or not has_split], twins)
+    readable = [file for file in files if file.scan_id]
+    has_split = {"train", "test"} <= {file.split for file in readable}
+    training = _Training(
+        [file for file in readable if file.split == "train" or not has_split], twins
+    )
     findings = []
     for file in files:
         if file.scan_id is None:
             findings.append(Finding(file))
             continue
         group = groups[file.scan_id].group_id
-        asked = file.split == "test" or not has_split
-        findings.append(training.finding(file, group) if asked else Finding(file, group))
-    conflicts = list(_conflicts(read, twins))
+        is_audited = file.split == "test" or not has_split
+        findings.append(training.finding(file, group) if is_audited else Finding(file, group))
+    conflicts = list(_conflicts(readable, twins))
     sides: dict[str, set[str]] = defaultdict(set)
-    for file in read:
+    for file in readable:
         if file.scan_id and file.split:
             sides[groups[file.scan_id].group_id].add(file.split)
-    torn = {group for group, splits in sides.items() if len(splits) > 1}
-    placed = {groups[file.scan_id] for file in read if file.scan_id}
+    divided = {group for group, splits in sides.items() if len(splits) > 1}
+    placed = {groups[file.scan_id] for file in readable if file.scan_id}
     return Audit(
         findings=findings,
         has_split=has_split,
         labels=_label_counts(findings, has_split),
         conflicts=conflicts,
-        honest=_honest(read, groups, conflicts),
+        leak_free_split=_leak_free_split(readable, groups, conflicts),
         groups=Counter(place.side for place in placed),
-        torn_groups=len(torn),
-        torn_files=sum(
-            finding.group_id in torn and finding.file.split == "test" for finding in findings
+        divided_groups=len(divided),
+        divided_test_files=sum(
+            finding.group_id in divided and finding.file.split == "test" for finding in findings
         ),
     )
 
 
 class _Training:
-    """The files in which twins are looked for, found by pixels, by twin and by person."""
+    """Index of the files that others are compared with: by bytes, scan, twin and patient."""
 
     def __init__(self, files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> None:
         self._by_bytes: dict[str | None, list[AuditedFile]] = defaultdict(list)
@@ -84,18 +83,19 @@ class _Training:
         for twin in twins:
             for scan, other in ((twin.scan_id, twin.other_id), (twin.other_id, twin.scan_id)):
                 if other in self._by_scan:
-                    found = (twin.kind.strength, -twin.score, other)
-                    self._best[scan] = min(found, self._best.get(scan, found))
+                    rank = (twin.kind.strength, -twin.score, other)
+                    self._best[scan] = min(rank, self._best.get(scan, rank))
 
     def finding(self, file: AuditedFile, group: str) -> Finding:
-        """The surest tie of a file to another one here."""
+        """Return the strongest relation of a file to another indexed file."""
         if twin := _another(self._by_bytes.get(file.sha256, ()), file):
             return Finding(file, group, TwinKind.EXACT, twin, 1.0, byte_identical=True)
         if twin := _another(self._by_scan.get(file.scan_id, ()), file):
             return Finding(file, group, TwinKind.EXACT, twin, 1.0)
         if best := self._best.get(file.scan_id or ""):
-            kind, score, other = best
-            return Finding(file, group, list(TwinKind)[kind], self._by_scan[other][0], -score)
+            strength, negative_score, other = best
+            kind = list(TwinKind)[strength]
+            return Finding(file, group, kind, self._by_scan[other][0], -negative_score)
         for person in file.persons:
             if twin := _another(self._by_person.get(person, ()), file):
                 return Finding(file, group, TwinKind.SAME_PATIENT, twin)
@@ -121,36 +121,40 @@ def _label_counts(findings: Iterable[Finding], has_split: bool) -> list[LabelCou
 
 
 def _conflicts(files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> Iterator[Conflict]:
-    """Of one scan, each file against the first of every other label; of twins, one for each two."""
+    """Yield the conflicts within scans and between twins.
+
+    Within a scan, each file of the rarer label conflicts with the first file of the other label.
+    Between twins, one pair of files stands for each pair of labels.
+    """
     by_label: dict[str, dict[str, list[AuditedFile]]] = defaultdict(lambda: defaultdict(list))
     for file in files:
         if file.scan_id and file.label:
             by_label[file.scan_id][file.label].append(file)
     for labels in by_label.values():
-        for (label, said), (other, others) in combinations(labels.items(), 2):
+        for (label, labeled), (other, others) in combinations(labels.items(), 2):
             if contradict(label, other):
-                few, many = sorted((said, others), key=len)
+                few, many = sorted((labeled, others), key=len)
                 yield from (Conflict(few[0], file, TwinKind.EXACT, 1.0) for file in many)
     for twin in twins:
-        if twin.score < SAME_PICTURE:
+        if twin.score < SAME_PICTURE_LIKENESS:
             continue
-        for label, said in by_label.get(twin.scan_id, {}).items():
+        for label, labeled in by_label.get(twin.scan_id, {}).items():
             for other, others in by_label.get(twin.other_id, {}).items():
-                settled = said[0].settled and others[0].settled
+                settled = labeled[0].settled and others[0].settled
                 if contradict(label, other) and not settled:
-                    yield Conflict(said[0], others[0], twin.kind, twin.score)
+                    yield Conflict(labeled[0], others[0], twin.kind, twin.score)
 
 
-def _honest(
+def _leak_free_split(
     files: Iterable[AuditedFile], groups: Mapping[str, Place], conflicts: Iterable[Conflict]
 ) -> dict[str, dict[str, int]]:
     held_out = {file.scan_id for c in conflicts for file in (c.first, c.second)}
-    said: dict[str, set[str]] = defaultdict(set)
+    labels_of: dict[str, set[str]] = defaultdict(set)
     for file in files:
         if file.scan_id:
-            said[file.scan_id] |= {file.label} if file.label else set()
+            labels_of[file.scan_id] |= {file.label} if file.label else set()
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for scan, labels in said.items():
+    for scan, labels in labels_of.items():
         side = HELD_OUT if scan in held_out else groups[scan].side
         counts[_one_label(labels)][side] += 1
     return {
@@ -160,7 +164,7 @@ def _honest(
 
 
 def _one_label(labels: set[str]) -> str:
-    """The label that says most; the empty one where there is none."""
+    """Return the most specific label, ``""`` for none, or ``TWO_LABELS`` for a conflict."""
     if any(contradict(first, second) for first, second in combinations(labels, 2)):
         return TWO_LABELS
     return min(labels, key=lambda label: (label not in LABELS[Task.FOUR_CLASS], label), default="")

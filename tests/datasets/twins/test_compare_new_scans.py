@@ -1,5 +1,3 @@
-"""Fingerprints and twins in the results store."""
-
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tests.factories.drop_files import image_bytes, write_inbox
-from tumorml.datasets.twins.compare_scans import compare_new_scans, load_catalogue
+from tumorml.datasets.twins.compare_new_scans import compare_new_scans, load_catalogue
 from tumorml.demo.drop import draw_patient
 from tumorml.demo.template import load_anatomy
 from tumorml.results.session import read_session, write_session
@@ -33,7 +31,7 @@ def pictures() -> list[np.ndarray]:
     ]
 
 
-def take_in(settings: Settings, drop: str, files: dict[str, bytes]) -> None:
+def ingest_drop(settings: Settings, drop: str, files: dict[str, bytes]) -> None:
     write_inbox(settings, drop, files)
     for batch_id in claim_drops(settings):
         ingest_batch(settings, batch_id)
@@ -48,12 +46,10 @@ def twins(settings: Settings) -> set[tuple[str, str, str]]:
         return set(session.execute(select(Twin.scan_id, Twin.other_id, Twin.kind)).all())
 
 
-def test_each_pair_of_twins_is_found_once_by_whichever_comes_later(
-    settings: Settings, pictures: list[np.ndarray]
-) -> None:
-    take_in(settings, "one", {f"{i}.png": image_bytes(p) for i, p in enumerate(pictures)})
+def test_each_pair_of_twins_is_found_once(settings: Settings, pictures: list[np.ndarray]) -> None:
+    ingest_drop(settings, "one", {f"{i}.png": image_bytes(p) for i, p in enumerate(pictures)})
     assert compare_new_scans(settings) == 0
-    take_in(settings, "two", copies_of(pictures))
+    ingest_drop(settings, "two", copies_of(pictures))
     assert compare_new_scans(settings) == 4
     assert compare_new_scans(settings) == 0
     assert {kind for _, _, kind in twins(settings)} == {TwinKind.MIRRORED}
@@ -61,21 +57,21 @@ def test_each_pair_of_twins_is_found_once_by_whichever_comes_later(
     assert list(catalogue.ids) == sorted(catalogue.ids) and len(catalogue.ids) == 8
 
 
-def test_two_comparers_at_once_find_what_one_finds(
+def test_concurrent_comparisons_find_each_pair_once(
     settings: Settings, pictures: list[np.ndarray]
 ) -> None:
     files = {f"{i}.png": image_bytes(p) for i, p in enumerate(pictures)}
-    take_in(settings, "both", files | copies_of(pictures))
+    ingest_drop(settings, "both", files | copies_of(pictures))
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(compare_new_scans, [settings, settings]))
     assert sum(found) == 4 == len(twins(settings))
 
 
-def test_older_fingerprints_and_their_twins_are_made_anew(
+def test_fingerprints_of_an_older_version_are_replaced(
     settings: Settings, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {f"{i}.png": image_bytes(p) for i, p in enumerate(pictures)}
-    take_in(settings, "both", files | copies_of(pictures))
+    ingest_drop(settings, "both", files | copies_of(pictures))
     compare_new_scans(settings)
     before = twins(settings)
     with write_session(settings) as session:

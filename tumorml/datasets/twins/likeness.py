@@ -1,4 +1,4 @@
-"""How alike two pictures of heads are, once one is laid upon the other."""
+"""Likeness of two pictures: local correlation of their heads after alignment."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tumorml.scans.images.fingerprint import centre, head_box, oriented
+from tumorml.scans.images.fingerprint import center, head_box, oriented
 
-_NEIGHBOURHOOD = 3.0
-"""Standard deviation of the Gaussian neighbourhoods that are correlated, in thumbnail pixels."""
-_LEAST_VARIANCE = 4.0
-"""Of a neighbourhood, in squared grey levels: flatter ones are noise and count as unlike."""
-_LEAST_OVERLAP = 0.5
-"""Share of either head that must lie on the other's picture."""
+_NEIGHBORHOOD_SIGMA = 3.0
+"""Standard deviation of the Gaussian neighborhoods that are correlated, in thumbnail pixels."""
+_MIN_VARIANCE = 4.0
+"""Minimum variance of a neighborhood, in squared gray levels; flatter ones are noise."""
+_MIN_OVERLAP = 0.5
+"""Minimum share of the smaller head that overlaps the other head."""
 _HOPELESS = 0.5
-"""Heads that correlate less where their frames coincide are not aligned any further."""
+"""Heads that correlate less than this after a frame alignment are not aligned further."""
 _GOOD_ENOUGH = 0.95
-_ITERATIONS = 20
-_MOST_STRETCH = 1.7
-_MOST_SHEAR = 0.2
+"""Heads that correlate this well need no further alignment."""
+_MAX_ITERATIONS = 20
+_MAX_STRETCH = 1.7
+_MAX_SHEAR = 0.2
 
 
 class Picture:
-    """A thumbnail, uint8 [height, width], and what is computed from it once."""
+    """A thumbnail, uint8 [height, width], with values derived from it that are computed once."""
 
     def __init__(self, thumbnail: NDArray[np.uint8]) -> None:
         self.thumbnail = thumbnail
@@ -42,32 +43,32 @@ class Picture:
 
     @cached_property
     def smooth(self) -> NDArray[np.float32]:
-        """Grey levels without the finest grain."""
+        """Gray levels after a light Gaussian blur, float32 [height, width]."""
         return np.asarray(cv2.GaussianBlur(self.thumbnail.astype(np.float32), (0, 0), 0.7))
 
     @cached_property
     def mean(self) -> NDArray[np.float32]:
-        """Mean grey level of each neighbourhood."""
+        """Mean gray level of each neighborhood, float32 [height, width]."""
         return _local_mean(self.smooth)
 
     @cached_property
     def variance(self) -> NDArray[np.float32]:
-        """Variance of each neighbourhood, in squared grey levels."""
+        """Variance of each neighborhood, in squared gray levels, float32 [height, width]."""
         return _local_variance(self.smooth, self.mean)
 
     @cached_property
     def box(self) -> tuple[float, float, float, float] | None:
-        """The head's bounding box."""
+        """Bounding box of the head: left, top, right, bottom in pixels."""
         return head_box(self.thumbnail)
 
     @cached_property
     def centre(self) -> tuple[float, float, float] | None:
-        """Centre and spread of the head's mass."""
-        return centre(self.thumbnail)
+        """Center of mass of the head (x, y) and its spread, in pixels."""
+        return center(self.thumbnail)
 
     @cached_property
     def head(self) -> NDArray[np.bool_]:
-        """Where the head is; the outermost pixels, which may be cut, are left out."""
+        """Mask of the head, bool [height, width], false in the outer two pixels (may be cut)."""
         wide = cv2.GaussianBlur(self.thumbnail, (0, 0), 2)
         low, high = np.percentile(self.thumbnail, (2, 99))
         inside = np.zeros(self.thumbnail.shape, bool)
@@ -76,13 +77,14 @@ class Picture:
 
 
 def likeness(first: Picture, second: Picture, orientation: int) -> float:
-    """Mean local correlation of two heads, -1 to 1, the second turned and aligned to the first.
+    """Return the mean local correlation of two heads, -1 to 1; 0 if they overlap too little.
 
-    The heads are laid upon each other by their frames (bounding boxes, centres of mass); the better
-    of the two starts is refined to an affine map by maximising the enhanced correlation coefficient
-    (Evangelidis and Psarakis 2008). Then each neighbourhood of the overlap is correlated by itself
-    (as in the structure term of SSIM; Wang et al. 2004), so that brightness, contrast and a coil's
-    shading do not count, and the bright ring of the skull counts no more than what lies inside.
+    The second picture is turned by ``orientation`` and aligned to the first: by bounding box, by
+    center of mass, and, from the better of these two, by the affine map that maximizes the
+    enhanced correlation coefficient (Evangelidis and Psarakis 2008). Each neighborhood of the
+    overlap is then correlated separately, as in the structure term of SSIM (Wang et al. 2004).
+    Brightness, contrast and coil shading therefore have no effect, and the bright ring of the
+    skull has no more weight than the brain.
     """
     moving = second.oriented(orientation)
     starts = [
@@ -107,11 +109,12 @@ def _by_boxes(first: Picture, moving: Picture) -> NDArray[np.float32] | None:
         return None
     left, top, right, bottom = first.box
     to_left, to_top, to_right, to_bottom = moving.box
-    across, down = (to_right - to_left) / (right - left), (to_bottom - to_top) / (bottom - top)
-    # Edges of pixels lie half a pixel before their centres.
-    right_by = to_left - across * left + (across - 1) / 2
-    down_by = to_top - down * top + (down - 1) / 2
-    return _warp(across, down, right_by, down_by)
+    scale_x = (to_right - to_left) / (right - left)
+    scale_y = (to_bottom - to_top) / (bottom - top)
+    # The edge of a pixel is half a pixel before its center.
+    shift_right = to_left - scale_x * left + (scale_x - 1) / 2
+    shift_down = to_top - scale_y * top + (scale_y - 1) / 2
+    return _warp(scale_x, scale_y, shift_right, shift_down)
 
 
 def _by_centres(first: Picture, moving: Picture) -> NDArray[np.float32] | None:
@@ -122,54 +125,56 @@ def _by_centres(first: Picture, moving: Picture) -> NDArray[np.float32] | None:
     return _warp(scale, scale, to_x - scale * x, to_y - scale * y)
 
 
-def _warp(across: float, down: float, right: float, lower: float) -> NDArray[np.float32]:
-    return np.array([[across, 0, right], [0, down, lower]], np.float32)
+def _warp(
+    scale_x: float, scale_y: float, shift_right: float, shift_down: float
+) -> NDArray[np.float32]:
+    return np.array([[scale_x, 0, shift_right], [0, scale_y, shift_down]], np.float32)
 
 
 def _refined(
     first: Picture, moving: Picture, warp: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
-    """The warp after coarse and fine alignment; None where it does not hold together."""
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ITERATIONS, 1e-3)
+    """Refine a warp coarsely, then finely; None if it diverges or distorts the head."""
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _MAX_ITERATIONS, 1e-3)
     try:
         for blur in (9, 3):
             _, warp = cv2.findTransformECC(
                 first.thumbnail, moving.thumbnail, warp, cv2.MOTION_AFFINE, stop, None, blur
             )
-    except cv2.error:  # It says so when the alignment does not converge.
+    except cv2.error:  # the alignment does not converge
         return None
     stretches = (warp[0, 0], warp[1, 1])
-    held = (
-        all(1 / _MOST_STRETCH < stretch < _MOST_STRETCH for stretch in stretches)
-        and abs(warp[0, 1]) + abs(warp[1, 0]) < _MOST_SHEAR
+    is_plausible = (
+        all(1 / _MAX_STRETCH < stretch < _MAX_STRETCH for stretch in stretches)
+        and abs(warp[0, 1]) + abs(warp[1, 0]) < _MAX_SHEAR
     )
-    return np.asarray(warp, np.float32) if held else None
+    return np.asarray(warp, np.float32) if is_plausible else None
 
 
 def _correlation(first: Picture, moving: Picture, warp: NDArray[np.float32]) -> float:
     height, width = first.thumbnail.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid = cv2.warpAffine(moving.smooth, warp, (width, height), flags=flags)
-    there = cv2.warpAffine(
+    aligned = cv2.warpAffine(moving.smooth, warp, (width, height), flags=flags)
+    aligned_head = cv2.warpAffine(
         moving.head.astype(np.uint8),
         warp,
         (width, height),
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
     )
-    both = first.head & (there > 0)
+    both = first.head & (aligned_head > 0)
     shared = int(both.sum())
     moved_area = float(moving.head.sum()) / max(float(warp[0, 0] * warp[1, 1]), 1e-3)
-    if shared < _LEAST_OVERLAP * min(float(first.head.sum()), moved_area) or shared < 100:
+    if shared < _MIN_OVERLAP * min(float(first.head.sum()), moved_area) or shared < 100:
         return 0.0
-    mean = _local_mean(laid)
-    covariance = _local_mean(first.smooth * laid) - first.mean * mean
-    correlation = covariance / np.sqrt(first.variance * _local_variance(laid, mean))
+    mean = _local_mean(aligned)
+    covariance = _local_mean(first.smooth * aligned) - first.mean * mean
+    correlation = covariance / np.sqrt(first.variance * _local_variance(aligned, mean))
     return float(correlation[both].mean())
 
 
 def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), _NEIGHBOURHOOD), np.float32)
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), _NEIGHBORHOOD_SIGMA), np.float32)
 
 
 def _local_variance(values: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.maximum(_local_mean(values * values) - mean * mean, _LEAST_VARIANCE)
+    return np.maximum(_local_mean(values * values) - mean * mean, _MIN_VARIANCE)

@@ -1,7 +1,6 @@
-"""Groups and sides."""
-
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from tests.factories.rows import Dropped, add_batch, add_twins, scan_of
-from tumorml.datasets.grouping.groups import assign_groups
+from tumorml.datasets.grouping.assign_groups import assign_groups
 from tumorml.datasets.grouping.sides import draw_side
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import (
@@ -34,9 +33,7 @@ def groups_of(settings: Settings) -> dict[str, ScanGroup]:
 
 
 def patient_on(side: str, start: int = 0) -> str:
-    """A patient whose group is drawn for that side when it is new."""
-    import hashlib
-
+    """Return a patient id whose new group is drawn for the side."""
     for number in range(start, 10_000):
         name = hashlib.sha256(f"patient /p{number}".encode()).hexdigest()[:16]
         if draw_side(f"g-{name}", validation_share=0.15, test_share=0.20) == side:
@@ -44,7 +41,7 @@ def patient_on(side: str, start: int = 0) -> str:
     raise AssertionError("no such patient")
 
 
-def test_a_patients_scans_stand_on_one_side_over_batches(settings: Settings) -> None:
+def test_scans_of_a_patient_share_a_group_across_batches(settings: Settings) -> None:
     add_batch(settings, "b1", [Dropped("one", "glioma", "p"), Dropped("two", "glioma", "p")])
     assert assign_groups(settings) == 2
     add_batch(settings, "b2", [Dropped("three", "glioma", "p"), Dropped("other", "glioma", "q")])
@@ -62,14 +59,14 @@ def test_a_patients_scans_stand_on_one_side_over_batches(settings: Settings) -> 
     assert groups[scan_of("other")].group_id != groups[scan_of("one")].group_id
 
 
-def test_the_same_patient_id_at_two_sites_is_two_patients(settings: Settings) -> None:
+def test_equal_patient_ids_of_two_sites_are_two_patients(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("a", None, "1", "Delft"), Dropped("b", None, "1", "Mainz")])
     assign_groups(settings)
     groups = groups_of(settings)
     assert groups[scan_of("a")].group_id != groups[scan_of("b")].group_id
 
 
-def test_a_patient_whose_site_is_left_out_once_still_stands_on_one_side(settings: Settings) -> None:
+def test_patient_id_without_site_joins_the_one_with_a_site(settings: Settings) -> None:
     patients = [f"p{number}" for number in range(40)]
     add_batch(settings, "b1", [Dropped(f"a-{p}", "glioma", p) for p in patients])
     assign_groups(settings)
@@ -81,7 +78,7 @@ def test_a_patient_whose_site_is_left_out_once_still_stands_on_one_side(settings
         assert (one.group_id, one.side) == (two.group_id, two.side)
 
 
-def test_a_tie_across_sides_keeps_both_sides_and_holds_the_test_scans_out(
+def test_tie_across_sides_holds_out_the_test_scans(
     settings: Settings,
 ) -> None:
     train, test = patient_on("train"), patient_on("test")
@@ -102,7 +99,7 @@ def test_a_tie_across_sides_keeps_both_sides_and_holds_the_test_scans_out(
     assert train in tie.evidence and test in tie.evidence
 
 
-def test_twins_stand_on_one_side(settings: Settings) -> None:
+def test_twins_share_a_group(settings: Settings) -> None:
     add_batch(settings, "b1", [Dropped("a", "glioma", "p"), Dropped("far", "glioma")])
     assign_groups(settings)
     add_batch(settings, "b2", [Dropped("b", "glioma", "q"), Dropped("c", "glioma")])
@@ -115,7 +112,7 @@ def test_twins_stand_on_one_side(settings: Settings) -> None:
     assert groups[scan_of("far")].group_id != groups[scan_of("a")].group_id
 
 
-def test_twins_across_sides_leave_the_pair_and_the_score_that_tied_them(settings: Settings) -> None:
+def test_tie_across_sides_records_the_twins_and_their_score(settings: Settings) -> None:
     train, test = patient_on("train"), patient_on("test")
     add_batch(settings, "b1", [Dropped("a", "glioma", train), Dropped("b", "glioma", test)])
     assign_groups(settings)
@@ -132,11 +129,11 @@ def test_twins_across_sides_leave_the_pair_and_the_score_that_tied_them(settings
     assert "twins" in tie.evidence
 
 
-def test_a_group_that_stands_on_two_sides_keeps_its_first_one_when_it_grows(
+def test_new_scan_of_a_merged_group_gets_the_first_side(
     settings: Settings,
 ) -> None:
-    """Merged once with a test group, and then with a validation group: training stays training."""
-    for start in range(0, 60, 20):  # the order of ids decides which scan is met last
+    """A training group merged with a test and a validation group still grows in training."""
+    for start in range(0, 60, 20):  # the order of ids decides the order of scans
         train, test, validation = (patient_on(s, start) for s in ("train", "test", "validation"))
         names = [f"{name}{start}" for name in ("a", "b", "h", "n")]
         a, b, h, n = names
@@ -158,7 +155,7 @@ def test_a_group_that_stands_on_two_sides_keeps_its_first_one_when_it_grows(
         assert (rows[a].side, rows[n].side) == ("train", "train")
 
 
-def test_assigning_twice_changes_nothing(settings: Settings) -> None:
+def test_second_assignment_changes_nothing(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("a", None, "p"), Dropped("b", None, "p"), Dropped("c")])
     assign_groups(settings)
     first = {scan: (row.group_id, row.side) for scan, row in groups_of(settings).items()}
@@ -198,7 +195,7 @@ alike = st.sets(st.tuples(names, names).filter(lambda pair: pair[0] < pair[1]), 
     twins=alike,
     data=st.data(),
 )
-def test_sides_never_change_and_the_order_of_drops_does_not_change_groups(
+def test_sides_are_stable_and_groups_independent_of_drop_order(
     settings: Settings,
     batches: list[list[Dropped]],
     twins: set[tuple[str, str]],
@@ -218,23 +215,23 @@ def test_sides_never_change_and_the_order_of_drops_does_not_change_groups(
             ):
                 session.execute(delete(table))
         sides: dict[str, str] = {}
-        there: set[str] = set()
+        present: set[str] = set()
         for index in order:
-            before = set(there)
-            there |= {dropped.name for dropped in batches[index]}
+            before = set(present)
+            present |= {dropped.name for dropped in batches[index]}
             add_batch(settings, f"b{index}", batches[index])
             for one, other in twins:
-                if {one, other} <= there and not {one, other} <= before:
+                if {one, other} <= present and not {one, other} <= before:
                     add_twins(settings, one, other)
             assign_groups(settings)
             now = groups_of(settings)
             assert all(now[scan].side == side for scan, side in sides.items())
             sides = {scan: row.side for scan, row in now.items()}
-            free = defaultdict(set)
+            usable = defaultdict(set)
             for row in now.values():
                 if not row.held_out:
-                    free[row.group_id].add(row.side)
-            assert all(len(of_group) == 1 for of_group in free.values())
+                    usable[row.group_id].add(row.side)
+            assert all(len(sides_of_group) == 1 for sides_of_group in usable.values())
         members = defaultdict(set)
         for scan, row in groups_of(settings).items():
             members[row.group_id].add(scan)

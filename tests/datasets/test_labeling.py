@@ -1,14 +1,11 @@
-"""Labels that contradict, and how people settle them."""
-
 from __future__ import annotations
 
 import pytest
 from sqlalchemy import text
 
-from tests.datasets.test_snapshots import four_class_batch
-from tests.factories.rows import Dropped, add_batch, add_twins, scan_of
-from tumorml.datasets.labelling import (
-    readings_for_task,
+from tests.factories.rows import Dropped, add_batch, add_twins, four_class_batch, scan_of
+from tumorml.datasets.labeling import (
+    labels_and_conflicts,
     settle_label,
     settle_labels,
     settled_labels,
@@ -32,7 +29,7 @@ def labels_in_snapshot(settings: Settings, task: Task = Task.FOUR_CLASS) -> dict
     return {e.scan_id: e.label for e in read_snapshot(settings, take_snapshot(settings, task))}
 
 
-def test_a_scan_with_two_labels_is_held_out_until_somebody_settles_it(settings: Settings) -> None:
+def test_scan_with_two_labels_is_held_out_until_settled(settings: Settings) -> None:
     add_batch(settings, "b1", [*four_class_batch(), Dropped("x", "glioma")])
     add_batch(settings, "b2", [Dropped("x", "meningioma")])
     assert conflicts(settings) == {frozenset({scan_of("x")})}
@@ -45,7 +42,7 @@ def test_a_scan_with_two_labels_is_held_out_until_somebody_settles_it(settings: 
     assert held_out == [{"label_conflict": 1}, {}]
 
 
-def test_twins_of_one_picture_with_two_labels_are_both_held_out(settings: Settings) -> None:
+def test_twins_with_different_labels_are_both_held_out(settings: Settings) -> None:
     add_batch(settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "no")])
     add_twins(settings, "x", "y", kind=TwinKind.MIRRORED)
     x, y = scan_of("x"), scan_of("y")
@@ -54,7 +51,7 @@ def test_twins_of_one_picture_with_two_labels_are_both_held_out(settings: Settin
     assert not {x, y} & labels_in_snapshot(settings).keys()
 
 
-def test_a_twin_of_a_scan_with_two_labels_is_held_out_with_it(settings: Settings) -> None:
+def test_twin_of_a_scan_with_two_labels_is_held_out(settings: Settings) -> None:
     add_batch(settings, "b", [*four_class_batch(), Dropped("q", "glioma")])
     add_batch(settings, "c", [Dropped("q", "meningioma"), Dropped("r", "pituitary")])
     add_twins(settings, "q", "r")
@@ -62,7 +59,7 @@ def test_a_twin_of_a_scan_with_two_labels_is_held_out_with_it(settings: Settings
     assert frozenset({scan_of("q"), scan_of("r")}) in conflicts(settings)
 
 
-def test_a_person_may_settle_that_twins_differ(settings: Settings) -> None:
+def test_settled_twins_may_have_different_labels(settings: Settings) -> None:
     add_batch(
         settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "pituitary")]
     )
@@ -75,7 +72,7 @@ def test_a_person_may_settle_that_twins_differ(settings: Settings) -> None:
     assert (labels[scan_of("x")], labels[scan_of("y")]) == ("glioma", "pituitary")
 
 
-def test_neighbouring_slices_may_have_different_labels(settings: Settings) -> None:
+def test_similar_twins_may_have_different_labels(settings: Settings) -> None:
     add_batch(
         settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("y", "no_tumor")]
     )
@@ -84,7 +81,7 @@ def test_neighbouring_slices_may_have_different_labels(settings: Settings) -> No
     assert {scan_of("x"), scan_of("y")} <= labels_in_snapshot(settings).keys()
 
 
-def test_a_tumor_of_unknown_kind_does_not_contradict_a_kind(settings: Settings) -> None:
+def test_tumor_label_does_not_conflict_with_a_tumor_type(settings: Settings) -> None:
     add_batch(settings, "b1", [*four_class_batch(), Dropped("x", "glioma")])
     add_batch(settings, "b2", [Dropped("x", "tumor")])
     assert conflicts(settings) == set()
@@ -95,13 +92,13 @@ def test_a_tumor_of_unknown_kind_does_not_contradict_a_kind(settings: Settings) 
 @pytest.mark.parametrize(
     ("scan", "label", "reason", "message"),
     [
-        ("ffff", "glioma", "why", "no scan begins like that"),
-        ("", "glioma", "why", "cannot be told"),
-        (scan_of("x"), "cyst", "why", "'cyst' is no label"),
-        (scan_of("x"), "glioma", " ", "needs a reason"),
+        ("ffff", "glioma", "why", "no scan id begins like that"),
+        ("", "glioma", "why", "is not found"),
+        (scan_of("x"), "cyst", "why", "'cyst' is not a label"),
+        (scan_of("x"), "glioma", " ", "Give a reason"),
     ],
 )
-def test_what_cannot_be_settled_is_refused_in_words(
+def test_invalid_label_decision_is_refused_with_the_problem(
     settings: Settings, scan: str, label: str, reason: str, message: str
 ) -> None:
     add_batch(settings, "b", [Dropped("x", "glioma"), Dropped("y", "glioma")])
@@ -109,10 +106,10 @@ def test_what_cannot_be_settled_is_refused_in_words(
         settle_label(settings, scan, label, reason=reason, who="me")
 
 
-def test_a_label_that_comes_later_contradicts_through_pictures_in_between(
+def test_labels_conflict_through_an_unlabeled_twin(
     settings: Settings,
 ) -> None:
-    """In a crowd not every pair has a row; what is tied through others is one picture too."""
+    """In a crowd not every pair has a row: connected twins show one picture, too."""
     add_batch(settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("between")])
     add_batch(settings, "c", [Dropped("y", "pituitary")])
     add_twins(settings, "x", "between")
@@ -126,7 +123,7 @@ def test_a_label_that_comes_later_contradicts_through_pictures_in_between(
 ALL_LABELS = sorted({label for labels in LABELS.values() for label in labels})
 
 
-def test_the_view_and_the_snapshots_agree_on_what_contradicts(settings: Settings) -> None:
+def test_view_and_snapshots_agree_on_conflicts(settings: Settings) -> None:
     pairs = [(one, two) for one in ALL_LABELS for two in ALL_LABELS if one <= two]
     for one, two in pairs:
         add_batch(
@@ -140,13 +137,13 @@ def test_the_view_and_the_snapshots_agree_on_what_contradicts(settings: Settings
     }
     assert conflicts(settings) == expected and len(expected) == 7
     with read_session(settings) as session:
-        held_out = {scan for task in Task for scan in readings_for_task(session, task)[1]}
+        held_out = {scan for task in Task for scan in labels_and_conflicts(session, task)[1]}
     assert held_out == frozenset().union(*expected)
 
 
-def test_scans_that_are_settled_together_are_settled_all_or_none(settings: Settings) -> None:
+def test_labels_are_settled_for_all_scans_or_none(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("x", "glioma"), Dropped("y", "pituitary")])
-    with pytest.raises(TumorMLError, match="no scan begins"):
+    with pytest.raises(TumorMLError, match="no scan id begins"):
         settle_labels(settings, [scan_of("x"), "nobody"], "glioma", reason="seen", who="me")
     with read_session(settings) as session:
         assert settled_labels(session) == {}

@@ -1,42 +1,30 @@
-"""FileDescription a folder, zip or tar for an audit: nothing is taken in, nothing is written."""
+"""Read a folder, zip or tar of scans for an audit."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from tumorml.datasets.audit.findings import AuditedFile
+from tumorml.datasets.audit.open_set import open_set
+from tumorml.datasets.audit.small_jpeg import small_jpeg
 from tumorml.datasets.grouping.patients import person_keys
-from tumorml.errors import TumorMLError
-from tumorml.objects.local import LocalObjects
-from tumorml.scans.contents.open_contents import Contents, DropRefusedError, FolderContents
-from tumorml.scans.contents.tar_archive import TarContents
-from tumorml.scans.contents.zip_archive import ZipContents
+from tumorml.errors import DropRefusedError, TumorMLError
+from tumorml.scans.contents.entry import Contents
 from tumorml.scans.images.decode import decode
 from tumorml.scans.images.fingerprint import Fingerprint, fingerprint
 from tumorml.scans.images.profile import FileProfile, examine
-from tumorml.scans.inbox.claim import Claim, ClaimedFile
 from tumorml.scans.inbox.layout import FileDescription, Layout, parse_split, read_folders
 from tumorml.scans.inbox.manifest import find_manifest, read_manifest
 from tumorml.scans.inbox.names import (
-    READY,
-    archive_suffix,
     drop_stem,
     is_system_file,
     leads_outside,
     path_parts,
-    printable,
-    unique,
 )
 from tumorml.settings import Settings
 
@@ -44,20 +32,20 @@ OnProgress = Callable[[int, int], None]
 
 _THREADS = min(4, os.cpu_count() or 1)
 _WINDOW = 2 * _THREADS
-"""Files that are in memory at once."""
+"""Number of files in memory at once."""
 _IMAGE_FOLDERS = {"image", "images", "imgs"}
 
 
 @dataclass(frozen=True, slots=True)
 class LooseSet:
-    """A set as it lies there.
+    """A folder or archive of scans that was read.
 
     Attributes:
-        name: Of the folder or archive.
-        files: Everything that is no companion (mask, manifest, system file), in the set's order.
-        fingerprints: By scan id, about 9 kB each; featureless pictures have none.
-        companions: How many files were passed over because they accompany scans.
-        notes: Sentences about how the set was understood.
+        name: Name of the folder or archive.
+        files: All files but companions (masks, manifests, system files), in the set's order.
+        fingerprints: By scan id, about 9 kB each. Pictures without features have none.
+        companions: Number of companions, which are not audited.
+        notes: Sentences for the reader about how the set was read.
     """
 
     name: str
@@ -70,15 +58,17 @@ class LooseSet:
 def read_loose_set(
     settings: Settings, path: Path, on_progress: OnProgress | None = None
 ) -> LooseSet:
-    """Read every file of a folder, zip or tar once, with a few in memory at a time.
+    """Read a folder, zip or tar for an audit. Nothing is stored or written.
+
+    Each file is read once, with a few in memory at a time.
 
     Raises:
-        TumorMLError: There is no folder or archive at the path, or no image in it; as
-            ``DropRefusedError``, the archive or the manifest must not or cannot be read.
+        TumorMLError: The path is no folder or archive, or contains no readable image.
+        DropRefusedError: The archive or the manifest is invalid or exceeds a limit.
     """
     path = path.expanduser().resolve()
     notes: list[str] = []
-    with _opened(path, settings) as contents:
+    with open_set(path, settings) as contents:
         layout = _layout(contents, path, notes)
         profiles = {
             entry.path: FileProfile(entry.path, reason=entry.refusal) for entry in contents.entries
@@ -93,19 +83,24 @@ def read_loose_set(
     files = _files([p for n, p in profiles.items() if n not in companions], layout)
     if not any(file.scan_id for file in files):
         first = next((f" {file.path}: {file.reason}" for file in files), "")
-        raise TumorMLError(f"There is no image in {path} that can be read.{first}")
-    vague = sum(not reading.split_understood for reading in layout.descriptions.values())
-    if vague:
-        notes.append(f"{vague:,} rows of the manifest name a split that is neither train nor test.")
+        raise TumorMLError(f"{path} contains no readable image.{first}")
+    unknown_splits = sum(not reading.split_understood for reading in layout.descriptions.values())
+    if unknown_splits:
+        notes.append(
+            f"{unknown_splits:,} rows of the manifest name a split that is neither train nor test."
+        )
     return LooseSet(path.name, files, fingerprints, len(companions), notes)
 
 
 def read_pictures(
     settings: Settings, path: Path, wanted: Collection[str], side: int
 ) -> dict[str, bytes]:
-    """Small JPEGs, without metadata, of some files of the set, longest side ``side`` pixels."""
+    """Return JPEGs of some files, by path, without metadata; the longest side has ``side`` pixels.
+
+    Files that are no longer readable are left out.
+    """
     pictures = {}
-    with _opened(path, settings) as contents:
+    with open_set(path, settings) as contents:
         for entry, data, _ in contents.read(frozenset(wanted)):
             if data is None:
                 continue
@@ -114,60 +109,13 @@ def read_pictures(
                     data, max_pixels=settings.max_scan_pixels, min_side=settings.min_scan_side
                 ).pixels
             except TumorMLError:
-                continue  # It was an image a minute ago; the page shows the pair without it.
+                continue  # the file has changed since the audit; the page shows a placeholder
             pictures[entry.path] = small_jpeg(pixels, side)
     return pictures
 
 
-def small_jpeg(pixels: NDArray[np.uint8], side: int) -> bytes:
-    """A JPEG without metadata of pixels, uint8 [height, width]; longest side ``side``."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
-
-
-@contextmanager
-def _opened(path: Path, settings: Settings) -> Iterator[Contents]:
-    path = path.expanduser().resolve()
-    if not path.exists():
-        raise TumorMLError(f"There is nothing at {path}: give a folder, a zip or a tar of scans.")
-    if path.is_dir():
-        yield _folder(path, settings)
-        return
-    suffix = archive_suffix(path.name)
-    if suffix is None or not path.is_file():
-        raise TumorMLError(f"{path} is neither a folder nor a zip nor a tar of scans.")
-    try:
-        stream = path.open("rb")
-    except PermissionError as error:
-        raise TumorMLError(f"{path} may not be read: {error.strerror}.") from error
-    with stream:
-        yield ZipContents(stream, settings) if suffix == ".zip" else TarContents(stream, settings)
-
-
-def _folder(path: Path, settings: Settings) -> Contents:
-    store = LocalObjects(str(path.parent))
-    taken: set[str] = set()
-    files = tuple(
-        ClaimedFile(
-            key=stored.key,
-            size=stored.size,
-            version=stored.version,
-            regular=stored.regular,
-            path=unique(printable(stored.key.removeprefix(f"{path.name}/")), taken),
-        )
-        for stored in (store.list(path.name) if path.name else ())
-        if stored.key != f"{path.name}/{READY}"
-    )
-    if not files:
-        raise TumorMLError(f"The folder {path} is empty: there is no file in it.")
-    return FolderContents(store, Claim(path.name, files, None), settings)
-
-
 def _layout(contents: Contents, path: Path, notes: list[str]) -> Layout:
-    """What the manifest says or, without one, the folders."""
+    """Read labels and splits from the manifest, or else from folder names."""
     names = [entry.path for entry in contents.entries if not entry.refusal]
     manifest = find_manifest([e.path for e in contents.entries if not leads_outside(e.path)])
     if manifest is not None:
@@ -180,15 +128,14 @@ def _layout(contents: Contents, path: Path, notes: list[str]) -> Layout:
     roles = Counter(reading.role for reading in layout.descriptions.values())
     if roles["refused"] > roles["scan"] and not any(r.label for r in layout.descriptions.values()):
         notes.append(
-            "No folder is the name of a label that the service knows; the folders' own names "
-            "stand for labels here."
+            "No folder is named after a known label, so the folder names are used as labels."
         )
         return Layout(dict(_by_folder_names(names)))
     return layout
 
 
 def _by_folder_names(names: Sequence[str]) -> Iterator[tuple[str, FileDescription]]:
-    """Folders with names that are no labels of ours: the innermost one is the label."""
+    """Describe files whose innermost folder name is their label, whatever it is."""
     for name in names:
         folders = path_parts(name)[:-1]
         splits = [split for split in map(parse_split, folders) if split]
@@ -216,8 +163,8 @@ def _examine_all(
     settings: Settings,
     on_progress: OnProgress | None,
 ) -> dict[str, Fingerprint]:
-    """Fill the profiles of all scans; the fingerprints of the different ones."""
-    wanted = {name for name, reading in layout.descriptions.items() if reading.role == "scan"}
+    """Fill the profiles of all scans, and return the fingerprint of each scan by its id."""
+    scan_files = {name for name, reading in layout.descriptions.items() if reading.role == "scan"}
     found: dict[str, Fingerprint] = {}
     known: set[str | None] = set()
     pending: deque[Future[tuple[FileProfile, Fingerprint | None]]] = deque()
@@ -236,10 +183,10 @@ def _examine_all(
             found[profile.scan_id] = seen
         done += 1
         if on_progress is not None:
-            on_progress(done, len(wanted))
+            on_progress(done, len(scan_files))
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        for entry, data, failure in contents.read(wanted):
+        for entry, data, failure in contents.read(scan_files):
             if data is None:
                 profiles[entry.path].reason = failure
                 done += 1
@@ -256,11 +203,11 @@ def _files(profiles: Sequence[FileProfile], layout: Layout) -> list[AuditedFile]
     persons: dict[str, list[str]] = defaultdict(list)
     readings = layout.descriptions
     for kind in ("patient", "study"):
-        said = [
+        named_ids = [
             (name, reading.site, getattr(reading, f"{kind}_id"))
             for name, reading in readings.items()
         ]
-        for name, key in person_keys(kind, said):
+        for name, key in person_keys(kind, named_ids):
             persons[name].append(key)
     files = []
     for profile in profiles:
