@@ -1,4 +1,4 @@
-"""Reads docker-compose.yml as Docker Compose does: anchors, merges, `${VARIABLE}` from a `.env`."""
+"""Parser of docker-compose.yml: anchors, merges, and `${VARIABLE}` from a `.env` file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tumorml.settings import PROJECT_ROOT
 
 COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yml"
 
-_VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<how>:?[?-])(?P<word>[^}]*))?\})")
+_VARIABLE = re.compile(
+    r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<operator>:?[?-])(?P<word>[^}]*))?\})"
+)
 
 
 class UnsetVariableError(Exception):
@@ -21,35 +23,35 @@ class UnsetVariableError(Exception):
 
 
 def parse(path: Path = COMPOSE_FILE) -> dict[str, Any]:
-    """The file with anchors and merges resolved and `${...}` as it stands."""
+    """Return the file with anchors and merges resolved and `${...}` unchanged."""
     parsed: dict[str, Any] = yaml.safe_load(path.read_text())
     return parsed
 
 
 def resolve(variables: Mapping[str, str], path: Path = COMPOSE_FILE) -> dict[str, Any]:
-    """The file as a stack with these variables runs it.
+    """Return the file with all variables replaced.
 
     Raises:
-        UnsetVariableError: One that is required is not among them.
+        UnsetVariableError: A required variable is missing or empty.
     """
     resolved: dict[str, Any] = _interpolate(parse(path), variables)
     return resolved
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The variables of a `.env` or an `env_file` of plain `NAME=value` lines."""
+    """Return the variables of a file with `NAME=value` lines."""
     lines = (line.strip() for line in path.read_text().splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
 
 
 def required_variables() -> set[str]:
-    """Every name that the file does not do without."""
+    """Return the names of all required variables."""
     return {
         match["name"]
         for text in _texts(parse())
         for match in _VARIABLE.finditer(text)
-        if (match["how"] or "").endswith("?")
+        if (match["operator"] or "").endswith("?")
     }
 
 
@@ -79,10 +81,10 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
     if match["dollar"]:
         return "$"
     value = variables.get(match["name"])
-    how = match["how"] or ""
-    lacking = not value if how.startswith(":") else value is None
-    if lacking and how.endswith("?"):
+    operator = match["operator"] or ""
+    lacking = not value if operator.startswith(":") else value is None
+    if lacking and operator.endswith("?"):
         raise UnsetVariableError(f"{match['name']}: {match['word']}")
     if lacking:
-        return match["word"] if how else ""
+        return match["word"] if operator else ""
     return str(value)

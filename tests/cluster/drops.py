@@ -1,4 +1,4 @@
-"""Small drops, put into a stack's inbox as any S3 tool would."""
+"""Small drops, put into a stack's inbox with an S3 client."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tumorml.demo.drop import write_demo_drop
 
 
 def demo_files(folder: Path, patients_per_label: int) -> list[tuple[str, Path]]:
-    """A synthetic drop with its manifest and masks: each path in the drop, with the file."""
+    """Write a synthetic drop with manifest and masks; return (path in the drop, file) pairs."""
     write_demo_drop(folder, patients_per_label=patients_per_label, slices_per_patient=2)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [(str(path.relative_to(folder)), path) for path in files]
 
 
-def labelled_files(folder: Path, count: int, seed: int = 7) -> list[tuple[str, Path]]:
-    """At least so many pictures, the labels in turn, each with a path that says its label."""
+def labeled_files(folder: Path, count: int, seed: int = 7) -> list[tuple[str, Path]]:
+    """Write at least `count` scans, alternating between labels, in one folder per label."""
     write_demo_drop(folder, seed=seed, patients_per_label=-(-count // 12), slices_per_patient=3)
     by_label: dict[str, list[Path]] = {}
     with (folder / "manifest.csv").open() as manifest:
@@ -36,7 +36,7 @@ def labelled_files(folder: Path, count: int, seed: int = 7) -> list[tuple[str, P
 
 
 def drop(store: Any, name: str, files: Sequence[tuple[str, Path]]) -> list[tuple[str, str]]:
-    """Put files into the inbox as one drop; its name with the path of each file in it."""
+    """Put files into the inbox as one drop; return (drop name, path in the drop) pairs."""
     for inside, path in files:
         store.put_object(Bucket="tumorml", Key=f"inbox/{name}/{inside}", Body=path.read_bytes())
     store.put_object(Bucket="tumorml", Key=f"inbox/{name}/_READY", Body=b"")
@@ -44,7 +44,7 @@ def drop(store: Any, name: str, files: Sequence[tuple[str, Path]]) -> list[tuple
 
 
 def s3_client(cluster: Cluster) -> Any:
-    """A client of the stack's own store."""
+    """Return an S3 client of the stack's store."""
     return botocore.session.get_session().create_client(
         "s3",
         endpoint_url=cluster.address("store"),

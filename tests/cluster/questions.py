@@ -1,4 +1,4 @@
-"""What tests ask of a running stack: rows of its two databases, and when something has happened."""
+"""Queries of a running stack's two databases, and waiting for a condition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cluster.processes import Cluster
 
 
 def ask(cluster: Cluster, service: str, variable: str, query: str) -> list[Any]:
-    """Rows of a query, asked with a database URL from a service's environment."""
+    """Return the rows of a query, with the database URL of a service's environment variable."""
     engine = create_engine(cluster.environment(service)[variable])
     try:
         with engine.connect() as connection:
@@ -22,22 +22,22 @@ def ask(cluster: Cluster, service: str, variable: str, query: str) -> list[Any]:
 
 
 def results(cluster: Cluster, query: str) -> list[Any]:
-    """Rows of the results store."""
+    """Return the rows of a query of the results store."""
     return ask(cluster, "worker", "TUMORML_READER_DATABASE_URL", query)
 
 
 def airflow_rows(cluster: Cluster, query: str) -> list[Any]:
-    """Rows of Airflow's database."""
+    """Return the rows of a query of Airflow's database."""
     return ask(cluster, "scheduler", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", query)
 
 
 def wait_until(
     happened: Callable[[], object], cluster: Cluster, timeout_seconds: float, what: str
 ) -> None:
-    """Wait for something to be true, whatever ends meanwhile.
+    """Wait for a condition, also while processes end.
 
     Raises:
-        AssertionError: It was not in time; with the ends of all logs.
+        AssertionError: The condition was not met in time; with the last lines of all logs.
     """
     until = time.monotonic() + timeout_seconds
     while not happened():

@@ -1,4 +1,4 @@
-"""`restart: unless-stopped`, which Docker would see to: what ends is started again."""
+"""The restart policy `unless-stopped` of Docker: ended replicas are restarted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ _SETTLED_SECONDS = 10.0
 
 
 class Restarting:
-    """Starts a stack's replicas again while the block lasts.
+    """Restarts a stack's ended replicas until the block ends.
 
-    As Docker does: at once, then after a pause that doubles up to a minute, and is short again
-    once the replica has run for ten seconds. What `down` took away stays away until `up`.
+    Like Docker: the first restart follows at once, the next after a pause that doubles up to a
+    minute; the pause is short again after a replica has run for ten seconds. A replica that `down`
+    killed is not restarted until `up`.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self.restarts: Counter[str] = Counter()
-        """How often each replica was started again."""
+        """Number of restarts of each replica."""
         self._cluster = cluster
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -45,13 +46,13 @@ class Restarting:
         self._thread.join()
 
     def down(self, name: str) -> None:
-        """SIGKILL for a replica, that stays down, as when its machine is gone."""
+        """Kill a replica and keep it down, as when its machine fails."""
         with self._lock:
             self._cluster.kill(name)
             self._due.pop(name, None)
 
     def up(self, name: str) -> None:
-        """Start what `down` took away."""
+        """Start a replica that `down` killed."""
         with self._lock:
             self._start(name)
 
@@ -60,9 +61,9 @@ class Restarting:
             with self._lock:
                 for name in self._cluster.started():
                     if self._cluster.restart_policy(name) == "unless-stopped":
-                        self._look_at(name)
+                        self._restart_if_ended(name)
 
-    def _look_at(self, name: str) -> None:
+    def _restart_if_ended(self, name: str) -> None:
         if self._cluster.is_killed(name) or self._cluster.is_running(name):
             return
         now = time.monotonic()
@@ -71,7 +72,7 @@ class Restarting:
             pause = 0.1 if settled else min(2 * self._pauses[name], _LONGEST_PAUSE_SECONDS)
             self._pauses[name], self._due[name] = pause, now + pause
         if now >= self._due[name]:
-            self._cluster.kill(name)  # what it left running goes with its container
+            self._cluster.kill(name)  # its descendants end with its container
             self._start(name)
             self.restarts[name] += 1
 

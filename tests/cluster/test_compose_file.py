@@ -1,4 +1,4 @@
-"""docker-compose.yml: valid, pinned, closed, and of commands that there are."""
+"""docker-compose.yml: valid, with pinned images, few published ports and existing commands."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.cluster.compose_file import (
     resolve,
 )
 from tests.cluster.processes import LISTENING
+from tumorml import __version__
 from tumorml.cli import app
 from tumorml.service.cluster.env_file import draw_variables
 from tumorml.settings import PROJECT_ROOT
@@ -37,8 +38,8 @@ def stack() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def services(stack: dict[str, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = stack["services"]
-    return described
+    services: dict[str, Any] = stack["services"]
+    return services
 
 
 def test_file_matches_the_compose_schema(stack: dict[str, Any]) -> None:
@@ -230,3 +231,12 @@ def test_only_the_cuda_worker_reserves_a_gpu(services: dict[str, Any]) -> None:
     assert asking == {"worker-gpu": "worker-gpu"}
     (device,) = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+
+
+def test_default_image_tag_is_the_package_version(services: dict[str, Any]) -> None:
+    tags = {
+        service["image"].rpartition(":")[2]
+        for service in services.values()
+        if service["image"].startswith("tumorml-")
+    }
+    assert tags == {__version__}

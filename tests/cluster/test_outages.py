@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.cluster.drops import demo_files, drop, labelled_files, s3_client
+from tests.cluster.drops import demo_files, drop, labeled_files, s3_client
 from tests.cluster.processes import TINY_SETTINGS, Cluster, running_cluster
 from tests.cluster.questions import airflow_rows, results, wait_until
 from tests.cluster.restarting import Restarting
@@ -140,7 +140,7 @@ def test_another_worker_continues_a_killed_training(stack: Stack) -> None:
 def test_run_completes_after_broker_store_and_postgres_outages(
     stack: Stack, tmp_path: Path
 ) -> None:
-    files = labelled_files(tmp_path, 36, seed=8)
+    files = labeled_files(tmp_path, 36, seed=8)
     dropped: Counter[tuple[str, str]] = Counter()
     stack.trigger("outages", epochs=EPOCHS)
     run = stack.run("outages")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.drops import drop, labelled_files, s3_client
+from tests.cluster.drops import drop, labeled_files, s3_client
 from tests.cluster.processes import Cluster, running_cluster
 from tests.cluster.questions import airflow_rows, results, wait_until
 from tests.cluster.restarting import Restarting
@@ -42,7 +42,7 @@ class Evening:
 
 @pytest.fixture(scope="module")
 def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
-    files = labelled_files(tmp_path_factory.mktemp("pictures"), DROPS * FILES)
+    files = labeled_files(tmp_path_factory.mktemp("pictures"), DROPS * FILES)
     with running_cluster({}, {"scheduler": 2}) as cluster:
         store = s3_client(cluster)
         with Restarting(cluster) as restarting:
