@@ -40,11 +40,11 @@ def words(html: str) -> str:
     return " ".join(re.sub(r"<[^>]*>", " ", html).split())
 
 
-def make_champion(settings: Settings, *, pinned: bool = False) -> None:
+def make_champion(
+    settings: Settings, *, who: str = "ann", why: str = "calm", pinned: bool = False
+) -> None:
     with write_session(settings) as session:
-        replace_champion(
-            session, TASK, CHALLENGER, change="pin", who="ann", why="calm", pinned=pinned
-        )
+        replace_champion(session, TASK, CHALLENGER, change="pin", who=who, why=why, pinned=pinned)
 
 
 def test_empty_store_explains_the_first_drop(
@@ -81,7 +81,9 @@ def test_champion_is_shown_with_reason_numbers_and_files(
     assert all(f"/tumorml/files/runs/{RUN}/{name}" in shown for name in KINDS)
 
 
-def test_heatmaps_below_a_baseline_are_a_warning(settings: Settings, overview) -> None:
+def test_heatmaps_below_a_baseline_are_a_warning(
+    settings: Settings, overview: Callable[[], str]
+) -> None:
     judged_run(settings, random_answers(1, 60), pointing=(0.3, 0.2, 0.4))
     make_champion(settings)
     assert '<p class="warning">The hottest point' in overview()
@@ -112,7 +114,9 @@ def test_waiting_verdicts_come_first_and_old_ones_are_left_out(
     assert verdicts.count('class="waiting"') == 1
 
 
-def test_data_of_the_last_run_skip_benchmarks(settings: Settings, overview) -> None:
+def test_data_of_the_last_run_skip_benchmarks(
+    settings: Settings, overview: Callable[[], str]
+) -> None:
     judged_run(settings, random_answers(1, 200))
     with write_session(settings) as session:
         session.add(run_row("r-benchmark", TASK, "s", given_split=True))

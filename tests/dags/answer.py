@@ -1,4 +1,4 @@
-"""Answers the approval that waits as Airflow's own API does, or lets its scheduler time it out."""
+"""Respond to the waiting approval as Airflow's API does, or let the scheduler time it out."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ def main(option: str, why: str) -> None:
 
 
 def answer(option: str, why: str) -> bool:
-    """Whether an approval waited and was answered."""
+    """Return True if an approval was waiting and has its response now."""
     with create_session() as session:
         waiting = session.scalar(
             select(TaskInstance).where(TaskInstance.state == TaskInstanceState.AWAITING_INPUT)

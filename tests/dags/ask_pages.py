@@ -1,6 +1,7 @@
-"""Asks Airflow's API server for pages of the plugin: with a user's token, and without.
+"""Request pages of the plugin from Airflow's API server.
 
-Prints a list of [status, headers, text of what is text], a page each.
+Arguments are paths; one that starts with ``!`` is requested without a user's token. Prints a JSON
+list of [status, headers, text or an empty string], one item for each path.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs one DAG by ``dag.test()``; the last line is the task instances' states as JSON."""
+"""Run one DAG by ``dag.test()``; the last line of the output has the task states as JSON."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Airflow's own processes as their image has them: no TensorFlow, no Great Expectations."""
+"""Airflow's own processes with the libraries of their image: no TensorFlow, no GX."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.dags.conftest import Airflow
 from tests.docker.as_installed_in import NotInstalled
+from tests.factories.airflow import Airflow
 from tumorml.results.session import reader_url, writer_url
 
 LOADS = """
@@ -26,7 +26,7 @@ print(json.dumps([sorted(bag.dags), [app["name"] for app in apps]]))
 IN_IMAGE = ("-m", "tests.docker.as_installed_in", "control-plane")
 
 
-def test_tensorflow_is_among_what_cannot_be_imported_here() -> None:
+def test_image_lacks_tensorflow_and_has_airflow() -> None:
     lacking = NotInstalled("control-plane").lacking
     assert {"tensorflow", "keras", "pandas", "great_expectations", "sklearn"} <= lacking
     assert not {"airflow", "celery", "flask_appbuilder", "sqlalchemy", "tumorml"} & lacking
@@ -34,7 +34,7 @@ def test_tensorflow_is_among_what_cannot_be_imported_here() -> None:
 
 @pytest.fixture
 def control_plane(airflow: Airflow) -> Airflow:
-    """Airflow with its results store named, as in a container, where no Postgres is."""
+    """An Airflow with the URLs of its results store in the environment, as in a container."""
     named = {
         "TUMORML_DATABASE_URL": writer_url(airflow.settings),
         "TUMORML_READER_DATABASE_URL": reader_url(airflow.settings),
@@ -42,7 +42,7 @@ def control_plane(airflow: Airflow) -> Airflow:
     return replace(airflow, environment=airflow.environment | named)
 
 
-def test_every_dag_and_the_plugin_load_there(control_plane: Airflow, tmp_path: Path) -> None:
+def test_dags_and_plugin_load_in_the_image(control_plane: Airflow, tmp_path: Path) -> None:
     program = tmp_path / "loads.py"
     program.write_text(LOADS)
     dags, apps = json.loads(control_plane.python(*IN_IMAGE, str(program)).stdout.splitlines()[-1])
@@ -50,8 +50,8 @@ def test_every_dag_and_the_plugin_load_there(control_plane: Airflow, tmp_path: P
     assert "tumorml" in apps
 
 
-def test_the_api_server_shows_the_plugins_pages_there(control_plane: Airflow) -> None:
+def test_api_server_of_the_image_serves_the_pages(control_plane: Airflow) -> None:
     script = str(Path(__file__).with_name("ask_pages.py"))
     pages = ("/tumorml/overview", "/tumorml/runs?dag_run=none")
-    told = control_plane.python(*IN_IMAGE, script, *pages).stdout.splitlines()[-1]
-    assert [status for status, _, _ in json.loads(told)] == [200, 200]
+    output = control_plane.python(*IN_IMAGE, script, *pages).stdout.splitlines()[-1]
+    assert [status for status, _, _ in json.loads(output)] == [200, 200]

@@ -1,4 +1,4 @@
-"""The DAG files: light to parse, and of the shape that everybody agreed on."""
+"""The DAG files: they parse fast, and their graphs are those of the stored snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from tests.dags.conftest import Airflow
+from tests.factories.airflow import Airflow
 from tumorml.settings import PROJECT_ROOT
 
 DAG_FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
@@ -16,7 +16,7 @@ DAG_FILES = sorted((PROJECT_ROOT / "dags").glob("*.py"))
 PARSE = """
 import json, runpy, sys, time
 import airflow.sdk
-started = time.process_time()  # a busy machine takes no more of it
+started = time.process_time()  # unlike wall time, independent of other processes
 runpy.run_path(sys.argv[1])
 heavy = ["tensorflow", "keras", "pandas", "great_expectations", "sklearn", "matplotlib"]
 print(json.dumps([time.process_time() - started, [name for name in heavy if name in sys.modules]]))
@@ -46,17 +46,21 @@ print(json.dumps({
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
-def test_a_dag_file_parses_within_a_second_without_heavy_libraries(
-    airflow: Airflow, path: Path
-) -> None:
-    seconds, heavy = min(
-        json.loads(airflow.python("-c", PARSE, str(path)).stdout.splitlines()[-1]) for _ in range(2)
-    )
+def test_dag_file_parses_within_a_second(airflow: Airflow, path: Path) -> None:
+    seconds, heavy = parse(airflow, path)
     assert heavy == []
+    if seconds >= 1.0:  # the first time may include compiling
+        seconds, _ = parse(airflow, path)
     assert seconds < 1.0
 
 
-def test_the_graph_of_every_dag_is_the_agreed_one(
+def parse(airflow: Airflow, path: Path) -> tuple[float, list[str]]:
+    """Return the CPU seconds of parsing a file, and the heavy libraries that it imported."""
+    seconds, heavy = json.loads(airflow.python("-c", PARSE, str(path)).stdout.splitlines()[-1])
+    return seconds, heavy
+
+
+def test_graph_of_every_dag_equals_the_snapshot(
     airflow: Airflow, snapshot: SnapshotAssertion
 ) -> None:
     described = airflow.python("-c", DESCRIBE).stdout.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The ingest of several drops in shards, run by ``dag.test()`` on real Postgres."""
+"""Ingest of several drops in shards, by ``dag.test()`` on a real Airflow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.dags.conftest import Airflow
+from tests.factories.airflow import Airflow
 from tests.factories.drop_files import files_of, png, write_files, write_zip
 from tumorml.objects import object_store
 from tumorml.results.session import read_session
 from tumorml.results.tables import Batch
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.plan_shards import plan_batch
-from tumorml.service.airflow.environment import airflow_database_url
+from tumorml.scans.ingest.put_drop import put_drop
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -26,7 +25,7 @@ def state(airflow: Airflow, batch_id: str) -> str:
         return session.get_one(Batch, batch_id).state
 
 
-def test_a_damaged_shard_fails_the_run_and_its_batch_alone_and_the_next_run_heals_it(
+def test_damaged_shard_fails_its_batch_only_until_it_is_restored(
     airflow: Airflow, tmp_path: Path
 ) -> None:
     settings = airflow.settings.model_copy(update={"ingest_shard_files": 4})
@@ -73,17 +72,17 @@ def test_a_damaged_shard_fails_the_run_and_its_batch_alone_and_the_next_run_heal
 
 
 def shard_names(airflow: Airflow, run_id: str) -> dict[str, set[str]]:
-    """What the Airflow UI calls each of the mapped tasks."""
-    engine = create_engine(airflow_database_url(airflow.settings))
+    """Return the names of the mapped tasks of the last run, as the Airflow UI shows them."""
+    engine = create_engine(airflow.database_url)
     query = text(
         "select t.task_id, t.rendered_map_index from task_instance t join dag_run r "
         "on r.dag_id = t.dag_id and r.run_id = t.run_id where t.dag_id = 'ingest_scans' "
         "and t.task_id in ('read_shard', 'finish_batch') and t.map_index >= 0 "
         "and r.id = (select max(id) from dag_run where dag_id = 'ingest_scans')"
     )
-    found: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     with engine.connect() as connection:
         for task_id, name in connection.execute(query):
-            found.setdefault(task_id, set()).add(name)
+            names.setdefault(task_id, set()).add(name)
     engine.dispose()
-    return found
+    return names
