@@ -25,7 +25,7 @@ def network(task: Task) -> keras.Model:
 
 
 @pytest.mark.parametrize("task", list(Task))
-def test_a_loaded_predictor_answers_as_the_saved_model(task: Task, tmp_path: Path) -> None:
+def test_loaded_predictor_gives_the_saved_models_probabilities(task: Task, tmp_path: Path) -> None:
     model = network(task)
     save_model(model, tmp_path, task=task, recipe=tiny_recipe())
     loaded = load_predictor(tmp_path)
@@ -35,7 +35,7 @@ def test_a_loaded_predictor_answers_as_the_saved_model(task: Task, tmp_path: Pat
     )
 
 
-def test_the_default_network_survives_saving(tmp_path: Path) -> None:
+def test_default_network_gives_the_same_output_after_loading(tmp_path: Path) -> None:
     recipe = load_recipe("efficientnet-lite0").model_copy(
         update={"input_size": 32, "weights": "none"}
     )
@@ -48,7 +48,7 @@ def test_the_default_network_survives_saving(tmp_path: Path) -> None:
     )
 
 
-def test_a_description_of_before_a_key_was_known_is_read(tmp_path: Path) -> None:
+def test_description_without_a_later_key_is_read(tmp_path: Path) -> None:
     save_model(network(Task.BINARY), tmp_path, task=Task.BINARY, recipe=tiny_recipe())
     path = tmp_path / "model.json"
     fields = json.loads(path.read_text())
@@ -57,7 +57,7 @@ def test_a_description_of_before_a_key_was_known_is_read(tmp_path: Path) -> None
     assert not load_predictor(tmp_path).test_time_flip
 
 
-def test_a_mirror_image_gets_the_same_answer_where_both_are_asked(tmp_path: Path) -> None:
+def test_test_time_flip_gives_mirror_images_the_same_output(tmp_path: Path) -> None:
     recipe = tiny_recipe().with_fields(test_time_flip=True)
     save_model(network(Task.FOUR_CLASS), tmp_path, task=Task.FOUR_CLASS, recipe=recipe)
     loaded = load_predictor(tmp_path)
@@ -71,7 +71,7 @@ def test_a_mirror_image_gets_the_same_answer_where_both_are_asked(tmp_path: Path
 
 
 @pytest.mark.parametrize("task", list(Task))
-def test_probabilities_are_float32_rows_that_sum_to_one_whatever_the_batch_size(
+def test_probabilities_sum_to_one_for_any_batch_size(
     task: Task,
 ) -> None:
     predictor = Predictor(network(task), task)
@@ -83,7 +83,7 @@ def test_probabilities_are_float32_rows_that_sum_to_one_whatever_the_batch_size(
     assert predictor.predict(IMAGES[:0]).shape == (0, len(LABELS[task]))
 
 
-def test_a_positive_logit_of_a_binary_model_means_tumor() -> None:
+def test_positive_logit_of_a_binary_model_means_tumor() -> None:
     model = network(Task.BINARY)
     model.get_layer("logits").set_weights([np.zeros((64, 1)), np.array([2.0])])
     no_tumor, tumor = Predictor(model, Task.BINARY).predict(IMAGES)[0]
@@ -96,17 +96,17 @@ def test_a_positive_logit_of_a_binary_model_means_tumor() -> None:
     [IMAGES[0], IMAGES[:, :16], IMAGES.astype(np.float32)],
     ids=["one scan", "other size", "not uint8"],
 )
-def test_images_of_another_kind_are_refused(images: np.ndarray) -> None:
+def test_images_of_wrong_type_or_shape_are_refused(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"uint8 \[n, 32, 32\]"):
         Predictor(network(Task.BINARY), Task.BINARY).predict(images)
 
 
-def test_a_model_of_other_classes_is_no_predictor_of_the_task() -> None:
+def test_model_with_wrong_class_count_is_refused() -> None:
     with pytest.raises(ValueError, match="4 logits, not 1"):
         Predictor(network(Task.BINARY), Task.FOUR_CLASS)
 
 
-def test_the_description_holds_what_a_reader_needs_to_train_the_model_again(
+def test_description_has_recipe_versions_and_checksum(
     tmp_path: Path,
 ) -> None:
     recipe = tiny_recipe()
@@ -120,7 +120,7 @@ def test_the_description_holds_what_a_reader_needs_to_train_the_model_again(
     assert description.parameters == sum(weights.size for weights in model.get_weights())
 
 
-def test_a_model_that_has_changed_since_it_was_saved_is_refused(tmp_path: Path) -> None:
+def test_changed_model_file_is_refused(tmp_path: Path) -> None:
     save_model(network(Task.BINARY), tmp_path, task=Task.BINARY, recipe=tiny_recipe())
     with (tmp_path / "model.keras").open("ab") as file:
         file.write(b"x")
@@ -128,7 +128,7 @@ def test_a_model_that_has_changed_since_it_was_saved_is_refused(tmp_path: Path) 
         load_predictor(tmp_path)
 
 
-def test_a_model_with_other_labels_than_its_task_has_is_refused(tmp_path: Path) -> None:
+def test_model_with_other_labels_than_its_task_is_refused(tmp_path: Path) -> None:
     save_model(network(Task.BINARY), tmp_path, task=Task.BINARY, recipe=tiny_recipe())
     path = tmp_path / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "labels": ["tumor", "no_tumor"]}))
@@ -136,7 +136,7 @@ def test_a_model_with_other_labels_than_its_task_has_is_refused(tmp_path: Path) 
         load_predictor(tmp_path)
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TumorMLError, match="no model in"):
         load_predictor(tmp_path)
     (tmp_path / "model.json").write_text("{}")

@@ -44,7 +44,7 @@ def made_logits(
 
 @hypothesis_settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.floats(0.3, 8.0))
-def test_the_temperature_is_as_good_as_that_of_scikit_learn(seed: int, scale: float) -> None:
+def test_temperature_matches_scikit_learn(seed: int, scale: float) -> None:
     logits, truth = made_logits(seed, scans=6000, scale=scale)
     ours = softmax(logits.astype(np.float64) / fit_temperature(logits, truth), axis=1)
     calibrated = CalibratedClassifierCV(FrozenEstimator(Logits()), method="temperature")
@@ -52,7 +52,7 @@ def test_the_temperature_is_as_good_as_that_of_scikit_learn(seed: int, scale: fl
     assert log_loss(truth, ours) == pytest.approx(log_loss(truth, theirs), abs=5e-4)
 
 
-def test_an_overconfident_model_is_cooled_and_a_fitted_one_left_alone() -> None:
+def test_temperature_cools_only_an_overconfident_model() -> None:
     logits, truth = made_logits(1, scans=20_000, scale=1.5)
     fitted = fit_temperature(logits, truth)
     assert fit_temperature(3 * logits, truth) == pytest.approx(3 * fitted, rel=1e-3)
@@ -61,21 +61,19 @@ def test_an_overconfident_model_is_cooled_and_a_fitted_one_left_alone() -> None:
     )
 
 
-def test_without_a_scan_nothing_is_changed() -> None:
+def test_calibration_without_scans_changes_nothing() -> None:
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
     assert calibrate(*none, Task.FOUR_CLASS, min_sensitivity=0.9) == Calibration()
 
 
-def test_the_operating_point_is_one_half_where_that_keeps_the_sensitivity() -> None:
+def test_operating_point_is_one_half_if_sensitivity_allows() -> None:
     probability = np.array([0.9, 0.8, 0.7, 0.1, 0.2])
     tumor = np.array([True, True, True, False, False])
     assert operating_point(probability, tumor, min_sensitivity=0.95) == 0.5
 
 
 @given(seed=st.integers(0, 10_000), floor=st.floats(0.0, 1.0))
-def test_the_operating_point_is_the_highest_up_to_one_half_that_keeps_the_sensitivity(
-    seed: int, floor: float
-) -> None:
+def test_operating_point_is_the_highest_with_the_sensitivity(seed: int, floor: float) -> None:
     generator = np.random.default_rng(seed)
     probability = generator.random(40)
     tumor = np.arange(40) % 2 == 0
@@ -86,7 +84,7 @@ def test_the_operating_point_is_the_highest_up_to_one_half_that_keeps_the_sensit
     assert higher > 0.5 or np.mean(probability[tumor] >= higher) < max(floor, 1e-9)
 
 
-def test_a_few_scans_that_are_all_right_do_not_make_a_model_certain() -> None:
+def test_few_correct_scans_do_not_give_extreme_temperatures() -> None:
     truth = np.arange(32) % 4
     logits = (3.0 * np.eye(4)[truth]).astype(np.float32)
     few = fit_temperature(logits, truth)

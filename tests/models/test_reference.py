@@ -30,7 +30,7 @@ def made() -> Reference:
     return make_reference(Calibrated(Task.FOUR_CLASS), ids, labels, features, logits, known, seen)
 
 
-def test_the_true_label_is_among_the_possible_ones_as_often_as_is_said() -> None:
+def test_prediction_sets_cover_the_true_label_as_stated() -> None:
     reference = made()
     labels, logits, _ = draw(20_000)
     probabilities = softmax(logits, axis=1)
@@ -43,7 +43,7 @@ def test_the_true_label_is_among_the_possible_ones_as_often_as_is_said() -> None
     assert few < reference.labels_at(probabilities, 0.95).sum()
 
 
-def test_with_too_few_scans_for_the_confidence_every_label_is_possible() -> None:
+def test_prediction_set_has_all_labels_with_too_few_scans() -> None:
     assert made().labels_at(np.array([[0.97, 0.01, 0.01, 0.01]]), 0.9999).all()
 
 
@@ -53,7 +53,7 @@ def test_few_validation_scans_are_not_enough() -> None:
     assert not replace(reference, surprise=reference.surprise[:99]).is_enough
 
 
-def test_a_scan_in_another_direction_is_unlike() -> None:
+def test_scan_with_other_features_is_unlike_training() -> None:
     reference = made()
     _, _, like = draw(500)
     assert reference.unlike(reference.compare(like).distance).mean() < 0.05
@@ -62,7 +62,7 @@ def test_a_scan_in_another_direction_is_unlike() -> None:
     assert reference.unlike(reference.compare(other).distance).all()
 
 
-def test_the_nearest_come_first_and_the_scan_itself_before_all(tmp_path: Path) -> None:
+def test_nearest_training_scans_come_first(tmp_path: Path) -> None:
     reference = made()
     reference.save(tmp_path / "r.npz")
     loaded = Reference.load(tmp_path / "r.npz")

@@ -44,7 +44,7 @@ def images_of(predictor: Predictor, count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("task", list(Task))
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_server_answers_as_the_network(name: str, task: Task, tmp_path: Path) -> None:
+def test_served_model_gives_the_networks_output(name: str, task: Task, tmp_path: Path) -> None:
     predictor = predictor_of(name, task)
     write_lite(predictor, tmp_path / "model.tflite")
     lite = LiteServed(tmp_path / "model.tflite", task, predictor.calibration)
@@ -63,7 +63,7 @@ def test_a_server_answers_as_the_network(name: str, task: Task, tmp_path: Path) 
             np.testing.assert_allclose(other.evidence, one.evidence, atol=1e-5)
 
 
-def test_the_evidence_is_the_heatmap_of_explain(tmp_path: Path) -> None:
+def test_served_evidence_equals_the_heatmap_of_explain(tmp_path: Path) -> None:
     predictor = predictor_of("efficientnet-lite0", Task.FOUR_CLASS)
     images = images_of(predictor, 3)
     served: Served = KerasServed(predictor)
@@ -75,7 +75,7 @@ def test_the_evidence_is_the_heatmap_of_explain(tmp_path: Path) -> None:
         np.testing.assert_allclose(heatmap_of(small, side), expected, atol=1e-5)
 
 
-def test_a_tiny_network_without_a_mirrored_answer(tmp_path: Path) -> None:
+def test_served_model_without_test_time_flip(tmp_path: Path) -> None:
     predictor = Predictor(build_network(tiny_recipe(), 4, seed=2), Task.FOUR_CLASS)
     write_lite(predictor, tmp_path / "model.tflite")
     lite = LiteServed(tmp_path / "model.tflite", Task.FOUR_CLASS, predictor.calibration)

@@ -106,9 +106,7 @@ def weights(settings: Settings, model_version_id: str) -> list[np.ndarray]:
     return [np.asarray(w) for w in fetch_predictor(settings, model_version_id).model.weights]
 
 
-def test_a_run_that_is_killed_on_one_machine_ends_on_another_as_if_it_never_was(
-    shared: Settings, tmp_path: Path
-) -> None:
+def test_killed_run_resumes_on_another_machine(shared: Settings, tmp_path: Path) -> None:
     run_id = plan(shared, "killed")
     process = begin(shared, run_id)
     wait_for_epoch(shared, run_id, 3, process)
@@ -130,9 +128,7 @@ def test_a_run_that_is_killed_on_one_machine_ends_on_another_as_if_it_never_was(
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_worker_that_was_cut_off_and_comes_back_changes_nothing(
-    shared: Settings, tmp_path: Path
-) -> None:
+def test_worker_that_lost_its_lock_changes_nothing(shared: Settings, tmp_path: Path) -> None:
     run_id = plan(shared, "cut off")
     process = begin(shared, run_id)
     wait_for_epoch(shared, run_id, 1, process)
@@ -159,7 +155,7 @@ def test_a_worker_that_was_cut_off_and_comes_back_changes_nothing(
     assert state == "trained"
 
 
-def test_a_drop_is_judged_and_reported_on_a_machine_that_has_only_the_stores(
+def test_second_machine_judges_and_reports_from_the_stores(
     shared: Settings, tmp_path: Path
 ) -> None:
     other = shared.model_copy(update={"home": tmp_path / "another-machine"})

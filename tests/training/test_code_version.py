@@ -11,12 +11,14 @@ from tumorml.training import code_version as module
 from tumorml.training.code_version import code_version
 
 
-def test_an_image_says_what_it_was_built_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_version_of_an_image_comes_from_its_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TUMORML_CODE_VERSION", "1234abc")
     assert code_version() == "1234abc"
 
 
-def test_without_git_or_an_image_it_is_the_packages_version(
+def test_code_version_falls_back_to_the_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TUMORML_CODE_VERSION", "")

@@ -21,14 +21,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> BuiltModel:
     return shared_model(tmp_path_factory, seed=1)
 
 
-def test_a_stored_model_is_served_without_tensorflow(made: BuiltModel) -> None:
+def test_stored_model_is_served_without_tensorflow(made: BuiltModel) -> None:
     served, reference = load_served(made.folder)
     assert isinstance(served, LiteServed)
     assert reference is not None and len(reference.scan_ids) == 24
     np.testing.assert_allclose(served.predict(IMAGES), made.predictor.predict(IMAGES), atol=1e-4)
 
 
-def test_an_export_that_answers_otherwise_is_not_kept(
+def test_export_with_other_outputs_is_not_kept(
     made: BuiltModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = build_model(tmp_path / "other", seed=2).predictor
@@ -40,7 +40,7 @@ def test_an_export_that_answers_otherwise_is_not_kept(
     np.testing.assert_allclose(served.predict(IMAGES), made.predictor.predict(IMAGES), atol=1e-5)
 
 
-def test_a_network_that_cannot_be_exported_is_served_by_tensorflow(
+def test_network_without_export_is_served_by_tensorflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:

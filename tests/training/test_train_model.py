@@ -13,6 +13,7 @@ from tumorml.datasets.pixel_cache import read_scan
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot, take_snapshot
 from tumorml.demo.drop import write_demo_drop
 from tumorml.labels import LABELS, Task
+from tumorml.models.calibration import calibrate
 from tumorml.objects import object_store
 from tumorml.recipes.load_recipe import load_recipe
 from tumorml.recipes.networks.build_network import build_network
@@ -59,9 +60,8 @@ def train(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, Any]:
-    """What `fit` and `calibrate` were given."""
+    """Train with a fake `fit`, and return the arguments of `fit` and `calibrate`."""
     given: dict[str, Any] = {}
-    calibrate = module.calibrate
 
     def fit(
         recipe: Recipe, task: Task, train: LabeledImages, validation: LabeledImages, **_: Any
@@ -69,12 +69,12 @@ def train(
         given.update(train=read(train), validation=read(validation))
         return build_network(recipe, len(LABELS[task]), seed=1)
 
-    def listen(logits: np.ndarray, labels: np.ndarray, *rest: Any, **options: Any) -> Any:
+    def record_calibrate(logits: np.ndarray, labels: np.ndarray, *rest: Any, **options: Any) -> Any:
         given.update(logits=logits, labels=labels)
         return calibrate(logits, labels, *rest, **options)
 
     monkeypatch.setattr(fit_module, "fit", fit)
-    monkeypatch.setattr(module, "calibrate", listen)
+    monkeypatch.setattr(module, "calibrate", record_calibrate)
     given["trained"] = module.train_model(
         settings,
         RECIPE,
@@ -88,7 +88,7 @@ def train(
     return given
 
 
-def test_training_and_calibration_see_their_own_side_of_the_split_alone(
+def test_training_and_calibration_use_only_their_own_split(
     settings: Settings,
     entries: list[SnapshotEntry],
     tmp_path: Path,
@@ -107,7 +107,7 @@ def test_training_and_calibration_see_their_own_side_of_the_split_alone(
     assert set(trained.golden) <= {e.scan_id for e in validation}
 
 
-def test_a_label_that_validation_lacks_is_told(
+def test_label_without_validation_scans_is_logged(
     settings: Settings,
     entries: list[SnapshotEntry],
     tmp_path: Path,
@@ -117,4 +117,4 @@ def test_a_label_that_validation_lacks_is_told(
     lacking = [e for e in entries if (e.split, e.label) != ("validation", "glioma")]
     with caplog.at_level(logging.WARNING):
         train(settings, lacking, tmp_path / "run", monkeypatch)
-    assert "validation has no scan of glioma" in caplog.text
+    assert "there is no validation scan of glioma" in caplog.text

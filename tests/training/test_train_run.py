@@ -37,7 +37,7 @@ def take_in_demo(settings: Settings, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("task", Task)
-def test_every_recipe_runs_for_both_tasks(task: Task, settings: Settings, tmp_path: Path) -> None:
+def test_every_recipe_trains_for_both_tasks(task: Task, settings: Settings, tmp_path: Path) -> None:
     take_in_demo(settings, tmp_path / "drop")
     for name in recipe_names():
         recipe = load_recipe(name)
@@ -67,9 +67,7 @@ def test_every_recipe_runs_for_both_tasks(task: Task, settings: Settings, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_with_each_epoch_once(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_repeatedly_killed_run_has_each_epoch_once(settings: Settings, tmp_path: Path) -> None:
     settings = settings.model_copy(
         update={
             "default_recipe": str(DAG_TESTS / "tiny.toml"),

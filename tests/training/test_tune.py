@@ -1,9 +1,10 @@
-"""A search for better numbers: resumable, on validation alone."""
+"""The hyperparameter search resumes and uses validation scans only."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -20,6 +21,7 @@ from tumorml.scans.ingest.finish_batch import ingest_batch
 from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training import tune
+from tumorml.training.train_model import train_model
 from tumorml.training.tune import Tuned, tune_recipe
 
 TASK = Task.FOUR_CLASS
@@ -56,20 +58,19 @@ def search(
     return tuned, told
 
 
-def test_a_study_goes_on_where_it_was_stopped_and_writes_a_recipe(
+def test_stopped_study_resumes_and_writes_a_recipe(
     taken_in: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[Recipe] = []
-    train = tune.train_model
 
-    def listen(settings: Settings, variant: Recipe, *rest: object, **options: object) -> object:
-        assert all(entry.split != "test" for entry in rest[1])  # type: ignore[index,union-attr]
+    def record_variant(settings: Settings, variant: Recipe, *rest: Any, **options: Any) -> Any:
+        assert all(entry.split != "test" for entry in rest[1])
         trained.append(variant)
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return train(settings, variant, *rest, **options)  # type: ignore[arg-type]
+        return train_model(settings, variant, *rest, **options)
 
-    monkeypatch.setattr(tune, "train_model", listen)
+    monkeypatch.setattr(tune, "train_model", record_variant)
     with pytest.raises(KeyboardInterrupt):
         search(taken_in, recipe, trials=4)
     assert len(trained) == 3
@@ -91,7 +92,7 @@ def test_a_study_goes_on_where_it_was_stopped_and_writes_a_recipe(
     assert not list((taken_in.home / "tuning").glob("*"))
 
 
-def test_numbers_that_break_down_are_given_up_and_other_errors_are_told(
+def test_diverging_trial_is_pruned_and_other_errors_raise(
     taken_in: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: Counter[str] = Counter()

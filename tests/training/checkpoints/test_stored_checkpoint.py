@@ -45,7 +45,7 @@ def keys(store: ObjectStore) -> list[str]:
     return sorted(stored.key for stored in store.list("runs"))
 
 
-def test_the_newest_epoch_is_taken_with_its_best_weights(
+def test_newest_epoch_is_downloaded_with_its_best_weights(
     store: ObjectStore, tmp_path: Path
 ) -> None:
     first = StoredCheckpoint(store, "r-1", tmp_path / "a")
@@ -61,7 +61,7 @@ def test_the_newest_epoch_is_taken_with_its_best_weights(
 
 
 @pytest.mark.parametrize(("here", "there", "then"), [(2, 1, 2), (2, 2, 2), (1, 2, 2), (0, 0, 0)])
-def test_what_lies_here_is_kept_unless_the_store_has_gone_further(
+def test_local_checkpoint_is_kept_unless_the_store_is_newer(
     store: ObjectStore, tmp_path: Path, here: int, there: int, then: int
 ) -> None:
     for folder, epochs in ((tmp_path / "a", there), (tmp_path / "b", here)):
@@ -73,9 +73,7 @@ def test_what_lies_here_is_kept_unless_the_store_has_gone_further(
     assert len(finished_epochs(tmp_path / "b")) == then
 
 
-def test_a_worker_that_comes_late_takes_nothing_from_one_that_went_on(
-    store: ObjectStore, tmp_path: Path
-) -> None:
+def test_late_worker_does_not_overwrite_a_newer_epoch(store: ObjectStore, tmp_path: Path) -> None:
     late = StoredCheckpoint(store, "r-1", tmp_path / "late")
     save(tmp_path / "late", 2, 1)
     save(tmp_path / "on", 4, 3)
@@ -85,13 +83,13 @@ def test_a_worker_that_comes_late_takes_nothing_from_one_that_went_on(
     assert len(finished_epochs(tmp_path / "new")) == 4
 
 
-def test_a_damaged_one_is_told_by_its_key(store: ObjectStore, tmp_path: Path) -> None:
+def test_damaged_stored_checkpoint_error_names_its_key(store: ObjectStore, tmp_path: Path) -> None:
     store.write(f"{KEPT}/000002.zip", b"PK not really")
     with pytest.raises(TumorMLError, match=r"000002\.zip cannot be read .* remove it"):
         StoredCheckpoint(store, "r-1", tmp_path / "a").take()
 
 
-def test_a_training_goes_on_in_another_folder_by_way_of_a_bucket(
+def test_training_resumes_in_another_folder_through_a_bucket(
     s3_settings: Settings, tmp_path: Path
 ) -> None:
     store = object_store(s3_settings)

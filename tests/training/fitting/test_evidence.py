@@ -33,7 +33,7 @@ def masked_blobs(count: int, seed: int, known: float = 1.0) -> tuple[LabeledImag
     return LabeledImages(data.images, data.labels, Masks(pixels, rows)), inside
 
 
-def test_masks_move_with_their_scans_and_are_not_lit() -> None:
+def test_masks_get_the_geometry_of_their_scans_only() -> None:
     _, inside = masked_blobs(16, seed=1)
     pixels = inside.astype(np.uint8) * 255
     masks = Masks(pixels, np.arange(16))
@@ -54,7 +54,7 @@ def test_masks_move_with_their_scans_and_are_not_lit() -> None:
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
-def test_an_unknown_mask_has_no_weight_and_a_blend_has_the_known_ones(mixup: float) -> None:
+def test_unknown_mask_has_no_weight(mixup: float) -> None:
     data, _ = masked_blobs(16, seed=1, known=0.5)  # of the last eight, four are unknown
     assert data.masks is not None
     batches = training_batches(
@@ -78,7 +78,7 @@ def test_an_unknown_mask_has_no_weight_and_a_blend_has_the_known_ones(mixup: flo
         assert sorted(weight.tolist()) == pytest.approx([0.0] * 4 + [16 / 12] * 12)
 
 
-def test_validation_masks_are_as_they_are() -> None:
+def test_validation_masks_are_not_augmented() -> None:
     data, inside = masked_blobs(8, seed=1)
     ((_, targets, weights),) = list(
         validation_batches(data, 2, batch_size=8, evidence_side=8).as_numpy_iterator()
@@ -88,7 +88,7 @@ def test_validation_masks_are_as_they_are() -> None:
     np.testing.assert_array_equal(weights["evidence"], 1)
 
 
-def test_the_loss_is_least_where_the_map_is_the_mask() -> None:
+def test_evidence_loss_is_least_for_the_mask_itself() -> None:
     mask = np.zeros((1, 4, 4, 1), np.float32)
     mask[0, 1:3, 1:3] = 1.0
     right, wrong, grey = (
@@ -107,7 +107,7 @@ def test_the_loss_is_least_where_the_map_is_the_mask() -> None:
         ("efficientnet-lite0", 150, "multiple of 32, not 150"),
     ],
 )
-def test_an_evidence_map_without_a_place_is_refused(name: str, size: int, reason: str) -> None:
+def test_unsupported_evidence_map_is_refused(name: str, size: int, reason: str) -> None:
     recipe = load_recipe(name).with_fields(input_size=size, evidence=Evidence())
     with pytest.raises(TumorMLError, match=reason):
         recipe_from_text(recipe.text)
@@ -135,7 +135,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, list
     return model, records
 
 
-def test_a_map_trained_on_half_of_the_masks_lies_on_the_blobs(
+def test_map_trained_on_half_of_the_masks_finds_the_blobs(
     trained: tuple[keras.Model, list[EpochRecord]],
 ) -> None:
     data, inside = masked_blobs(32, seed=3)
@@ -147,7 +147,7 @@ def test_a_map_trained_on_half_of_the_masks_lies_on_the_blobs(
     assert maps[with_blob].max() > 2 * maps[~with_blob].mean()
 
 
-def test_the_network_is_chosen_by_what_it_calls_and_where_it_points(
+def test_best_epoch_counts_class_and_evidence_loss(
     trained: tuple[keras.Model, list[EpochRecord]],
 ) -> None:
     model, records = trained
@@ -163,7 +163,7 @@ def test_the_network_is_chosen_by_what_it_calls_and_where_it_points(
     assert called + pointed == pytest.approx(best.validation_loss, rel=1e-3)
 
 
-def test_a_network_with_a_map_survives_saving(
+def test_network_with_a_map_gives_the_same_output_after_loading(
     trained: tuple[keras.Model, list[EpochRecord]], tmp_path: Path
 ) -> None:
     trained[0].save(tmp_path / "model.keras")

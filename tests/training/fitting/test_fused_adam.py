@@ -20,7 +20,7 @@ RNG = np.random.default_rng(1)
     ],
     ids=["adam", "adamw"],
 )
-def test_steps_and_slots_are_those_of_keras(
+def test_fused_adam_gives_the_steps_and_slots_of_keras(
     ours: keras.optimizers.Optimizer, theirs: keras.optimizers.Optimizer
 ) -> None:
     start = RNG.normal(size=(7, 5)).astype(np.float32)

@@ -27,7 +27,7 @@ def small(name: str) -> keras.Model:
     return build_network(recipe, 4, seed=1)
 
 
-def test_outputs_gradients_and_moving_statistics_are_those_of_keras() -> None:
+def test_fused_layer_gives_outputs_and_gradients_of_keras() -> None:
     values = RNG.normal(3, 2, (6, 5, 4, 7)).astype(np.float32)
     weights = RNG.normal(size=(6, 5, 4, 7)).astype(np.float32)
     found = []
@@ -47,7 +47,7 @@ def test_outputs_gradients_and_moving_statistics_are_those_of_keras() -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_network_keeps_its_weights_layers_and_answers(name: str) -> None:
+def test_fused_network_keeps_weights_layers_and_outputs(name: str) -> None:
     network = small(name)
     fused = with_fused_batch_normalization(network)
     assert [layer.name for layer in fused.layers] == [layer.name for layer in network.layers]
@@ -60,7 +60,7 @@ def test_a_network_keeps_its_weights_layers_and_answers(name: str) -> None:
     assert keras.layers.BatchNormalization not in kinds
 
 
-def test_the_default_network_learns_the_same_bits_again() -> None:
+def test_default_network_trains_bit_identically() -> None:
     recipe = load_recipe("efficientnet-lite0")
     found = []
     for _ in range(2):

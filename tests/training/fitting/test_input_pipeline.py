@@ -32,14 +32,14 @@ def epoch_images(seed: int, epoch: int) -> np.ndarray:
     return np.concatenate([images.numpy() for images, _, _ in batches])
 
 
-def test_the_seed_and_the_epoch_alone_decide_what_is_seen() -> None:
+def test_batches_depend_only_on_seed_and_epoch() -> None:
     first = epoch_images(1, 1)
     np.testing.assert_array_equal(first, epoch_images(1, 1))
     assert not np.array_equal(first, epoch_images(1, 2))
     assert not np.array_equal(first, epoch_images(2, 1))
 
 
-def test_every_scan_is_seen_and_all_batches_are_of_one_size() -> None:
+def test_epoch_has_every_scan_in_batches_of_one_size() -> None:
     batches = training_batches(
         DATA,
         2,
@@ -55,7 +55,7 @@ def test_every_scan_is_seen_and_all_batches_are_of_one_size() -> None:
     assert seen == {scan.tobytes() for scan in DATA.images[:]}
 
 
-def test_balanced_sampling_draws_each_class_as_often_and_its_scans_in_turn() -> None:
+def test_balanced_order_draws_classes_equally_often() -> None:
     labels = np.array([0] * 50 + [1] * 5 + [3] * 5, np.int64)
     order = balanced_order(labels, np.random.default_rng(1))
     assert len(order) == len(labels)
@@ -64,14 +64,14 @@ def test_balanced_sampling_draws_each_class_as_often_and_its_scans_in_turn() -> 
     assert len(set(order[labels[order] == 0])) == 20
 
 
-def test_rare_classes_weigh_more_and_the_mean_scan_weighs_one() -> None:
+def test_balanced_weights_favor_rare_classes_with_mean_one() -> None:
     labels = np.array([0, 0, 0, 2], np.int64)
     weights = balanced_weights(labels, 4)
     assert weights[2] == pytest.approx(3 * weights[0])
     assert weights[labels].mean() == pytest.approx(1.0)
 
 
-def test_targets_are_one_column_for_two_classes_and_one_hot_for_more() -> None:
+def test_targets_are_one_column_or_one_hot() -> None:
     labels = np.array([1, 0], np.int64)
     assert targets(labels, 2).tolist() == [[1.0], [0.0]]
     assert targets(labels, 3).tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
@@ -87,15 +87,13 @@ def test_targets_are_one_column_for_two_classes_and_one_hot_for_more() -> None:
     ],
     ids=["not square", "not uint8", "other length", "empty"],
 )
-def test_arrays_that_are_no_labelled_images_are_refused(
-    images: np.ndarray, labels: np.ndarray
-) -> None:
+def test_invalid_labeled_images_are_refused(images: np.ndarray, labels: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"must be|no scan"):
         LabeledImages(images, labels)
 
 
 @pytest.mark.parametrize("class_count", [2, 4])
-def test_classes_count_alike_also_where_scans_are_blended(class_count: int) -> None:
+def test_blended_classes_have_equal_total_weight(class_count: int) -> None:
     labels = np.array([0] * 360 + [1] * 40, np.int64)
     batches = training_batches(
         LabeledImages(np.zeros((400, 32, 32), np.uint8), labels),
@@ -113,7 +111,7 @@ def test_classes_count_alike_also_where_scans_are_blended(class_count: int) -> N
     assert of_class[1] == pytest.approx(of_class[0], rel=0.1)
 
 
-def test_mixup_blends_pairs_of_scans_and_their_labels_alike() -> None:
+def test_mixup_blends_scans_and_labels_by_the_same_share() -> None:
     labels = np.arange(64) % 4
     images = np.broadcast_to((labels * 60)[:, None, None], (64, 32, 32)).astype(np.uint8)
     found = training_batches(
