@@ -29,8 +29,8 @@ from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import read_session
 from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.scans.ingest.finish_batch import ingest_batch
+from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import Settings
 from tumorml.training.plan_run import plan_run
 from tumorml.training.train_run import train_run

@@ -47,7 +47,7 @@ def test_recipe_trains_for_task(
     name: str, task: Task, first_champion: Airflow, tmp_path: Path
 ) -> None:
     recipe = load_recipe(name)
-    recipe = recipe.with_epochs(len(recipe.phases)).varied(
+    recipe = recipe.with_epochs(len(recipe.phases)).with_fields(
         input_size=64, weights="none", batch_normalization="adapt"
     )
     (tmp_path / "small.toml").write_text(recipe.text)

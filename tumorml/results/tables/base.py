@@ -16,7 +16,7 @@ CreatedAt = Annotated[
 
 
 class Base(DeclarativeBase):
-    """Declarative base: ``str`` is ``text``, ``int`` ``bigint``, ``dict`` and ``list`` ``jsonb``."""
+    """Declarative base: ``str`` is ``text``, ``int`` ``bigint``, ``dict`` and ``list`` jsonb."""
 
     metadata = MetaData(
         naming_convention={
