@@ -9,7 +9,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-COLUMNS = {
+COLUMNS: dict[str, list[sa.Column[object]]] = {
     "batch_file": [sa.Column("attributes", JSONB())],
     "model_version": [
         sa.Column("description_sha256", sa.Text()),

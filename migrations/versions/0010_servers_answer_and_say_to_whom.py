@@ -14,7 +14,7 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-COLUMNS = (
+COLUMNS: tuple[sa.Column[object], ...] = (
     sa.Column("caller", sa.Text()),
     sa.Column("possible_labels", JSONB()),
     sa.Column("confidence", sa.Double()),

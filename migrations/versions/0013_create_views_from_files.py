@@ -32,9 +32,11 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Create the views of revision 0012 from the text of the migrations that defined them."""
+    scripts = op.get_context().script
+    if scripts is None:
+        raise RuntimeError("The folder of the migrations is unknown.")
     migration = {
-        revision: op.get_context().script.get_revision(revision).module
-        for revision in sorted(set(VIEWS.values()))
+        revision: scripts.get_revision(revision).module for revision in sorted(set(VIEWS.values()))
     }
     for name in ("batch_summary", "champion_history", "disagreement"):
         op.execute(f"create view {name} as {migration['0003'].VIEWS[name]}")

@@ -29,7 +29,7 @@ def answer(option: str, why: str) -> bool:
             return False
         if option == "silence":
             SchedulerJobRunner(Job()).check_awaiting_input_timeouts(session=session)
-            return waiting.state != TaskInstanceState.AWAITING_INPUT
+            return bool(waiting.state != TaskInstanceState.AWAITING_INPUT)
         update_hitl_detail(
             waiting.dag_id,
             waiting.run_id,

@@ -241,9 +241,10 @@ def test_in_airflow_without_command_prints_one_line() -> None:
 def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The hook; without the package `kubernetes`, a FAKE whose models keep what they are given."""
     if importlib.util.find_spec("kubernetes") is None:
-        client, models = ModuleType("kubernetes.client"), ModuleType("kubernetes.client.models")
-        models.V1ResourceRequirements = models.V1Toleration = SimpleNamespace
-        client.models = models
+        client: Any = ModuleType("kubernetes.client")
+        client.models = SimpleNamespace(
+            V1ResourceRequirements=SimpleNamespace, V1Toleration=SimpleNamespace
+        )
         monkeypatch.setitem(sys.modules, "kubernetes", ModuleType("kubernetes"))
         monkeypatch.setitem(sys.modules, "kubernetes.client", client)
     namespace: dict[str, Any] = {}

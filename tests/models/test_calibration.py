@@ -17,7 +17,7 @@ from tumorml.labels import Task
 from tumorml.models.calibration import Calibration, calibrate, fit_temperature, operating_point
 
 
-class Logits(ClassifierMixin, BaseEstimator):
+class Logits(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A fitted classifier of scikit-learn's kind, whose features are its logits."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Logits(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        return features.argmax(axis=1)
+        return np.asarray(features.argmax(axis=1))
 
     def decision_function(self, features: np.ndarray) -> np.ndarray:
         return features

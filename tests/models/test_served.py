@@ -57,8 +57,8 @@ def test_served_model_gives_the_networks_output(name: str, task: Task, tmp_path:
             assert served.input_size == predictor.input_size
             np.testing.assert_allclose(served.calibrated(seen.logits), expected, atol=1e-5)
         np.testing.assert_allclose(other.features, one.features, rtol=1e-4, atol=1e-4)
-        if one.evidence is None:
-            assert other.evidence is None
+        if one.evidence is None or other.evidence is None:
+            assert one.evidence is other.evidence is None
         else:
             np.testing.assert_allclose(other.evidence, one.evidence, atol=1e-5)
 

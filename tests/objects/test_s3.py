@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def paged(settings: Settings, size: int) -> tuple[S3Objects, list[int]]:
     pages: list[int] = []
     send = store._bucket.request
 
-    def count(operation: str, purpose: str, **parameters: object) -> dict[str, list[object]]:
+    def count(operation: str, purpose: str, **parameters: Any) -> Any:
         response = send(operation, purpose, **parameters)
         if operation == "list_objects_v2":
             pages.append(len(response.get("Contents", [])))
@@ -55,7 +56,7 @@ def test_waiting_drops_takes_one_listing(bucket: Settings, monkeypatch: pytest.M
     operations: list[str] = []
     send = Bucket.request
 
-    def count(self: Bucket, operation: str, purpose: str, **parameters: object) -> object:
+    def count(self: Bucket, operation: str, purpose: str, **parameters: Any) -> Any:
         operations.append(operation)
         return send(self, operation, purpose, **parameters)
 
@@ -103,7 +104,7 @@ def test_object_overwritten_during_move_is_kept(bucket: Settings) -> None:
     store = object_store(bucket)
     store.write("inbox/a", b"old")
 
-    def overwrite_after_copy(operation: str, purpose: str, **parameters: object) -> object:
+    def overwrite_after_copy(operation: str, purpose: str, **parameters: Any) -> Any:
         response = send(operation, purpose, **parameters)
         if operation == "copy_object":
             store.write("inbox/a", b"new")

@@ -87,7 +87,9 @@ def stored_epoch(settings: Settings, run_id: str) -> int:
     return max((int(Path(key).stem) for key in keys), default=0)
 
 
-def wait_for_epoch(settings: Settings, run_id: str, epoch: int, process: subprocess.Popen) -> None:
+def wait_for_epoch(
+    settings: Settings, run_id: str, epoch: int, process: subprocess.Popen[bytes]
+) -> None:
     while stored_epoch(settings, run_id) < epoch:
         assert process.poll() is None
         time.sleep(0.02)

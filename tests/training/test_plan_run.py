@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -32,7 +33,7 @@ from tumorml.training.train_run import train_run
 TASK = Task.FOUR_CLASS
 
 
-def plan(settings: Settings, trigger: str, **options: object) -> Plan:
+def plan(settings: Settings, trigger: str, **options: Any) -> Plan:
     return plan_run(settings, take_snapshot(settings, TASK), task=TASK, trigger=trigger, **options)
 
 

@@ -23,7 +23,7 @@ def unsettled(tmp_path: Path) -> Settings:
 
 def test_put_drop_refuses_a_text_file(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("no scan")
-    with pytest.raises(TumorMLError, match="neither a folder, nor a zip or a tar, nor an image"):
+    with pytest.raises(TumorMLError, match="is not a folder, a zip, a tar or an image"):
         put_drop(settings, tmp_path / "notes.md")
     assert waiting_drops(settings) == []
 

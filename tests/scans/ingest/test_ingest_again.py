@@ -138,11 +138,11 @@ def test_files_that_arrive_during_reading_stay_in_the_inbox(
 ) -> None:
     folder = write_inbox(settings, "growing", {"glioma/a.png": png(1), "glioma/b.png": png(2)})
     (first,) = claim_drops(settings)
-    ingest_batch(
-        settings,
-        first,
-        on_progress=lambda done, _: write_files(folder, {f"glioma/late{done}.png": png(10 + done)}),
-    )
+
+    def add_file(done: int, _total: int) -> None:
+        write_files(folder, {f"glioma/late{done}.png": png(10 + done)})
+
+    ingest_batch(settings, first, on_progress=add_file)
     (waiting,) = waiting_drops(settings)
     assert waiting.files == 2
     assert len(labels_of(files_of(settings, first))) == 2

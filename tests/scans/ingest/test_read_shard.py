@@ -125,7 +125,7 @@ def test_batch_with_unreadable_shard_waits_and_others_finish(
         except TumorMLError:
             failed.append((shard["batch_id"], shard["shard"]))
     assert sorted(failed) == sorted([(damaged, 2), (lost, 1)])
-    with pytest.raises(TumorMLError, match=f"{damaged} waits, because its shards 2 could not"):
+    with pytest.raises(TumorMLError, match=f"{damaged} waits, because shards 2 could not"):
         finish_batch(sharded, damaged)
     with pytest.raises(TumorMLError):
         finish_batch(sharded, lost)

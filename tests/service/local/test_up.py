@@ -49,9 +49,10 @@ def test_up_once_trains_a_first_champion_in_a_new_home(tmp_path: Path) -> None:
             text("select trigger, epochs_done from run_summary where verdict = 'promoted'")
         ).one()
         assert (trigger, epochs) == ("first-champion", 10)
-        outcomes = dict(
-            session.execute(text("select outcome, count(*) from batch_file group by 1")).all()
+        counts = session.execute(
+            text("select outcome, count(*) as files from batch_file group by 1")
         )
+        outcomes = {row.outcome: row.files for row in counts}
         assert outcomes["taken_in"] == 384 and "refused" not in outcomes
         # Each query of the first screen is one that Postgres answers.
         queries = [

@@ -61,14 +61,16 @@ def installation() -> Iterator[Installation]:
     installed = Installation(root / "venv", root / "empty", root / "user")
     installed.folder.mkdir()
     installed.user_home.mkdir()
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", root]
-    subprocess.run(build, cwd=PROJECT_ROOT, check=True, capture_output=True)
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run(
+        [*build, "--directory", str(root)], cwd=PROJECT_ROOT, check=True, capture_output=True
+    )
     (wheel,) = root.glob("*.whl")
     uv = Path(sys.executable).with_name("uv")
     python = installed.venv / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, installed.venv], check=True)
-    install = [uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel]
-    subprocess.run(install, check=True)
+    install = [str(uv), "pip", "install", "--quiet", "--offline", "--no-deps"]
+    subprocess.run([*install, "--python", str(python), str(wheel)], check=True)
     # The dependencies of this environment. Its own .pth files, which name the checkout, are not
     # read: Python reads .pth files of its own site-packages only.
     (site_packages,) = installed.venv.glob("lib/python*/site-packages")

@@ -1,8 +1,7 @@
-"""Perceptual fingerprints, which survive re-encoding, resizing, quarter turns and mirroring.
+"""Perceptual fingerprints, robust to re-encoding, resizing, quarter turns and mirroring.
 
-A fingerprint describes the head in a picture in two ways: keys, by which candidates for twins are
-found among millions of scans, and a thumbnail, by which the candidates are confirmed (see
-``tumorml.datasets.twins``).
+A fingerprint has two parts. Its keys find candidate twins among millions of scans. Its thumbnail
+confirms the candidates (see ``tumorml.datasets.twins``).
 
 The head is described in two frames. ``box`` is the bounding box of the foreground; it is exact if
 only dark border was added or removed. ``window`` follows the center of mass inside a Gaussian
@@ -19,12 +18,13 @@ of eight orientations, so a search by keys misses no pair of similar coarse grid
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-cv2.setNumThreads(1)  # pictures are small; callers run many of them in their own threads
+cv2.setNumThreads(1)  # callers process many small pictures in their own threads
 
 VERSION = 1
 """Fingerprints of older versions are recomputed before they are compared."""
@@ -51,8 +51,9 @@ _PATCH_SPREADS = 2.0
 _TAPER = 0.45
 """Standard deviation of the taper on the ``window`` frame, in halves of its side."""
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 Frame = tuple[float, float, float, float]
-"""Left, top, right and bottom in a thumbnail, in pixels; pixel edges are at whole numbers."""
+"""Left, top, right and bottom in a thumbnail, in pixels; pixel edges are at integer coordinates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +203,17 @@ def symmetric_key(grid: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate(parts)
 
 
-def oriented(picture: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+def oriented(picture: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
     """Rotate a picture by ``orientation % 4`` quarter turns; from 4 on, then mirror it."""
     turned = np.rot90(picture, orientation % 4)
     return np.ascontiguousarray(turned[:, ::-1] if orientation >= 4 else turned)
 
 
 def _window(small: NDArray[np.uint8]) -> Frame | None:
-    found = center(small)
-    if found is None:
+    center_and_spread = center(small)
+    if center_and_spread is None:
         return None
-    x, y, spread = found
+    x, y, spread = center_and_spread
     half = _PATCH_SPREADS * spread
     return x - half + 0.5, y - half + 0.5, x + half + 0.5, y + half + 0.5
 
