@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag, task
 
 from tumorml.airflow_plugin.inbox_trigger import InboxTrigger
-from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
+from tumorml.airflow_plugin.retries import RETRY_TRANSIENT_ERRORS
 from tumorml.settings import get_settings
 
 settings = get_settings()
@@ -37,7 +37,7 @@ SHARD = (
     ),
     max_active_runs=1,
     catchup=False,
-    default_args=RETRY_WHAT_MAY_PASS,
+    default_args=RETRY_TRANSIENT_ERRORS,
     tags=["tumorml"],
     doc_md="""
     Runs when a new drop arrives, and each night before the retraining. It ingests **all** waiting

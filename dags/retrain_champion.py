@@ -9,7 +9,7 @@ from airflow.sdk import Asset, CronTriggerTimetable, Param, TriggerRule, dag, ta
 
 from tumorml.airflow_plugin.approvals import RecordedApproval, response_timeout
 from tumorml.airflow_plugin.links import ReportLink
-from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
+from tumorml.airflow_plugin.retries import RETRY_TRANSIENT_ERRORS
 from tumorml.labels import Task
 from tumorml.recipes.load_recipe import recipe_names
 from tumorml.settings import get_settings
@@ -27,7 +27,7 @@ CHAMPION = Asset("champion")
     ),
     max_active_runs=1,
     catchup=False,
-    default_args=RETRY_WHAT_MAY_PASS,
+    default_args=RETRY_TRANSIENT_ERRORS,
     tags=["tumorml"],
     params={
         "task": Param(

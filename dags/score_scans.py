@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 
-from tumorml.airflow_plugin.retries import RETRY_WHAT_MAY_PASS
+from tumorml.airflow_plugin.retries import RETRY_TRANSIENT_ERRORS
 from tumorml.labels import Task
 from tumorml.settings import get_settings
 
@@ -22,7 +22,7 @@ settings = get_settings()
     ),
     max_active_runs=1,
     catchup=False,
-    default_args=RETRY_WHAT_MAY_PASS,
+    default_args=RETRY_TRANSIENT_ERRORS,
     tags=["tumorml"],
     doc_md="""
     Runs after each ingest and each promotion, every night, and by hand. The champion of each task

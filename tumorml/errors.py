@@ -17,19 +17,19 @@ class BrokenTrainingError(TumorMLError):
     """A training failed because its loss is not finite."""
 
 
-class MayPassError(TumorMLError):
+class TransientError(TumorMLError):
     """A transient failure; retrying may succeed."""
 
 
-class TooLittleMemoryError(MayPassError):
+class TooLittleMemoryError(TransientError):
     """A recipe needs more memory than is free; a retry may find more."""
 
 
-class StoreUnreachableError(MayPassError):
+class StoreUnreachableError(TransientError):
     """The object store did not answer within the configured patience."""
 
 
-class LockLostError(MayPassError):
+class LockLostError(TransientError):
     """The connection that held an advisory lock is closed; another process may hold the lock."""
 
 

@@ -40,9 +40,9 @@ class FinishedRun:
     Attributes:
         run_id: Id of the run.
         verdict_id: Id of its verdict.
-        outcome: Outcome of the verdict, or "waits for a person".
+        outcome: Outcome of the verdict, or "waits for approval".
         waits_for_approval: Whether a person has to approve the challenger before it serves.
-        report: Address of the run's HTML report for people: a path or an s3:// URL.
+        report: Location of the run's HTML report: a path or an s3:// URL.
     """
 
     run_id: str
@@ -145,7 +145,7 @@ def finish_run(settings: Settings, run_id: str, *, who: str) -> FinishedRun:
     explain_run(settings, run_id)
     verdict_id = judge_run(settings, run_id)
     waits = waits_for_approval(settings, verdict_id)
-    outcome = "waits for a person" if waits else promote(settings, verdict_id, who=who)
+    outcome = "waits for approval" if waits else promote(settings, verdict_id, who=who)
     return FinishedRun(run_id, verdict_id, outcome, waits, _write_report(settings, run_id))
 
 
@@ -159,10 +159,10 @@ def answer_verdict(
         verdict_or_run: Id of a verdict that waits for approval, or of its run.
         approved: Whether the challenger may serve.
         who: Person who answers.
-        reason: Reason of the answer; stored forever, may be empty.
+        reason: Reason of the answer; stored permanently, may be empty.
 
     Raises:
-        TumorMLError: There is no such verdict, it needs no approval, or another answer stands.
+        TumorMLError: There is no such verdict, it needs no approval, or it has the opposite answer.
     """
     verdict_id, run_id = find_verdict(settings, verdict_or_run)
     record_approval(settings, verdict_id, approved=approved, who=who, why=reason)

@@ -28,7 +28,7 @@ def test_ingest_prints_the_files_of_each_outcome(trained_home: TrainedHome) -> N
 
 def test_retrain_prints_metrics_rules_and_the_next_command(trained_home: TrainedHome) -> None:
     output = trained_home.retrain.text
-    assert f"run {trained_home.run_id}: waits for a person; report " in output
+    assert f"run {trained_home.run_id}: waits for approval; report " in output
     assert "report.html" in output
     assert "│ test │" in output or "test │" in output
     assert f"tumorml approve {trained_home.verdict_id}" in output

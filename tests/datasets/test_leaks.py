@@ -17,7 +17,7 @@ from tests.factories.rows import (
 from tumorml.datasets.leaks import find_leaks, scans_seen_by_ancestors, write_leak_report
 from tumorml.datasets.snapshots import read_snapshot, take_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.evaluate_run import _without_tied_scans
+from tumorml.evaluation.evaluate_run import _without_related_scans
 from tumorml.labels import Task
 from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Leak, Run, Snapshot
@@ -133,7 +133,7 @@ def test_scan_tied_to_training_after_the_snapshot_is_not_judged(
     held = next(e.scan_id for e in entries if e.split == "test" and e.label == "glioma")
     add_batch(settings, "c", [Dropped(names[scan], None, "one patient") for scan in (seen, held)])
     assert find_leaks(settings, entries)[held] == TwinKind.NONE  # groups are not assigned yet
-    left = _without_tied_scans(settings, "r", entries)
+    left = _without_related_scans(settings, "r", entries)
     assert {e.scan_id for e in entries} - {e.scan_id for e in left} == {held}
 
 

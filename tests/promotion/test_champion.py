@@ -67,7 +67,7 @@ IMPOSSIBLE_CHANGES = [
     ({"change": "rollback", "why": "x"}, "no earlier champion"),
     ({"change": "unpin", "why": "x"}, "not pinned"),
     ({"change": "pin", "why": "x", "model_version_id": "m-nobody"}, "newest are m-a"),
-    ({"change": "force", "why": "x", "model_version_id": "m-a"}, "already is the champion"),
+    ({"change": "force", "why": "x", "model_version_id": "m-a"}, "is already the champion"),
     ({"change": "unpin", "why": "x", "model_version_id": "m-b"}, "applies to the current champion"),
 ]
 

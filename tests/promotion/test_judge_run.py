@@ -17,7 +17,7 @@ from tests.factories.runs import (
     stored_results,
 )
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.contenders import contenders_evaluated, contenders_today
+from tumorml.evaluation.contenders import current_contenders, evaluated_contenders
 from tumorml.models.artifact import read_description
 from tumorml.objects import object_store
 from tumorml.promotion.champion import champions_by_task, change_champion
@@ -151,8 +151,8 @@ def test_challenger_is_compared_with_the_first_champion_too(
     change_champion(store, TASK, change="force", model_version_id="m-worse", **change)
     run = evaluated("better", 0.3, {"m-worse": 0.6, "m-first": 0.0})
     with read_session(store) as session:
-        today = contenders_today(session, session.get_one(Run, run))
-        assert today == contenders_evaluated(session, session.get_one(Run, run))
+        today = current_contenders(session, session.get_one(Run, run))
+        assert today == evaluated_contenders(session, session.get_one(Run, run))
         assert (today.champion, today.anchor) == ("m-worse", "m-first")
     policy = lenient_policy(tmp_path, anchor_margin_points=5)
     strict = store.model_copy(update={"promotion_policy": policy})
@@ -162,7 +162,7 @@ def test_challenger_is_compared_with_the_first_champion_too(
     assert results["anchor_non_inferiority"].startswith("failed")
     assert change_champion(store, TASK, change="authorise", **change) == "m-worse"
     with read_session(store) as session:
-        assert contenders_today(session, session.get_one(Run, run)).anchor is None
+        assert current_contenders(session, session.get_one(Run, run)).anchor is None
 
 
 def test_benchmark_on_a_given_split_never_serves(store: Settings, evaluated: EvaluatedRuns) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from tumorml.errors import MayPassError, TumorMLError
+from tumorml.errors import TransientError, TumorMLError
 
-RETRY_WHAT_MAY_PASS: dict[str, Any] = {
+RETRY_TRANSIENT_ERRORS: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(seconds=10),
     "retry_policy": ExceptionRetryPolicy(
         rules=[
             RetryRule(
-                exception=MayPassError,
+                exception=TransientError,
                 action=RetryAction.RETRY,
                 reason="A transient failure; memory or the object store may be available again.",
             ),

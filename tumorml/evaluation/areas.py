@@ -11,8 +11,9 @@ _CACHED_CELLS = 1 << 16
 class Areas:
     """The area under the ROC curve and the average precision; tied scores are handled exactly.
 
-    Scans are sorted by score once. Each weighting of the groups then takes two running sums, over
-    the scans of the class and over all others, which are read at the distinct scores of the class.
+    Scans are sorted by score once. For each weighting of the groups, two running sums are computed:
+    one over the scans of the class, one over all other scans. Their values at the distinct scores
+    of the class give both areas.
 
     Attributes:
         is_defined: True if there are scans of the class and others.

@@ -38,15 +38,15 @@ class Contenders:
         return {self.anchor: "anchor", self.champion: "champion"}.get(model, "challenger")
 
 
-def contenders_today(session: Session, run: Run) -> Contenders:
-    """Return the contenders as of now; a run on a given split has only its challenger.
+def current_contenders(session: Session, run: Run) -> Contenders:
+    """Return the current contenders; a run on a given split has only its challenger.
 
     Raises:
-        TumorMLError: The run has left no model version.
+        TumorMLError: The run has no model version.
     """
     challenger = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run.id))
     if challenger is None:
-        raise TumorMLError(f"Run {run.id} has left no model version yet; train it first.")
+        raise TumorMLError(f"Run {run.id} has no model version yet; train it first.")
     if run.given_split:
         return Contenders(challenger, None, None)
     current = champion_of(session, run.task)
@@ -55,8 +55,8 @@ def contenders_today(session: Session, run: Run) -> Contenders:
     return Contenders(challenger, champion, None if anchor == champion else anchor)
 
 
-def contenders_evaluated(session: Session, run: Run) -> Contenders:
-    """Return the contenders as of the run's evaluation."""
+def evaluated_contenders(session: Session, run: Run) -> Contenders:
+    """Return the contenders that were compared in the run's evaluation."""
     challenger = session.scalars(select(ModelVersion.id).where(ModelVersion.run_id == run.id)).one()
     return Contenders(challenger, run.champion_id, run.anchor_id)
 

@@ -15,7 +15,7 @@ from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, read_snapshot
 from tumorml.errors import TumorMLError
 from tumorml.evaluation.answers import Answers
-from tumorml.evaluation.contenders import contenders_today
+from tumorml.evaluation.contenders import current_contenders
 from tumorml.evaluation.find_slices import find_slices
 from tumorml.evaluation.metrics import score, score_slice, write_metrics
 from tumorml.evaluation.predictions import write_predictions
@@ -33,15 +33,15 @@ logger = logging.getLogger(__name__)
 def evaluate_run(settings: Settings, run_id: str) -> str:
     """Score the challenger, the champion and the anchor on the snapshot's test scans.
 
-    All contenders answer now, with the current code; stored numbers are not compared. The function
-    writes their ``evaluation`` and ``prediction`` rows. Test scans that have been tied to training
-    since the snapshot are left out.
+    All contenders predict anew with the current code; stored numbers are not compared. The function
+    writes their ``evaluation`` and ``prediction`` rows. Test scans that were found to be related to
+    training scans after the snapshot was taken are left out.
 
     A run on a given split has no other contender and is scored twice: on the split as given
     (``test``), and on the test scans without a twin and without another scan of their group in
     training (``test_without_twins``).
 
-    A run that is evaluated already is left unchanged, so that its verdict and its numbers agree.
+    If the run was evaluated before, nothing changes, so that its verdict and its numbers agree.
 
     Returns:
         The run's id.
@@ -56,14 +56,14 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
         if run is None:
             raise TumorMLError(f"There is no run {run_id!r}.")
         if run.state in ("evaluated", "judged"):
-            logger.info("run %s is evaluated already; nothing to do", run_id)
+            logger.info("run %s was evaluated before; nothing to do", run_id)
             return run_id
-        contenders = contenders_today(session, run)
+        contenders = current_contenders(session, run)
 
     entries = read_snapshot(settings, run.snapshot_id)
     kinds = find_leaks(settings, entries) if run.given_split else {}
     if not run.given_split:
-        entries = _without_tied_scans(settings, run_id, entries)
+        entries = _without_related_scans(settings, run_id, entries)
     with read_session(settings) as session:
         test = sorted(entry.scan_id for entry in entries if entry.split == "test")
         slices = find_slices(session, test, policy.slices.by)
@@ -121,7 +121,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
 def _predict(
     settings: Settings, model: str, run: Run, entries: list[SnapshotEntry]
 ) -> tuple[Answers, list[str]]:
-    """A model version's answers about the test scans, and the scans' groups."""
+    """Return a model version's answers about the test scans, and the scans' group ids."""
     predictor = fetch_predictor(settings, model)
     test = split_pixels(
         settings, entries, "test", labels=predictor.labels, size=predictor.input_size
@@ -141,22 +141,24 @@ def _predict(
     return answers, test.group_ids
 
 
-def _without_tied_scans(
+def _without_related_scans(
     settings: Settings, run_id: str, entries: list[SnapshotEntry]
 ) -> list[SnapshotEntry]:
-    """Return the entries without test scans that were tied to another side since the snapshot."""
+    """Return the entries without test scans that are related to training scans by now."""
     assign_groups(settings)
     with read_session(settings) as session:
-        learnt_scans = scans_seen_by_ancestors(session, run_id)
-    tied = {
+        ancestor_scans = scans_seen_by_ancestors(session, run_id)
+    related = {
         scan
-        for scan, kind in find_leaks(settings, entries, learnt_scans).items()
+        for scan, kind in find_leaks(settings, entries, ancestor_scans).items()
         if kind is not TwinKind.NONE
     }
     with read_session(settings) as session:
-        tied |= held_out_scans(session, [e.scan_id for e in entries if e.split == "test"])
-    if tied:
+        related |= held_out_scans(session, [e.scan_id for e in entries if e.split == "test"])
+    if related:
         logger.warning(
-            "%s test scans are held out: they were tied to training since the snapshot", len(tied)
+            "%s test scans are held out: since the snapshot, they were found to be related to "
+            "training scans",
+            len(related),
         )
-    return [e for e in entries if e.split != "test" or e.scan_id not in tied]
+    return [e for e in entries if e.split != "test" or e.scan_id not in related]

@@ -25,15 +25,15 @@ def find_slices(
 ) -> dict[str, NDArray[np.bool_]]:
     """Divide scans into slices by the values of columns.
 
-    A scan is in several slices of a column if several files with different values contained it, and
-    in none if it has no value. A slice of all scans is left out. Of a column with more than
-    ``MOST_VALUES`` values, the smallest slices are left out, with a warning.
+    A scan is in several slices of a column if it came in several files with different values, and
+    in none if it has no value. A slice of all scans is left out. If a column has more than
+    ``MOST_VALUES`` values, its smallest slices are left out, with a warning.
 
     Args:
         session: On the results store; read-only is enough.
         scan_ids: n ids.
         columns: ``batch`` (id of the batch that first contained the scan), ``site``, ``size`` (the
-            longer side in pixels, in three bands), or any further column of the manifests.
+            longer side in pixels, in three bands), or any other column of the manifests.
 
     Returns:
         bool [n] by name, for instance ``site=Mainz``; sorted by name and never all true.

@@ -2,17 +2,18 @@
 
 The metrics use the test scans with a mask; intervals come from a bootstrap over groups.
 
-pointing_game  Share of scans whose maximum lies in the tumor (Zhang et al. 2018,
+pointing_game  Share of scans whose maximum is in the tumor (Zhang et al. 2018,
                doi:10.1007/s11263-017-1059-x).
-energy_inside  Mean share of a map's sum that lies in the tumor (Wang et al. 2020,
+energy_inside  Mean share of a map's sum that is in the tumor (Wang et al. 2020,
                arXiv:1910.01279).
 iou            Mean intersection over union of tumor and map; the map is cut at the threshold with
                the highest mean on the validation masks.
 
-Two baselines do not look at the scan. Their metrics have a suffix: ``_fixed_pixel`` for the pixel
-that is most often tumor in training and validation, and ``_centred_blob`` for a Gaussian in the
-middle. Model and baseline share the uncertainty about the patients, so the difference (model minus
-baseline) is a metric of its own, from the same resamples: ``_gain_`` and the baseline.
+Two baselines ignore the scan. Their metrics have a suffix: ``_fixed_pixel`` for the pixel that is
+most often tumor in training and validation, and ``_centred_blob`` for a Gaussian in the middle.
+The gain over a baseline (model minus baseline) is a metric of its own, for instance
+``iou_gain_fixed_pixel``. It is computed on the same resamples, because both values depend on the
+same patients.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Located:
     """Localization metrics of the maps of n scans.
 
     Attributes:
-        pointing_game: float64 [n], 1 where the maximum lies in the tumor. If several pixels share
-            the maximum, their share that lies in the tumor.
-        energy_inside: float64 [n], share of the map's sum that lies in the tumor.
+        pointing_game: float64 [n], 1 where the maximum is in the tumor. If several pixels have the
+            maximum, the share of them that is in the tumor.
+        energy_inside: float64 [n], share of the map's sum that is in the tumor.
         iou: float64 [n, thresholds], intersection over union for each of ``THRESHOLDS``.
     """
 
@@ -145,8 +146,8 @@ def best_cut(located: Located) -> int:
     return int(located.iou.mean(axis=0).argmax())
 
 
-def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    """Return ``part / whole``, or 0 where the whole is 0: float64 [n]."""
+def _share(part: NDArray[Any], total: NDArray[Any]) -> NDArray[np.float64]:
+    """Return ``part / total``, or 0 where the total is 0: float64 [n]."""
     shares = np.zeros(len(part))
-    np.divide(part, whole, out=shares, where=np.asarray(whole > 0))
+    np.divide(part, total, out=shares, where=np.asarray(total > 0))
     return shares

@@ -1,8 +1,9 @@
 """All metrics of a model, as values and for bootstrap resamples.
 
-A metric is a function of weights: how often each group of scans counts. Weights of one give the
-value; drawn weights give a resample. Counts and sums over scans are linear in the weights, so one
-matrix product gives those of all resamples. Areas under curves come from ``areas``.
+A metric is a function of weights; a weight is the number of times that a group of scans counts.
+Weights of one give the value, and drawn weights give a resample. Counts and sums over scans are
+linear in the weights, so one matrix product computes them for all resamples. The module ``areas``
+computes areas under curves.
 
 =====================  ============================================================================
 accuracy               Share of scans with the right prediction.
@@ -93,7 +94,7 @@ def resampled(
     Args:
         contenders: Answers of each model about the same n scans in the same order, with their
             truth.
-        groups: n group ids; groups are drawn whole.
+        groups: n group ids; a resample draws groups, each with all of its scans.
         names: Names of metrics; others are not computed.
         resamples: Number of resamples.
         seed: Equal seeds and groups give equal resamples.
@@ -146,8 +147,8 @@ class _Measures:
         cells = self._classes**2
         self._sums = np.zeros((groups, cells + 2 + CONFIDENCE_BINS))
         np.add.at(self._sums, (member, truth * self._classes + answers.predicted), 1)
-        surprise = -np.log(np.maximum(probability_of_truth, LEAST_PROBABILITY))
-        self._sums[:, cells] = np.bincount(member, surprise, minlength=groups)
+        losses = -np.log(np.maximum(probability_of_truth, LEAST_PROBABILITY))
+        self._sums[:, cells] = np.bincount(member, losses, minlength=groups)
         self._sums[:, cells + 1] = np.bincount(member, squares, minlength=groups)
         gaps = (scores.argmax(axis=1) == truth) - confidence
         np.add.at(self._sums, (member, cells + 2 + bins), gaps)
@@ -174,7 +175,7 @@ class _Measures:
         others = scans[:, None] - actual
         present = np.where(actual > 0, 1.0, np.nan)  # NaN for a class without drawn scans
         found = {
-            "precision": _ratio(hits, predicted, nothing=0) * present,
+            "precision": _ratio(hits, predicted, default=0) * present,
             "recall": _ratio(hits, actual),
             "specificity": _ratio(others - predicted + hits, others) * present,
             "f1": _ratio(2 * hits, actual + predicted) * present,
@@ -206,9 +207,9 @@ class _Measures:
         ]
 
 
-def _ratio(part: Values, whole: Values, *, nothing: float = np.nan) -> Values:
-    """Return ``part / whole``, or ``nothing`` where the whole is 0."""
-    return np.divide(part, whole, out=np.full_like(whole, nothing), where=whole > 0)
+def _ratio(part: Values, total: Values, *, default: float = np.nan) -> Values:
+    """Return ``part / total``, or ``default`` where the total is 0."""
+    return np.divide(part, total, out=np.full_like(total, default), where=total > 0)
 
 
 def _mean(values: Values) -> Values:

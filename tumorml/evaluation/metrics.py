@@ -40,7 +40,7 @@ class Metric:
         value: The value. None where it is not defined, for instance without scans of a label.
         low: Lower end of the 95 % interval, or None without an interval.
         high: Upper end of the 95 % interval, or None without an interval.
-        scans: Number of scans that the value rests on.
+        scans: Number of scans from which the value was computed.
     """
 
     metric: str
@@ -58,7 +58,7 @@ def score(
 
     Args:
         answers: Answers about n scans, with their truth.
-        groups: n group ids; groups are resampled whole.
+        groups: n group ids; a resample draws groups, each with all of its scans.
         resamples: Number of bootstrap resamples.
         seed: Seed of the bootstrap.
 
@@ -99,7 +99,7 @@ def score_slice(
 
     Args:
         answers: Answers about n scans, with their truth.
-        groups: n group ids; the groups in the slice are resampled whole.
+        groups: n group ids; a resample draws groups, each with all of its scans in the slice.
         chosen: bool [n], scans of the slice.
         name: Name of the slice.
         resamples: Number of bootstrap resamples.

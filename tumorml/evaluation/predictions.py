@@ -32,7 +32,7 @@ def read_answers(
         labels: Names of the classes, in the order of the class indices.
 
     Returns:
-        The answers with their truth; none if the run was not evaluated.
+        The answers with their truth; zero answers if the run was not evaluated.
 
     Raises:
         ValueError: An answer has a label that is not among ``labels``, or no truth.
@@ -80,7 +80,7 @@ def write_predictions(
     source: str,
     created_at: datetime,
     heatmap_keys: Sequence[str | None] | None = None,
-    further_columns: Sequence[Mapping[str, Any]] | None = None,
+    serving_columns: Sequence[Mapping[str, Any]] | None = None,
 ) -> int:
     """Write one ``prediction`` row for each answer.
 
@@ -93,7 +93,7 @@ def write_predictions(
         source: ``evaluation``, ``score`` or ``api``.
         created_at: Time of all n rows; its month's partition is created if it is missing.
         heatmap_keys: n object keys, None where a scan has no heatmap.
-        further_columns: n further columns by name, which only servers fill.
+        serving_columns: n dicts with the columns that only the API and scoring fill, by name.
 
     Returns:
         The number of rows written.
@@ -119,7 +119,7 @@ def write_predictions(
             if answers.truth is None
             else answers.labels[int(answers.truth[index])],
             "heatmap_key": None if heatmap_keys is None else heatmap_keys[index],
-            **({} if further_columns is None else further_columns[index]),
+            **({} if serving_columns is None else serving_columns[index]),
         }
 
     rows = (row(index) for index in range(len(answers.scan_ids)))

@@ -40,8 +40,8 @@ class Reproduction:
         metrics: Recorded and new value by metric.
         scans: Number of test scans.
         same_label: Number of test scans that got the same label both times.
-        differs: Descriptions of everything that is not as recorded, for instance the version of a
-            library.
+        differs: Descriptions of the recorded conditions that have changed, for instance the version
+            of a library.
     """
 
     run_id: str
@@ -63,8 +63,8 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
     Nothing is written to the results store or the object store.
 
     Raises:
-        TumorMLError: There is no such run, it was not evaluated, the weights that it started from
-            have changed, or training fails.
+        TumorMLError: There is no such run, it was not evaluated, its initial weights have changed,
+            or training fails.
     """
     with read_session(settings) as session:
         run = session.get(Run, run_id)
@@ -91,7 +91,7 @@ def reproduce_run(settings: Settings, run_id: str) -> Reproduction:
     check_weights(settings, run)
     differs = _differences(run)
     for difference in differs:
-        logger.warning("not as recorded: %s", difference)
+        logger.warning("differs from the record: %s", difference)
 
     with tempfile.TemporaryDirectory() as folder:
         fetch_model(settings, model.id, Path(folder))

@@ -1,1 +1,1 @@
-"""Heatmaps and feature maps: which parts of a scan a prediction rests on."""
+"""Heatmaps and feature maps: the parts of a scan that influenced a prediction."""

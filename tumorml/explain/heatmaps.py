@@ -4,8 +4,8 @@ LayerCAM: Jiang et al. 2021, doi:10.1109/TIP.2021.3089943. Grad-CAM: Selvaraju e
 arXiv:1610.02391. docs/explanation/heatmaps.md has the measurements behind the choice of method and
 layer.
 
-A heatmap is a claim of the network about itself, at the resolution of one of its feature maps. It
-does not outline a lesion.
+A heatmap shows which places of a scan raised the network's output, at the resolution of one of its
+feature maps. It does not outline a lesion.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from tumorml.models.predictor import Predictor
 
 
-EVIDENCE_MEANING = "evidence map: warm where the network, trained on masks, sees a tumor"
-"""The meaning of warm places of an evidence map."""
+EVIDENCE_MEANING = "evidence map: warm where the network, trained on masks, detects a tumor"
+"""The meaning of warm places in an evidence map."""
 
 Method = Literal["layer-cam", "grad-cam"]
 """Both weight the feature maps of a layer by gradients, LayerCAM per pixel, Grad-CAM per map."""
@@ -78,13 +78,13 @@ def explain(
 ) -> ExplainedScans:
     """Predict scans and compute a heatmap for each prediction.
 
-    If the network has a layer `evidence`, that evidence map is the heatmap of every class, because
-    the network classifies the places that it marks, together with the whole scan. The network then
-    runs once.
+    If the network has a layer `evidence`, its evidence map is the heatmap of every class, because
+    the classification uses the features at the places that the map marks, besides the features of
+    the entire scan. The network then runs once.
 
     Otherwise, the heatmap comes from gradients: the layers after `layer` run once more, forward and
-    backward. The whole network does if a path bypasses that layer, as the decoder of an evidence
-    map does. If the predictor averages over a scan and its mirror image, so does the map.
+    backward. If a path bypasses `layer`, as the decoder of an evidence map does, the entire network
+    runs once more. If the predictor averages over a scan and its mirror image, so does the map.
 
     Args:
         predictor: A predictor whose model has an evidence map, or a feature map that every path to
@@ -211,18 +211,18 @@ def _cam_functions(model: keras.Model, method: Method, layer: str | None) -> tup
         )
     else:
         output, _ = _fine_feature_map(model)
-    whole = keras.Model(model.inputs[0], [output, model.outputs[0]])
+    network = keras.Model(model.inputs[0], [output, model.outputs[0]])
     head = _layers_after(model, output)
 
     def forward(scans: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features, logits = whole(scans, training=False)
+        features, logits = network(scans, training=False)
         return (scans if head is None else features), logits
 
     def maps(activations: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(activations)
             if head is None:
-                features, logits = whole(activations, training=False)
+                features, logits = network(activations, training=False)
             else:
                 features, logits = activations, head(activations, training=False)
             if logits.shape[-1] == 1:
@@ -252,10 +252,10 @@ def _layers_after(model: keras.Model, output: keras.KerasTensor) -> keras.Model 
 def _fine_feature_map(model: keras.Model) -> tuple[keras.KerasTensor, keras.Model]:
     """Return the feature map that LayerCAM uses by default, and the model from it to the logits.
 
-    It is the last feature map at an eighth of the input's side that all paths pass through. If
-    there is none at an eighth, the map with the closest ratio of sides is used (of two equally
-    close ones the finer one), and a map at the input's own side only if there is no other. A stride
-    rounds the side of its map up or down.
+    It is the last feature map at an eighth of the input's side that all paths pass through. A
+    stride may round that side up or down. If there is no such map, the one with the closest ratio
+    of sides is used; of two equally close maps, the finer one. A map at the input's own side is
+    used only if there is no other.
     """
     import keras
 

@@ -48,9 +48,9 @@ def measure_localization(
     if not (masked["validation"] and masked["test"]):
         logger.info("localization is not measured: validation or test has no scan with a mask")
         return []
-    learnt_ids = [e.scan_id for e in masked["train"] + masked["validation"]]
+    fitting_ids = [e.scan_id for e in masked["train"] + masked["validation"]]
     size = predictor.input_size
-    baselines = baseline_maps(_tumor_share(cached_pixels(settings, learnt_ids, size, masks=True)))
+    baselines = baseline_maps(_tumor_share(cached_pixels(settings, fitting_ids, size, masks=True)))
     _, validation = _locate_all(settings, predictor, masked["validation"], baselines)
     groups, test = _locate_all(settings, predictor, masked["test"], baselines)
     if not (groups and len(validation["model"].iou)):

@@ -1,4 +1,4 @@
-"""Overlays: a scan beside itself under its heatmap, as a small captioned picture."""
+"""Overlays: a scan beside the same scan under its heatmap, as a small captioned picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries for the test answers of a run that are shown with a heatmap; no others get one."""
+"""Queries for the test answers of a run that get a heatmap."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ANSWER_COLUMNS = (
 def most_confident_errors(run: Run, model: str, limit: int) -> AnswerQuery:
     """Select missed tumors first, then the other wrong answers with the highest probability.
 
-    Of each group, one answer comes before any second one, because scans of a group are often alike.
-    A larger limit only appends answers.
+    The first answer of every group precedes the second answer of any group, because scans of a
+    group are often alike. A larger limit only appends answers.
     """
     group = func.coalesce(SnapshotScan.group_id, Prediction.scan_id)
     by_confidence = (Prediction.probability.desc(), Prediction.scan_id)
@@ -50,7 +50,7 @@ def most_confident_errors(run: Run, model: str, limit: int) -> AnswerQuery:
 
 
 def first_right_answers(run: Run, model: str, per_label: int) -> AnswerQuery:
-    """Select the first right answers of each label by scan id, the labels in turn."""
+    """Select the first right answers of each label by scan id, alternating between labels."""
     turn = func.row_number().over(partition_by=Prediction.label, order_by=Prediction.scan_id)
     right = (
         select(*ANSWER_COLUMNS, turn.label("turn"))

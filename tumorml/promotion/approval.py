@@ -1,4 +1,4 @@
-"""A person's approval of a winning challenger: the question and the answer."""
+"""A person's approval of a winning challenger: the request and the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tumorml.results.session import read_session, write_session
 from tumorml.results.tables import Verdict, VerdictRule
 from tumorml.settings import Settings
 
-_QUESTION = """\
+_REQUEST_BODY = """\
 **Why approval is required:** {approval_reason}.
 
 **Why the challenger won:** {reason}
@@ -28,7 +28,7 @@ Challenger `{challenger}`, champion {champion}, run `{run}`:
 
 The run's report: `{report}`
 
-No answer within {hours:g} hours counts as no. In SQL:
+Without an answer within {hours:g} hours, the challenger is rejected. In SQL:
 
 ```sql
 select * from verdict_rule where verdict_id = '{verdict}' order by position;
@@ -44,7 +44,7 @@ def waits_for_approval(settings: Settings, verdict_id: str) -> bool:
 
 
 def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | None:
-    """Write the question to the person who approves a verdict.
+    """Return the request to the person who approves a verdict.
 
     Returns:
         ``subject``, one line, and ``body``, Markdown. None if the verdict does not wait for
@@ -63,7 +63,7 @@ def approval_request(settings: Settings, verdict_id: str) -> dict[str, str] | No
             .where(VerdictRule.verdict_id == verdict_id)
             .order_by(VerdictRule.position)
         )
-        body = _QUESTION.format(
+        body = _REQUEST_BODY.format(
             approval_reason=verdict.approval_reason,
             reason=verdict.reason,
             challenger=verdict.challenger_id,
@@ -85,14 +85,14 @@ def record_approval(
 ) -> str:
     """Record the answer to a waiting verdict in one transaction; a rejection makes it ``kept``.
 
-    The first answer stands. Repeating it changes nothing, and neither does a timeout after it.
+    The first answer is final. Repeating it changes nothing, and neither does a timeout after it.
 
     Args:
         settings: Settings with the results store.
         verdict_id: The verdict.
         approved: True if the challenger may become champion.
         who: The person who answers. None after a timeout, which counts as a rejection.
-        why: The reason, kept forever; may be empty.
+        why: The reason, stored permanently; may be empty.
 
     Returns:
         The verdict's outcome.
@@ -119,7 +119,7 @@ def record_approval(
             by = f" by {verdict.approval_by}" if verdict.approval_by else ""
             raise TumorMLError(
                 f"The verdict {verdict_id} is already {verdict.approval}{by}, and the first answer "
-                "stands. Change the champion with `tumorml champion`."
+                "is final. Change the champion with `tumorml champion`."
             )
         why = why.strip()
         if not approved:

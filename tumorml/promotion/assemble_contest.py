@@ -24,7 +24,7 @@ def assemble_contest(
     """Assemble the contest of an evaluated run: all answers, groups, slices and leaks.
 
     Raises:
-        RuntimeError: A contender answered other scans than the challenger.
+        RuntimeError: A contender predicted other scans than the challenger.
     """
     with read_session(settings) as session:
         run = session.get_one(Run, run_id)
@@ -35,7 +35,7 @@ def assemble_contest(
         given_split = session.get_one(ModelVersion, contenders.challenger).given_split
         scans = answers[contenders.challenger].scan_ids
         slices = find_slices(session, scans, policy.slices.by)
-        learnt_scans = scans_seen_by_ancestors(session, run_id)
+        ancestor_scans = scans_seen_by_ancestors(session, run_id)
     for model, model_answers in answers.items():
         if list(model_answers.scan_ids) != list(scans):
             raise RuntimeError(f"{model} answered other scans than the challenger in run {run_id}")
@@ -47,7 +47,7 @@ def assemble_contest(
         champion=answers.get(contenders.champion or ""),
         anchor=answers.get(contenders.anchor or ""),
         slices=slices,
-        leaking=_count_leaks(settings, entries, learnt_scans, scans),
+        leaking=_count_leaks(settings, entries, ancestor_scans, scans),
         golden=golden,
         given_split=given_split,
     )
@@ -56,25 +56,26 @@ def assemble_contest(
 def _count_leaks(
     settings: Settings,
     entries: Sequence[SnapshotEntry],
-    learnt_scans: set[str],
+    ancestor_scans: set[str],
     test_scans: Sequence[str],
 ) -> int:
-    """Count test scans that training touches, by the snapshot's list or by what is known today.
+    """Count leaking test scans: by the snapshot's own list, and by the twins and groups known now.
 
     Args:
         settings: Settings of the service.
         entries: Entries of the run's snapshot.
-        learnt_scans: Scans that the models before a warm start were trained on.
-        test_scans: Scans that the contenders answered.
+        ancestor_scans: Scans on which the models before a warm start were trained.
+        test_scans: Scans that the contenders predicted.
     """
     training = [entry for entry in entries if entry.split != "test"]
     training_groups = {entry.group_id for entry in training}
-    seen_scans = {entry.scan_id for entry in training} | learnt_scans
-    touched = {
+    seen_scans = {entry.scan_id for entry in training} | ancestor_scans
+    leaking_in_snapshot = {
         entry.scan_id
         for entry in entries
         if entry.split == "test"
         and (entry.group_id in training_groups or entry.scan_id in seen_scans)
     }
-    kinds = find_leaks(settings, entries, learnt_scans)
-    return len(touched | {scan for scan in test_scans if kinds[scan] is not TwinKind.NONE})
+    kinds = find_leaks(settings, entries, ancestor_scans)
+    leaking_now = {scan for scan in test_scans if kinds[scan] is not TwinKind.NONE}
+    return len(leaking_in_snapshot | leaking_now)

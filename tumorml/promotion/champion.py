@@ -41,10 +41,10 @@ def change_champion(
             later winners out until ``unpin``. ``force`` makes a model version that has not won
             champion, until a challenger beats it. ``authorise`` makes the current champion the
             anchor, which later challengers may not fall behind.
-        why: The reason, kept forever.
+        why: The reason, stored permanently.
         who: The person who changes it.
-        model_version_id: The new champion. By default, a rollback returns to the previous champion
-            that nobody rolled back from, and a pin keeps the current one.
+        model_version_id: The new champion. By default, a rollback returns to the previous champion,
+            skipping those that were rolled back from, and a pin keeps the current one.
         request: Id of the request, for instance of an Airflow run; a request is carried out once.
 
     Returns:
@@ -152,7 +152,7 @@ def _target_of(
     if model_version_id is not None:
         return model_version_id
     if change == "force":
-        raise TumorMLError("Name which model version is to be forced.")
+        raise TumorMLError("Name the model version that force makes champion.")
     return (
         _previous_champion(session, current) if change == "rollback" else current.model_version_id
     )
@@ -169,9 +169,9 @@ def _check_change(current: Champion, change: str, target: str) -> None:
     if change == "unpin" and not current.pinned:
         raise TumorMLError(f"The champion of {current.task} is not pinned.")
     if change in ("rollback", "force") and is_current:
-        raise TumorMLError(f"{target} already is the champion of {current.task}.")
+        raise TumorMLError(f"{target} is already the champion of {current.task}.")
     if change == "pin" and is_current and current.pinned:
-        raise TumorMLError(f"{target} already is pinned: {current.why}")
+        raise TumorMLError(f"{target} is already pinned: {current.why}")
 
 
 def _previous_champion(session: Session, current: Champion) -> str:

@@ -15,7 +15,7 @@ from tumorml.policy import Looks
 
 @dataclass(frozen=True, slots=True)
 class GoldenCheck:
-    """How well the stored model reproduces its recorded answers about golden scans.
+    """The comparison of the stored model's answers about golden scans with the recorded ones.
 
     Attributes:
         scans: Number of golden scans that the model answered.
@@ -38,8 +38,8 @@ class Look:
     Attributes:
         test_set_id: The version of the test set.
         number: Number of this look at that version, from 1.
-        alpha: Chance of error that this look is given.
-        spent: Chance of error that the earlier looks were given together.
+        alpha: Significance level of this look.
+        spent: Sum of the significance levels of the earlier looks.
     """
 
     test_set_id: str
@@ -54,7 +54,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """The evidence about a challenger: the same n test scans, answered by all contenders.
+    """The evidence about a challenger: the answers of all contenders about the same n test scans.
 
     Attributes:
         groups: n group ids of the test scans.
@@ -62,11 +62,11 @@ class Contest:
         champion: The champion's answers, or None for a first model.
         anchor: The anchor's answers, or None where the anchor is the champion.
         slices: bool [n] by name: parts of the test set that are judged one by one.
-        leaking: Number of test scans that the challenger's training data touches.
+        leaking: Number of test scans that leak into the challenger's training data.
         golden: Result of the golden scans.
         given_split: True if the challenger was trained on a split that its data set came with.
-        look: The look at the test set that this contest is. None without a champion, and until it
-            is known.
+        look: This contest's look at the test set. None without a champion, and until the look has
+            its number.
     """
 
     groups: Sequence[str]

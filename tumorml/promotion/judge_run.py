@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.contenders import Contenders, contenders_evaluated
+from tumorml.evaluation.contenders import Contenders, evaluated_contenders
 from tumorml.policy import Policy, load_policy
 from tumorml.promotion.assemble_contest import assemble_contest
 from tumorml.promotion.check_golden_scans import check_golden_scans
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def judge_run(settings: Settings, run_id: str) -> str:
     """Judge an evaluated run by the current policy.
 
-    A run is judged once: for a run that has a verdict, nothing changes and its id is returned.
+    A run is judged once. If it has a verdict, nothing changes, and that verdict's id is returned.
 
     Returns:
         The verdict's id.
@@ -38,7 +38,7 @@ def judge_run(settings: Settings, run_id: str) -> str:
         existing = _existing_verdict(session, run_id)
         if existing is not None:
             return existing
-        contenders = contenders_evaluated(session, session.get_one(Run, run_id))
+        contenders = evaluated_contenders(session, session.get_one(Run, run_id))
     golden = check_golden_scans(settings, contenders.challenger)
     contest = assemble_contest(settings, run_id, contenders, policy, golden)
     results = apply_rules(contest, policy)
@@ -84,7 +84,7 @@ def judge_run(settings: Settings, run_id: str) -> str:
         session.execute(
             update(Run).where(Run.id == run_id).values(state="judged", finished_at=func.now())
         )
-        approval = f", waits for a person: {approval_reason}" if approval_reason else ""
+        approval = f", waits for approval: {approval_reason}" if approval_reason else ""
         logger.info("verdict %s: %s, %s%s", verdict.id, outcome, reason, approval)
         for result in results:
             logger.info(
@@ -111,7 +111,7 @@ def _existing_verdict(session: Session, run_id: str) -> str | None:
 
 
 def _approval_reason(session: Session, contenders: Contenders, policy: Policy) -> str | None:
-    """Return why a person has to approve a winner, or None if nobody has to."""
+    """Return the reason why a person has to approve a winner, or None if no approval is needed."""
     if policy.approval.always:
         return "the policy requires approval of every winner"
     if not policy.approval.when_changed or contenders.champion is None:

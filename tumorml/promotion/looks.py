@@ -12,12 +12,12 @@ from tumorml.results.tables import Run, SnapshotScan, TestSet, Verdict
 
 
 def next_look(session: Session, run: Run, looks: Looks) -> Look:
-    """Return the look that judging this run will be, at the run's version of the test set.
+    """Return the next look at the version of the test set that a run uses.
 
     A test set grows with every drop. It becomes a new version when a share of ``renewal_share`` of
-    its groups contains no scan of the snapshot that founded the previous version, so that a single
-    new scan does not renew the budget. The function adds the row of a new version, and locks the
-    task's test sets until the transaction ends.
+    its groups contains no scan of the snapshot with which the previous version began, so that a
+    single new scan does not renew the budget. The function adds the row of a new version, and locks
+    the task's test sets until the transaction ends.
     """
     transaction_lock(session, f"test set of {run.task}")
     test_set = _current_version(session, run, looks.renewal_share)
@@ -36,8 +36,8 @@ def _current_version(session: Session, run: Run, renewal_share: float) -> TestSe
     )
     groups = _test_groups(session, run.snapshot_id)
     if latest is not None:
-        founding_scans = set().union(*_test_groups(session, latest.snapshot_id).values())
-        new = sum(1 for scans in groups.values() if not scans & founding_scans)
+        first_scans = set().union(*_test_groups(session, latest.snapshot_id).values())
+        new = sum(1 for scans in groups.values() if not scans & first_scans)
         if new < renewal_share * len(groups):
             return latest
     version = 1 if latest is None else latest.version + 1

@@ -1,10 +1,11 @@
 """Paired changes from champion to challenger, with bounds from a bootstrap over groups.
 
 The bootstrap draws the same groups for both models. Bounds of a share, such as a recall, are
-percentiles of its resampled changes, so that one large group that is won does not add doubt about
-losses. Bounds of other metrics lie a number of standard errors from the change, because gains are
-tested at chances of error that percentiles of some thousand resamples cannot resolve. Both kinds
-are widened to Student's t distribution with one degree of freedom fewer than there are groups.
+percentiles of its resampled changes, so that winning one large group does not lower the bound on
+losses. Bounds of other metrics are the change plus or minus a multiple of its standard error,
+because gains are tested at significance levels too small for percentiles of a few thousand
+resamples. Both kinds are widened to Student's t distribution with one degree of freedom fewer than
+there are groups.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class Change:
         new: The challenger's value.
         old: The champion's value.
         standard_error: Standard error of the difference.
-        groups: Number of groups that the change rests on.
-        resampled_share: For a share, the resampled changes that its bounds are percentiles of.
+        groups: Number of groups from which the change was computed.
+        resampled_share: For a share, the resampled changes whose percentiles are its bounds.
     """
 
     new: float
@@ -80,7 +81,7 @@ class Change:
     def cannot_rule_out(self, loss: float, confidence: float) -> bool:
         """Return True if there are too few groups to rule out this loss of a share.
 
-        That is the case if the lower bound would lie below ``-loss`` even without a changed answer.
+        This is so if the lower bound would be below ``-loss`` even if no answer had changed.
         """
         if self.resampled_share is None or self.groups < 2:
             return True
@@ -144,10 +145,10 @@ def change_of_share(
 ) -> Change:
     """Return the change of a share of right answers, such as a recall.
 
-    One imaginary group of mean size is added to the groups that are drawn from: a lost one for the
-    lower bound, a won one for the upper bound. Otherwise, agreement on a few groups would look like
-    certainty. With it, the bound on the loss of n groups that lost nothing is about 3 / n, which
-    agrees with the exact bound (Hanley and Lippman-Hand, 1983,
+    One imaginary group of mean size is added before resampling: a lost group for the lower bound, a
+    won group for the upper bound. Without it, two models that agree on a few groups would have
+    bounds of zero width. With it, the bound on the loss of n groups without a loss is about 3 / n,
+    which agrees with the exact bound (Hanley and Lippman-Hand, 1983,
     doi:10.1001/jama.1983.03330370053031).
 
     Args:

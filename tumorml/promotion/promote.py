@@ -16,13 +16,13 @@ from tumorml.settings import Settings
 def promote(settings: Settings, verdict_id: str, *, who: str) -> str:
     """Carry out a verdict in one transaction: make a winning challenger champion.
 
-    If the champion is pinned, or is no longer the one that was challenged, the verdict's outcome
+    If the champion is pinned, or is no longer the champion that was compared, the verdict's outcome
     becomes ``kept`` and its reason is updated. The step is idempotent.
 
     Args:
         settings: Settings with the results store.
         verdict_id: The verdict.
-        who: The person or DAG that promotes, kept in the champion's row.
+        who: The person or DAG that promotes, stored in the champion's row.
 
     Returns:
         The verdict's outcome.

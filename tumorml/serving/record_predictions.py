@@ -114,7 +114,7 @@ def record_predictions(
                 None if record.overlay is None else str(record.overlay["object_key"])
                 for record in group
             ],
-            further_columns=[
+            serving_columns=[
                 {
                     "caller": record.caller,
                     "possible_labels": record.prediction.possible_labels,

@@ -1,4 +1,4 @@
-"""The budget rule: number of looks, and the chance of error that they have spent."""
+"""The budget rule: number of looks, and the sum of their significance levels."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The rules of the promotion gate.
 
-Each rule is one object of class ``Rule``. All rules judge the same contest, and each leaves its
-numbers as results, the rows of the verdict.
+Each rule is one object of class ``Rule``. All rules judge the same contest. Their results, with
+their numbers, are the rows of the verdict.
 """
 
 from tumorml.promotion.rules.all_rules import RULES, apply_rules, kind_of

@@ -47,7 +47,7 @@ def apply_rules(contest: Contest, policy: Policy) -> list[RuleResult]:
     """Check every rule, in reading order.
 
     A first model has no champion to be compared with, so only integrity rules and floors apply to
-    it. The budget rule leaves no result while ``contest.look`` is None.
+    it. The budget rule returns no result while ``contest.look`` is None.
     """
     return [
         result
@@ -58,13 +58,13 @@ def apply_rules(contest: Contest, policy: Policy) -> list[RuleResult]:
 
 
 def kind_of(result_name: str) -> RuleKind | None:
-    """Return the kind of the rule that leaves results of this name.
+    """Return the kind of the rule whose results have this name.
 
     Args:
         result_name: The name of a result, as stored in ``verdict_rule.rule``.
 
     Returns:
-        The kind. None if no rule of this version leaves such results.
+        The kind. None if no rule of this version has such results.
     """
     rule = _RULE_BY_RESULT_NAME.get(result_name)
     return None if rule is None else rule.kind

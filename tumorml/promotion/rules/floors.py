@@ -1,4 +1,4 @@
-"""Floors, ceilings and limits: what every model must reach by itself."""
+"""Floors, ceilings and limits on the challenger's own values, without a comparison."""
 
 from __future__ import annotations
 

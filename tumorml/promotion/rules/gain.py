@@ -1,4 +1,4 @@
-"""The gain rule: whether the challenger is better than the champion."""
+"""The gain rule: the challenger must be better than the champion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tumorml.promotion.rules.result import (
 from tumorml.promotion.rules.rule import Rule, RuleKind
 
 _BOOTSTRAPPED = {"f1_macro": ("macro F1", True), "log_loss": ("log-loss", False)}
-"""Evidence from the bootstrap, by metric: its name in prose, and whether higher is better."""
+"""Metrics whose bounds come from the bootstrap: display name, and True if higher is better."""
 
 
 def _check_gain(contest: Contest, policy: Policy) -> list[RuleResult]:
@@ -37,7 +37,7 @@ def _check_gain(contest: Contest, policy: Policy) -> list[RuleResult]:
 
 
 def _bound_result(contest: Contest, name: str, change: Change, alpha: float) -> RuleResult:
-    """Check that the bound of the change lies on the better side of 0."""
+    """Check that the bound of the change is on the better side of 0."""
     metric_name, higher_is_better = _BOOTSTRAPPED[name]
     low, high = change.low(1 - alpha), change.high(1 - alpha)
     change_in_words = describe_change(metric_name, change, 1 - alpha, upper=not higher_is_better)
@@ -59,8 +59,9 @@ def _mcnemar_result(
 ) -> RuleResult:
     """Apply McNemar's exact test to groups; each is won or lost by its net change of right answers.
 
-    A model that wins one scan in many groups and loses all scans of a few wins more groups without
-    being better. So the lower bound of the change in accuracy must be above 0, too.
+    A model can win more groups than it loses without being better: by winning one scan in each of
+    many groups and losing all scans of a few. Therefore the lower bound of the change in accuracy
+    must be above 0, too.
     """
     from scipy.stats import binomtest  # slow to import, and reports need only the rules' kinds
 

@@ -1,4 +1,4 @@
-"""Integrity rules: whether the measured numbers can be trusted."""
+"""Integrity rules: conditions without which the measured numbers are not valid."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ def _check_leaks(contest: Contest, _policy: Policy) -> list[RuleResult]:
             "leak_check",
             "all",
             passed_if(contest.leaking == 0),
-            f"{contest.leaking} test scans are touched by the challenger's training data; none "
-            "may be",
+            f"{contest.leaking} test scans leak into the challenger's training data; 0 are allowed",
             scans,
             groups,
             challenger_value=float(contest.leaking),
@@ -56,15 +55,15 @@ def _check_golden_scans(contest: Contest, policy: Policy) -> list[RuleResult]:
 LEAK_CHECK = Rule(
     "leak_check",
     RuleKind.INTEGRITY,
-    "No test scan is touched by the challenger's training data: neither by the snapshot's own "
-    "list nor by the twins and groups known today.",
+    "No test scan leaks into the challenger's training data: neither by the snapshot's own list "
+    "nor by the twins and groups known today.",
     _check_leaks,
 )
 OWN_SPLIT = Rule(
     "own_split",
     RuleKind.INTEGRITY,
-    "The model was not trained on a split that its data set came with; it leaves a row only when "
-    "it fails.",
+    "The model was not trained on the given split of a data set; the rule has a row only when it "
+    "fails.",
     _check_split,
 )
 GOLDEN_SCANS = Rule(

@@ -1,4 +1,4 @@
-"""The budget rule: a test set may be looked at only so often."""
+"""The budget rule: a limit on the number of looks at a test set."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def _check_budget(contest: Contest, policy: Policy) -> list[RuleResult]:
             "look_budget",
             "all",
             "passed" if allowed else "insufficient",
-            f"look {look.number} of {looks.budget} at test set {look.test_set_id}, with a chance "
-            f"of error of {look.alpha:.2g}"
+            f"look {look.number} of {looks.budget} at test set {look.test_set_id}, at a "
+            f"significance level of {look.alpha:.2g}"
             if allowed
             else f"the budget of looks at test set {look.test_set_id} is spent; "
             f"{looks.renewal_share:.0%} of its groups must be new before the next look",
@@ -35,7 +35,7 @@ def _check_budget(contest: Contest, policy: Policy) -> list[RuleResult]:
 LOOK_BUDGET = Rule(
     "look_budget",
     RuleKind.BUDGET,
-    "The number of looks at this version of the test set, and the chance of error that they have "
-    "spent together, are within the policy's budget.",
+    "The number of looks at this version of the test set, and the sum of their significance "
+    "levels, are within the policy's budget.",
     _check_budget,
 )

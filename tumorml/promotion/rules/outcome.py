@@ -15,10 +15,10 @@ def outcome_of(results: Sequence[RuleResult], *, first: bool) -> tuple[str, str]
     The outcomes, in order of precedence:
 
     - ``rejected``: an integrity rule failed, or the first model is below a floor.
-    - ``kept``: another rule failed, so the challenger is too bad or worse than the champion.
-    - ``insufficient``: no rule failed, but the test set is too small for some of them.
-    - ``kept``: nothing is worse, but no gain is shown.
-    - ``promoted``: everything passed, and at least one gain is shown.
+    - ``kept``: another rule than a gain rule failed.
+    - ``insufficient``: no such rule failed, but the test set is too small for some rules.
+    - ``kept``: no gain rule passed.
+    - ``promoted``: all other rules passed, and at least one gain rule.
 
     Args:
         results: The results of all rules.

@@ -21,8 +21,8 @@ class RuleResult:
         slice: ``all``, ``label=...``, or a slice of the test set such as ``site=Mainz``.
         result: ``insufficient`` where the test set is too small for a decision.
         explanation: The numbers and the condition in words.
-        scans: Number of scans that the result rests on.
-        groups: Number of groups that the result rests on.
+        scans: Number of scans from which the result was computed.
+        groups: Number of groups from which the result was computed.
         challenger_value: The challenger's value.
         champion_value: The champion's (or the anchor's) value.
         difference: Challenger minus champion.

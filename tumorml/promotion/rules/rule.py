@@ -12,7 +12,7 @@ from tumorml.promotion.rules.result import RuleResult
 
 
 class RuleKind(StrEnum):
-    """What a rule is for. The kind determines how a result affects the verdict's outcome."""
+    """The purpose of a rule. It determines how a result affects the verdict's outcome."""
 
     INTEGRITY = "integrity"
     FLOOR = "floor"
@@ -28,7 +28,7 @@ class RuleKind(StrEnum):
 
     @property
     def explanation(self) -> str:
-        """What rules of this kind mean, for a reader who meets them for the first time."""
+        """An explanation of the rules of this kind for first-time readers."""
         return _KIND_EXPLANATIONS[self]
 
 
@@ -39,16 +39,16 @@ _KIND_EXPLANATIONS = {
     RuleKind.FLOOR: "Floors, ceilings and limits apply to every model by itself, without a "
     "comparison. They stop broken models; meeting them does not make a model good.",
     RuleKind.GAIN: "One passed gain rule is enough to win. Macro F1 is the mean of the labels' F1 "
-    "scores, which misses and false alarms lower alike; McNemar's test counts the groups that were "
-    "won and lost. All bounds are one-sided.",
-    RuleKind.NON_INFERIORITY: "Non-inferiority rules require proof of no harm: the bound of a "
+    "scores; misses and false alarms both lower it. McNemar's test counts the groups that were won "
+    "and lost. All bounds are one-sided.",
+    RuleKind.NON_INFERIORITY: "Non-inferiority rules require evidence of no harm: the bound of a "
     "change, not the change itself, must stay within the margin. The anchor is the first champion "
     "of the task, or the newest one that a person authorized; comparing with it keeps small losses "
     "from adding up.",
-    RuleKind.SLICE: "Slice rules look at small parts of the test set and pass unless harm is "
-    "shown. They are an alarm, not a proof that these parts are safe.",
+    RuleKind.SLICE: "Slice rules check small parts of the test set and fail only if harm is shown. "
+    "A passed slice rule does not prove that the part is safe.",
     RuleKind.BUDGET: "A look is one comparison on a test set. The policy limits the number of "
-    "looks, because enough of them would let a model win by luck.",
+    "looks, because with many looks some model wins by chance.",
 }
 
 
@@ -59,9 +59,9 @@ class Rule:
     Attributes:
         name: Name in the documentation. The rule's results carry it too, unless
             ``result_names`` lists others.
-        kind: What the rule is for.
+        kind: Purpose of the rule.
         explanation: One sentence: the condition under which the rule passes.
-        check: Apply the rule. Returns one result for each slice that the rule looks at, or no
+        check: Apply the rule. Returns one result for each slice that the rule compares, or no
             result where the rule does not apply. Rules whose kind needs a champion are called only
             with contests that have one.
         result_names: Names of the results (``verdict_rule.rule``). Defaults to ``name`` alone.

@@ -1,7 +1,7 @@
 """The slice rule: no part of the test set may be clearly worse.
 
-The rule is an alarm, not a proof. A slice is small, and requiring proof of no harm for each of many
-slices would keep every challenger out.
+The rule fails only if harm is shown. Slices are small, so requiring evidence of no harm for each of
+many slices would keep every challenger out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _check_slices(contest: Contest, policy: Policy) -> list[RuleResult]:
 SLICE_NOT_WORSE = Rule(
     "slice_not_worse",
     RuleKind.SLICE,
-    "The accuracy on each batch, site, size and manifest column with enough scans is not lower "
-    "than the champion's by more than the margin and beyond chance.",
+    "The accuracy on each slice (batch, site, size or value of a manifest column) with enough "
+    "scans is not significantly lower than the champion's, or not by more than the margin.",
     _check_slices,
 )

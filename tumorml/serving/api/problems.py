@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from tumorml.errors import MayPassError, TumorMLError
+from tumorml.errors import TransientError, TumorMLError
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def _invalid_value(_: Request, error: DataError) -> JSONResponse:
         return ProblemError(422, f"The results store refuses a value: {error.orig}").response()
 
-    @app.exception_handler(MayPassError)
+    @app.exception_handler(TransientError)
     @app.exception_handler(OperationalError)
     @app.exception_handler(InterfaceError)
     @app.exception_handler(PoolTimeoutError)
