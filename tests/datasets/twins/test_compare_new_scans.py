@@ -78,7 +78,7 @@ def test_fingerprints_of_an_older_version_are_replaced(
         session.execute(update(Fingerprint).values(version=VERSION - 1, keys=b"old"))
         session.execute(update(Twin).values(kind=TwinKind.SIMILAR))
     assert len(load_catalogue(settings).ids) == 0
-    monkeypatch.setattr(fingerprinting, "_SCANS_AT_ONCE", 3)
+    monkeypatch.setattr(fingerprinting, "_SCANS_PER_TRANSACTION", 3)
     assert fingerprint_scans(settings) == 8
     assert twins(settings) == set()
     compare_new_scans(settings)

@@ -42,7 +42,7 @@ class FolderContents:
             except FileNotFoundError:
                 yield ReadEntry(entry, None, CHANGED)
             except StoreRefusedError:
-                raise  # wrong credentials are no fault of the file
+                raise  # wrong credentials concern the whole store, not this file
             except PermissionError:
                 reason = "Permission denied: give the service the right to read it."
                 yield ReadEntry(entry, None, reason)

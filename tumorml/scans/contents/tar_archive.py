@@ -1,4 +1,4 @@
-"""Read an untrusted tar, compressed or not, as a stream with limits on every byte."""
+"""Read an untrusted tar, compressed or not, as a stream with size limits."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class _LimitedStream:
         self._allowed = 0
 
     def allow_until(self, position: int) -> None:
-        """Allow reading up to this position; members and headers of known size end there."""
+        """Allow reading up to this position of the unpacked stream, in bytes."""
         self._allowed = position
 
     def read(self, size: int) -> bytes:
@@ -147,7 +147,7 @@ class _LimitedStream:
         if self._position > max(_SMALLEST_BOMB_BYTES, ratio * (self._packed.tell() + 1)):
             raise DropRefusedError(
                 f"The archive unpacks to more than {ratio:g} times its size, which is typical of "
-                "archives made to do harm."
+                "a decompression bomb."
             )
         if self._position > self._allowed + _CHUNK_BYTES:
             raise DropRefusedError("The archive contains a header that is far too long.")
@@ -186,7 +186,7 @@ class _DecompressedStream:
 
 
 def _decompress(packed: IO[bytes]) -> _Readable:
-    """Return the decompressed stream; the signature, not the name, tells the compression."""
+    """Return the decompressed stream; the compression is detected by the file's signature."""
     signature = packed.read(6)
     packed.seek(0)
     if signature.startswith(b"\x1f\x8b"):

@@ -1,4 +1,4 @@
-"""Read an untrusted zip: no header is trusted, and nothing is unpacked to disk."""
+"""Read an untrusted zip without trusting its headers or unpacking to disk."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class ZipContents:
             raise DropRefusedError(f"The archive lists more than {limit:,} files.")
         try:
             self._archive = zipfile.ZipFile(stream)
-        # All that zipfile raises on damaged or hostile directories.
+        # The exceptions that zipfile raises for a damaged or malicious central directory.
         except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
             # zipfile also reports failed reads as a bad archive. EINVAL comes from its own seeks to
-            # negative offsets; every other OSError is the object store's.
+            # negative offsets; every other OSError comes from the object store.
             cause = error.__context__
             if isinstance(cause, OSError) and cause.errno != errno.EINVAL:
                 raise cause from None
@@ -100,7 +100,7 @@ class ZipContents:
                     if len(data) > ratio_limit:
                         return data, (
                             f"It unpacks to more than {ratio:g} times its packed size, which is "
-                            "typical of archives made to do harm."
+                            "typical of a decompression bomb."
                         )
                     if len(data) > limit:
                         return data, TOO_LARGE.format(limit=limit)
@@ -134,8 +134,8 @@ def _directory_bytes(stream: IO[bytes]) -> int:
     end = tail.rfind(b"PK\x05\x06")
     if end < 0 or len(tail) < end + 22:
         return 0
-    (directory,) = struct.unpack_from("<L", tail, end + 12)
-    wide = tail.rfind(b"PK\x06\x06", 0, end)
-    if wide >= 0 and len(tail) >= wide + 56:
-        directory = struct.unpack_from("<Q", tail, wide + 40)[0]
-    return int(directory)
+    (directory_bytes,) = struct.unpack_from("<L", tail, end + 12)
+    zip64_end = tail.rfind(b"PK\x06\x06", 0, end)
+    if zip64_end >= 0 and len(tail) >= zip64_end + 56:
+        directory_bytes = struct.unpack_from("<Q", tail, zip64_end + 40)[0]
+    return int(directory_bytes)

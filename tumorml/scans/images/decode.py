@@ -57,19 +57,19 @@ def decode(
         return reader.read(data, Limits(max_pixels, min_side))
     except (TumorMLError, MemoryError):
         raise
-    except Exception as error:  # decoders raise anything on damaged or hostile files
+    except Exception as error:  # decoders raise many types on damaged or malicious files
         raise TumorMLError(f"The image is truncated or damaged: {error or type(error)}.") from error
 
 
 def count_pixels(stream: IO[bytes]) -> int:
-    """Return an image's number of pixels according to its header; 0 if it is no image."""
+    """Return an image's number of pixels according to its header; 0 if it is not an image."""
     reader = find_reader(stream.read(SIGNATURE_BYTES))
     stream.seek(0)
     if reader is None:
         return 0
     try:
         return reader.count_pixels(stream)
-    except Exception:  # decode raises the error with its reason
+    except Exception:  # decode reports the reason
         return 0
 
 

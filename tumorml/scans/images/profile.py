@@ -25,7 +25,7 @@ FOREGROUND_LEVEL = 16
 
 @dataclass(slots=True)
 class FileProfile:
-    """The profile of one file that should be a scan.
+    """The profile of one file that is expected to be a scan.
 
     All fields after ``reason`` are None if the file cannot be decoded.
     """

@@ -1,1 +1,1 @@
-"""The inbox: waiting drops, claims, and what their layout says about each file."""
+"""The inbox: waiting drops, claims, and the labels and splits from folders or a manifest."""

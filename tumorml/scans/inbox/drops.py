@@ -23,13 +23,13 @@ class WaitingDrop:
         name: The name in the inbox, printable.
         fingerprint: SHA-256 over the names, sizes and versions of the files. The same files dropped
             again have another fingerprint, because their versions differ.
-        complete: Whether the marker is there, or nothing has changed for ``settle_seconds``.
+        complete: Whether the marker exists, or nothing has changed for ``settle_seconds``.
         files: The number of files.
-        size_bytes: Their total size.
+        size_bytes: The total size of the files.
         newest: The time of the last change.
         key: The object key of the folder or file; a folder's files have keys below it.
         objects: The files in key order, without the marker.
-        marker: The marker ``_READY``, which says that the drop is complete; None without one.
+        marker: The marker file ``_READY`` of a complete drop; None without one.
     """
 
     name: str
@@ -67,7 +67,7 @@ def waiting_drops(settings: Settings) -> list[WaitingDrop]:
         objects = tuple(sorted(files.get(key, ()), key=lambda stored: stored.key))
         marker = markers.get(key)
         if not objects and marker and marker.key.endswith(f".{READY}"):
-            continue  # the marker of an archive that has not arrived
+            continue  # the archive of this marker has not arrived yet
         times = [stored.modified for stored in objects] + ([marker.modified] if marker else [])
         if not objects and key in folders:
             times.append(_last_change(folders[key]))

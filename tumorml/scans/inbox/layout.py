@@ -27,7 +27,7 @@ _SPLITS = {
     "test": "test",
     "testing": "test",
 }
-_UNLABELLED = {"unlabelled", "unlabeled"}
+_UNLABELED_FOLDERS = {"unlabelled", "unlabeled"}
 _IMAGE_FOLDERS = {"images", "image", "imgs"}
 
 
@@ -86,11 +86,11 @@ def read_folders(paths: Sequence[str], drop_stem: str) -> Layout:
     has_outer_folder = len(roots) == 1 and roots.pop().casefold() == drop_stem.casefold() != ""
     if has_outer_folder and not _labels(folders[ordinary[0]][:1]):
         folders = {path: parts[1:] for path, parts in folders.items()}
-    is_labelled = any(_labels(folders[path]) for path in ordinary)
-    return Layout({path: _describe(path, folders[path], is_labelled) for path in paths})
+    has_labels = any(_labels(folders[path]) for path in ordinary)
+    return Layout({path: _describe(path, folders[path], has_labels) for path in paths})
 
 
-def _describe(path: str, folders: list[str], is_labelled: bool) -> FileDescription:
+def _describe(path: str, folders: list[str], has_labels: bool) -> FileDescription:
     if is_system_file(path):
         return FileDescription("companion", SYSTEM_FILE)
     labels = _labels(folders)
@@ -103,10 +103,10 @@ def _describe(path: str, folders: list[str], is_labelled: bool) -> FileDescripti
     if labels:
         return FileDescription("scan", label=labels[0], given_split=split)
     other_folders = [folder for folder in folders if not parse_split(folder)]
-    if _UNLABELLED & {folder.casefold() for folder in other_folders}:
+    if _UNLABELED_FOLDERS & {folder.casefold() for folder in other_folders}:
         return FileDescription("scan", given_split=split)
     in_image_folder = not other_folders or other_folders[-1].casefold() in _IMAGE_FOLDERS
-    if not is_labelled and in_image_folder:
+    if not has_labels and in_image_folder:
         return FileDescription("scan", given_split=split)
     if other_folders:
         return FileDescription(
@@ -122,7 +122,7 @@ def _describe(path: str, folders: list[str], is_labelled: bool) -> FileDescripti
 
 
 def _labels(folders: Sequence[str]) -> list[str]:
-    """Return the distinct labels of folders; ``tumor`` is dropped beside a kind of tumor."""
+    """Return the distinct labels of folders, without ``tumor`` if one is a type of tumor."""
     labels = list(dict.fromkeys(filter(None, map(parse_label, folders))))
     if "tumor" in labels and len(labels) > 1 and "no_tumor" not in labels:
         labels.remove("tumor")

@@ -133,9 +133,9 @@ def _other_columns(columns: Sequence[str]) -> list[str]:
     """Check the header and return the names of the columns that are not in `_KNOWN`."""
     for needed in ("path", "label"):
         if columns.count(needed) != 1:
-            has = ", ".join(filter(None, columns))[:200] or "nothing"
+            existing = ", ".join(filter(None, columns))[:200] or "nothing"
             raise DropRefusedError(
-                f"manifest.csv needs exactly one column {needed!r}; its first line has: {has}."
+                f"manifest.csv needs exactly one column {needed!r}; its first line has: {existing}."
             )
     counts = Counter(filter(None, columns))
     duplicates = [name for name, count in counts.items() if count > 1]

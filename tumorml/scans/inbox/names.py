@@ -33,7 +33,7 @@ def is_text(name: str) -> bool:
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """Return the name, with a number if it is taken, and add the result to the taken names."""
+    """Return a unique name, numbered if necessary, and add it to the taken names."""
     candidate, number = name, 2
     while candidate in taken:
         candidate, number = f"{name} ({number})", number + 1

@@ -33,11 +33,11 @@ def fingerprint_scans(
     """Compute the fingerprints of all scans without one, and replace those of older versions.
 
     After a crash, a second call continues. A scan without a visible head has no fingerprint data;
-    its row is marked as compared, because there is nothing to compare.
+    its row is marked as compared, so that the search for twins skips it.
 
     Args:
         settings: The stores.
-        batch_id: Only the scans that are new in this batch; none: all scans.
+        batch_id: Process only the scans that are new in this batch; None for all scans.
         shard: Number of the part to compute, from 1. Parts are ranges of scan ids, which are
             digests, so all parts have about the same size.
         shards: The number of parts.

@@ -30,7 +30,7 @@ class GatheredBatch:
     """A read and validated batch, before it is recorded in the results store.
 
     Attributes:
-        reason: Why the whole drop is quarantined; None if it is not.
+        reason: Why the drop is quarantined; None if it is not.
         profiles: The profile of every existing file by path, in the order of the drop.
         descriptions: The description of every readable file by path.
         missing: Why a manifest row has no file, by the path in the row.
@@ -38,7 +38,7 @@ class GatheredBatch:
         copies: The key of the copy of each refused archive member, by path.
         seconds: The total time for reading the shards.
         peak_memory_bytes: The largest memory of any process that read a shard.
-        validation: The result of the expectations; None if the drop was refused before.
+        validation: The result of the expectations; None if the drop was refused earlier.
         docs_key: The key of the Data Docs; None without validation.
     """
 
@@ -80,7 +80,7 @@ def gather_batch(
         return gathered
     try:
         with open_contents(store, claim, settings) as contents:
-            # A file that was changed while it was read may have bytes of both versions.
+            # The bytes of a file that changed while it was read may be a mix of two versions.
             for path in () if is_archive(claim) else changed_files(store, claim):
                 gathered.profiles[path].reason = CHANGED
             _validate(gathered, settings, store, batch_id, claimed_at)
@@ -99,10 +99,10 @@ def _merge_findings(store: ObjectStore, batch_id: str) -> tuple[list[ShardFile],
     shards = range(1, plan.shards + 1) if plan else ()
     unread = [shard for shard in shards if not is_read(store, batch_id, shard)]
     if plan is None or unread:
-        unread_part = f"its shards {', '.join(map(str, unread[:10]))}" if unread else "it"
+        unread_part = f"shards {', '.join(map(str, unread[:10]))}" if unread else "it"
         raise TumorMLError(
-            f"Batch {batch_id} waits, because {unread_part} could not be read: see the log of the "
-            "task read_shard and solve its problem. The next run of ingest_scans retries."
+            f"Batch {batch_id} waits, because {unread_part} could not be read. See the error in the "
+            "log of the task read_shard and correct it; the next run of ingest_scans retries."
         )
     gathered = GatheredBatch(reason=plan.reason, missing=plan.missing)
     files: list[ShardFile] = []
@@ -148,7 +148,7 @@ def _validate(
 def _copy_refused(
     gathered: GatheredBatch, contents: Contents, store: ObjectStore, batch_id: str
 ) -> None:
-    """Copy an archive's refused members to the quarantine, where a person can inspect them."""
+    """Copy an archive's refused members to the quarantine for inspection."""
     refused = {path for path, profile in gathered.profiles.items() if profile.reason}
     if not refused:
         return
@@ -162,6 +162,6 @@ def _copy_refused(
         except OSError as error:
             if error.errno not in _NAME_ERRORS:
                 raise
-            continue  # the disk cannot have this name; the file is still in the archive
+            continue  # the file system rejects this name; the archive still contains the file
         taken.add(key)
         gathered.copies[entry.path] = key

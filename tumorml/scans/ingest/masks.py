@@ -21,7 +21,7 @@ from tumorml.settings import Settings
 
 
 class MaskPairs:
-    """Matches masks and scans of a shard, in whichever order they are read.
+    """Matches masks and scans of a shard; they may be read in any order.
 
     A stored mask is a PNG of the scan's size: 255 where the mask file is brighter than half of its
     brightest pixel, else 0. An existing mask of a scan is not overwritten; `store_first_masks`
@@ -84,10 +84,10 @@ def store_first_masks(
     files: Iterable[ShardFile],
     contents: Contents,
 ) -> None:
-    """If a batch has several masks for one scan, store the mask of the scan's first file.
+    """Store the mask of the scan's first file if a batch has several masks for one scan.
 
-    Without this, the stored mask would be the one of the shard that was read first. A mask from an
-    earlier batch is never replaced.
+    Until then, the stored mask comes from the shard that was read first. A mask from an earlier
+    batch is never replaced.
     """
     first: dict[str, ShardFile] = {}
     conflicts: dict[str, str] = {}

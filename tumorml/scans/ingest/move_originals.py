@@ -79,7 +79,7 @@ def _move_all(store: ObjectStore, moves: Sequence[tuple[ClaimedFile, str]]) -> N
         progress_log = Interval(_LOG_SECONDS)
         for start in range(0, len(moves), _MOVES_PER_CHUNK):
             for _ in pool.map(lambda m: _move(store, *m), moves[start : start + _MOVES_PER_CHUNK]):
-                pass  # reraises the exceptions of the moves
+                pass  # iterating reraises exceptions from the threads
             if progress_log.due():
                 moved = min(start + _MOVES_PER_CHUNK, len(moves))
                 log.info("moved %s of %s files", moved, len(moves))

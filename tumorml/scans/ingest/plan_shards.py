@@ -42,9 +42,10 @@ Airflow maps a task over at most 1,024 values (``core.max_map_length``).
 def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Plan the shards of batches.
 
-    If there are more than ``MAX_SHARDS``, batches that do not fit after the older ones wait for the
-    next run. A batch whose planning fails becomes one shard: reading it raises the error again, and
-    the other batches continue. A tar is always one shard, because it can only be read sequentially.
+    A batch whose shards would exceed ``MAX_SHARDS``, counted after older batches, waits for the
+    next run. A batch whose planning fails becomes one shard: reading that shard raises the error
+    again, and other batches continue. A tar is always one shard, because it can only be read
+    sequentially.
 
     Args:
         settings: The stores and the shard size.
@@ -66,7 +67,9 @@ def plan_shards(settings: Settings, batch_ids: Sequence[str]) -> list[dict[str, 
     shards: list[dict[str, Any]] = []
     for batch_id, count in counts.items():
         if len(shards) + count > MAX_SHARDS:
-            log.warning("batch %s: %s shards do not fit into this run; it waits", batch_id, count)
+            log.warning(
+                "batch %s: %s shards exceed the limit; waiting for the next run", batch_id, count
+            )
             continue
         log.info("batch %s: %s shards", batch_id, count)
         shards += (
@@ -104,7 +107,7 @@ def _count_shards(settings: Settings, batch_id: str) -> int:
             return 1
         return plan_batch(settings, batch_id, max_shards=MAX_SHARDS).shards
     except Exception:
-        log.exception("batch %s: planning failed; reading its one shard will retry it", batch_id)
+        log.exception("batch %s: planning failed; read_shard will try it again", batch_id)
         return 1
 
 
@@ -141,9 +144,9 @@ def split_into_shards(
 ) -> Iterator[list[int]]:
     """Yield the indices of the entries of each shard, sorted.
 
-    A mask is always in the shard of its scans. A shard has ``ingest_shard_files`` files, or more if
-    there would be too many shards otherwise; the last shard may have fewer. A drop without files is
-    one empty shard.
+    A mask is always in the same shard as its scans. A shard has ``ingest_shard_files`` files, or
+    more if the number of shards would exceed ``max_shards``. The last shard may have fewer. A drop
+    without files is one empty shard.
     """
     size = max(settings.ingest_shard_files, math.ceil(len(entries) / max_shards))
     by_mask: dict[str, list[int]] = {}

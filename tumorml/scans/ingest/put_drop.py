@@ -22,15 +22,15 @@ def put_drop(settings: Settings, path: Path, name: str | None = None) -> str:
 
     Args:
         settings: The object store and its credentials.
-        path: What to copy.
-        name: Name of the drop; none: the name of the path.
+        path: The folder, archive or image to copy.
+        name: Name of the drop; None for the name of the path.
 
     Returns:
         The name of the drop; for an archive it includes the suffix.
 
     Raises:
-        TumorMLError: The path does not exist, is neither a folder nor an archive nor an image, or
-            the name cannot be used for a drop.
+        TumorMLError: The path does not exist, or is not a folder, an archive or an image; or the
+            name is not allowed for a drop.
     """
     path = path.expanduser()
     if not path.exists():
@@ -74,7 +74,7 @@ def _check_is_image(path: Path) -> None:
             is_image = count_pixels(stream) > 0
     if not is_image:
         raise TumorMLError(
-            f"{path} is neither a folder, nor a zip or a tar, nor an image: nothing is dropped."
+            f"{path} is not a folder, a zip, a tar or an image: give one of these to drop."
         )
 
 
@@ -85,7 +85,7 @@ def _is_taken(store: ObjectStore, key: str) -> bool:
 def _reserve(store: ObjectStore, key: str) -> bool:
     """Return whether the folder is free.
 
-    On a local disk the folder is made at once, so that no other process takes it.
+    On a local disk the folder is created immediately, so that no other process can use the name.
     """
     folder = store.local_path(key)
     if folder is None:

@@ -89,9 +89,9 @@ def _label_rows(accepted: Iterable[FileProfile], batch_id: str) -> list[dict[str
 
 
 def _originals(session: Session, batch_id: str, scan_ids: set[str]) -> dict[str, str]:
-    """Return, by scan id, a sentence about the earlier batch that brought the same scan."""
+    """Return, by scan id, a sentence that names the earlier batch and file with the same scan."""
     ordered = sorted(scan_ids)
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for start in range(0, len(ordered), _IDS_PER_QUERY):
         rows = session.execute(
             select(Scan.id, Scan.batch_id, func.min(BatchFile.path))
@@ -105,8 +105,8 @@ def _originals(session: Session, batch_id: str, scan_ids: set[str]) -> dict[str,
             .group_by(Scan.id, Scan.batch_id)
         )
         for scan_id, other, path in rows:
-            found[scan_id] = f"The same picture as {path or 'a file'} in batch {other}."
-    return found
+            sentences[scan_id] = f"The same picture as {path or 'a file'} in batch {other}."
+    return sentences
 
 
 def _file_rows(

@@ -59,7 +59,8 @@ class ShardFile:
 class ShardWork:
     """The files that one shard has to read.
 
-    The claim of a folder is reduced to the files of the shard. That of an archive has the archive.
+    The claim of a folder lists the files of the shard only. The claim of an archive lists the
+    archive.
     """
 
     claim: Claim
@@ -84,7 +85,7 @@ class ShardFindings:
 
 
 def write_plan(store: ObjectStore, batch_id: str, plan: Plan) -> None:
-    """Write the plan. Write the work of all shards first: a worker starts once the plan exists."""
+    """Write the plan, after the work of all shards: workers start as soon as the plan exists."""
     _write(store, plan_key(batch_id), asdict(plan))
 
 

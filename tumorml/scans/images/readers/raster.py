@@ -22,7 +22,7 @@ _SUFFIXES = {
     "WEBP": frozenset({".webp"}),
 }
 _FORMATS = tuple(_SUFFIXES)
-"""Pillow's format names; no other decoder of Pillow is ever used."""
+"""Pillow's format names; Pillow's other decoders are disabled."""
 _SIGNATURES = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -87,7 +87,7 @@ class RasterReader:
 
 
 def _verify_checksums(data: bytes) -> None:
-    """Check a PNG's checksums, which decoding does not."""
+    """Check a PNG's checksums, which Pillow does not check when it decodes."""
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         image.verify()
 
@@ -119,7 +119,7 @@ def _stretch(values: NDArray[np.generic]) -> NDArray[np.uint8]:
         raise ValueError("it has pixels that are not numbers")
     stretched = np.zeros(values.shape, np.uint8)
     if high > low:
-        # By blocks of rows: a large scan in float64 takes many times the memory of its file.
+        # In blocks of rows, because a large scan in float64 takes many times its file's size.
         rows = max(1, _CHUNK_PIXELS // values.shape[1])
         for start in range(0, len(values), rows):
             block = slice(start, start + rows)

@@ -1,4 +1,4 @@
-"""The registry of image readers. A new format is one more line in `READERS`."""
+"""The registry of image readers. To add a format, add its reader to `READERS`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tumorml.scans.images.readers.raster import RasterReader
 READERS: tuple[ImageReader, ...] = (RasterReader(),)
 
 SIGNATURE_BYTES = 512
-"""The length of the start of a file by which its reader is found."""
+"""Number of bytes at the start of a file that are passed to `ImageReader.matches`."""
 
 
 def find_reader(start: bytes) -> ImageReader | None:

@@ -24,13 +24,13 @@ SMALL_SIDE = 64
 MAX_LABEL_DIVERGENCE = 0.3
 """Kullback-Leibler divergence in nats from equal shares of the labels.
 
-Reached by two labels if one has 87 % of the files, by four if one has 62 %.
+With two labels the limit is reached if one has 87 % of the files, with four if one has 62 %.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An expectation, and the sentence for people if it fails."""
+    """An expectation, and the message that people see if it fails."""
 
     name: str
     expectation: Expectation

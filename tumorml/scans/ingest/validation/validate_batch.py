@@ -1,4 +1,4 @@
-"""Validate a batch: decide which files are refused or flagged, and whether the batch is."""
+"""Validate a batch: refuse or flag its files, and quarantine or flag the batch itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BatchValidation:
 
     Attributes:
         batch_reason: Why the whole batch is quarantined; None if it is not.
-        refused: Why a file is refused by a rule, by path; without files refused before.
+        refused: Why a rule refuses a file, by path; excludes files that were refused earlier.
         flagged: The names of the failed warnings of each file, by path.
         failed_warnings: The number of rules of severity ``warning`` that failed.
         summary: For the column ``batch.validation``: success, numbers and the result of each rule.
@@ -44,7 +44,7 @@ def validate_batch(
     """Validate a batch and write its Data Docs.
 
     Args:
-        profiles: All files that should be scans, including those already refused.
+        profiles: All files that are expected to be scans, including those already refused.
         settings: For the limits.
         docs: An empty folder for the HTML pages; ``index.html`` is the first.
         when: The time in the names of the pages; the same time gives the same names.
