@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,16 +33,32 @@ def empty_database(postgres: Settings) -> Iterator[Settings]:
         yield postgres.model_copy(update={"database_url": database_url(postgres, name, OWNER)})
 
 
-@pytest.fixture
-def settings(postgres: Settings, tmp_path: Path) -> Iterator[Settings]:
-    """Settings with a home and a migrated results store that no other test uses."""
+@contextmanager
+def migrated_home(postgres: Settings, home: Path) -> Iterator[Settings]:
+    """Settings with a home and a copy of the migrated template database."""
     with new_database(postgres, TEMPLATE) as name:
         yield Settings(
-            home=tmp_path / "home",
+            home=home,
             database_url=database_url(postgres, name, WRITER),
             reader_database_url=database_url(postgres, name, READER),
             settle_seconds=0,
         )
+
+
+@pytest.fixture
+def settings(postgres: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """Settings with a home and a migrated results store that no other test uses."""
+    with migrated_home(postgres, tmp_path / "home") as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def module_settings(
+    postgres: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Settings with a home and a migrated results store that all tests of a module share."""
+    with migrated_home(postgres, tmp_path_factory.mktemp("home")) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

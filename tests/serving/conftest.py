@@ -9,9 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.factories.champions import BuiltModel, make_champion, shared_model
-from tests.factories.postgres import TEMPLATE, new_database
 from tests.factories.running_api import api_client
-from tumorml.results.local_postgres import READER, WRITER, database_url
 from tumorml.serving.live_champions import LiveChampion, load_live_champion
 from tumorml.settings import Settings
 
@@ -24,20 +22,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> BuiltModel:
 @pytest.fixture(scope="session")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> BuiltModel:
     return shared_model(tmp_path_factory, seed=2)
-
-
-@pytest.fixture(scope="module")
-def module_settings(
-    postgres: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
-    """Settings with a home and a results store that all tests of a module share."""
-    with new_database(postgres, TEMPLATE) as name:
-        yield Settings(
-            home=tmp_path_factory.mktemp("home"),
-            database_url=database_url(postgres, name, WRITER),
-            reader_database_url=database_url(postgres, name, READER),
-            settle_seconds=0,
-        )
 
 
 @pytest.fixture
