@@ -52,8 +52,12 @@ docs: install ## Build the documentation into site/; a dead link or a stale refe
 	$(BIN)/python docs/generate --check
 	$(BIN)/python docs/build_site.py
 
-bench: install ## Run the benchmarks, except recipes.py and nightly.py: they need a data set, and hours
-	@for benchmark in benchmarks/[!rn]*.py; do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+# Benchmarks without required arguments; the others need a data set or the home of a trained champion.
+BENCHMARKS := $(addprefix benchmarks/,data/ingest_rate data/ingest_shards data/twins explain/heatmap_speed \
+	gate/bootstrap gate/gate_simulation serving/litert training/training_speed)
+
+bench: install ## Run the benchmarks that need no data set and no home
+	@for benchmark in $(addsuffix .py,$(BENCHMARKS)); do echo "$$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
 lock: install ## Regenerate the lock files from pyproject.toml
 	$(COMPILE) $(addprefix --extra ,airflow cluster local s3 serving steps training) --group dev --group docs --output-file requirements.lock pyproject.toml

@@ -1,4 +1,4 @@
-"""Behavior of the simulated clients of `benchmarks/serving.py`, run by locust."""
+"""Behavior of the simulated clients of `benchmarks/serving/api.py`, run by locust."""
 
 from __future__ import annotations
 

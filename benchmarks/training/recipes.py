@@ -1,11 +1,11 @@
-"""What each recipe reaches: parameters, time and test metrics.
+"""Parameters, training time and test metrics of each recipe.
 
-On the service's own split or, with ``--given-split``, on the one that a set came with: as given,
-and without the test scans that have a twin in training.
+Ingests a data set (a folder, zip or tar) into a home of its own and trains the recipes there, on
+the service's own split or, with ``--given-split``, on the split of the data set. The test accuracy
+on a given split is also printed without the test scans that have a twin among the training scans.
 
-Takes a set (a folder, zip or tar) into a home of its own and trains there. It can be stopped: the
-same command goes on, and what has been trained is not trained again. A recipe whose published
-weights are not on this machine is trained from random weights, and the table says so.
+Running the command again continues where it was stopped. A recipe whose published weights are not
+on this machine is trained from random weights; the column ``weights`` of the table shows it.
 """
 
 from __future__ import annotations
@@ -13,27 +13,21 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
+from train_once import ingest_set, train_once
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.errors import TumorMLError
-from tumorml.evaluation.evaluate_run import evaluate_run
 from tumorml.labels import Task
 from tumorml.recipes.find_weights import find_weights
 from tumorml.recipes.load_recipe import load_recipe, recipe_names
 from tumorml.results.migrate import migrate
 from tumorml.results.server import results_store
 from tumorml.results.session import read_session
-from tumorml.scans.inbox.claim import claim_drops
-from tumorml.scans.ingest.finish_batch import ingest_batch
-from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import Settings
-from tumorml.training.plan_run import plan_run
-from tumorml.training.train_run import train_run
 
 RESULTS = text("""
     select r.recipe, r.task, r.given_split, r.seed, r.weights_sha256, m.parameters,
@@ -49,18 +43,11 @@ RESULTS = text("""
 """)
 
 
-def take_in(settings: Settings, path: Path) -> None:
-    """Take a set into the store, once."""
-    put_drop(settings, path, path.stem)
-    for batch_id in claim_drops(settings):
-        ingest_batch(settings, batch_id)
-
-
-def trainable(settings: Settings, name: str) -> str:
-    """The recipe's name, or the path of a copy that starts from random weights.
+def trainable_recipe(settings: Settings, name: str) -> str:
+    """Return the recipe's name, or the path of a copy with random weights if it has none here.
 
     Raises:
-        TumorMLError: the file of its weights is not the published one.
+        TumorMLError: The file of weights on this machine differs from the published one.
     """
     recipe = load_recipe(name)
     try:
@@ -69,37 +56,28 @@ def trainable(settings: Settings, name: str) -> str:
         if "is not on this machine" not in str(error):
             raise
         path = settings.home / f"{recipe.name}.toml"
-        # There are no statistics to keep, either.
-        random = recipe.with_fields(weights="none", batch_normalization="adapt")
-        path.write_text(random.text, encoding="utf-8")
+        # Random weights have no trained batch statistics, so they cannot be frozen.
+        untrained = recipe.with_fields(weights="none", batch_normalization="adapt")
+        path.write_text(untrained.text, encoding="utf-8")
         return str(path)
     return name
-
-
-def trained(settings: Settings, snapshot: str, **plan: Any) -> str:
-    """The id of a planned run, trained and evaluated where that has not been done."""
-    run_id = plan_run(settings, snapshot, force=True, **plan).run_id
-    assert run_id is not None
-    train_run(settings, run_id)
-    evaluate_run(settings, run_id)
-    return run_id
 
 
 def train(
     settings: Settings, name: str, task: Task, seed: int, *, epochs: int | None, given_split: bool
 ) -> None:
-    """Train and evaluate, where that has not been done."""
+    """Train and evaluate a recipe, unless that is done already."""
     snapshot = take_snapshot(settings, task, given_split=given_split)
-    recipe = trainable(settings, name)
-    trained(
+    recipe = trainable_recipe(settings, name)
+    train_once(
         settings, snapshot, task=task, trigger="benchmark", recipe=recipe, epochs=epochs, seed=seed
     )
 
 
-def show(settings: Settings) -> None:
-    """Print all that this home has trained."""
+def print_runs(settings: Settings) -> None:
+    """Print a table of all runs of this home."""
     table = Table(
-        "recipe", "task", "split", "seed", "from", "weights", "epochs", "s/epoch", "minutes",
+        "recipe", "task", "split", "seed", "weights", "parameters", "epochs", "s/epoch", "minutes",
         "accuracy", "macro F1", "accuracy without twins",
     )  # fmt: skip
     with read_session(settings) as session:
@@ -123,14 +101,16 @@ def show(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Train what is missing, and print."""
+    """Train missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("set", type=Path, nargs="?", help="a folder, zip or tar; none: only print")
+    parser.add_argument(
+        "set", type=Path, nargs="?", help="folder, zip or tar; without it, only print the table"
+    )
     parser.add_argument("--home", type=Path, default=Path("var/benchmark-recipes"))
     parser.add_argument("--recipes", nargs="+", default=recipe_names())
     parser.add_argument("--tasks", nargs="+", type=Task, default=list(Task))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    parser.add_argument("--epochs", type=int, help="in place of each recipe's own")
+    parser.add_argument("--epochs", type=int, help="replaces each recipe's own number")
     parser.add_argument("--given-split", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s")
@@ -141,7 +121,7 @@ def main() -> None:
         if started:
             migrate(settings)
         if options.set is not None and not (settings.home / "taken-in").exists():
-            take_in(settings, options.set)
+            ingest_set(settings, options.set)
             (settings.home / "taken-in").touch()
         if options.set is not None:
             for name in options.recipes:
@@ -155,7 +135,7 @@ def main() -> None:
                             epochs=options.epochs,
                             given_split=options.given_split,
                         )
-        show(settings)
+        print_runs(settings)
 
 
 if __name__ == "__main__":

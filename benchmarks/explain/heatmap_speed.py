@@ -1,19 +1,19 @@
-"""Speed of predictions with heatmaps, compared with predictions alone and with common ways.
+"""Speed of predictions with heatmaps, compared with predictions alone and with common methods.
 
-Scans per second on the same network and the same scans, in turns; medians:
+Prints the median scans per second of these methods, on the same network and scans, in turns:
 
-answers  ``Predictor.predict``.
-ours     ``explain``: predictions and maps in one pass, from the evidence map. A recipe without an
-         evidence map uses Grad-CAM of the last feature map, as the next two rows do; LayerCAM,
-         which the service uses then, has a row of its own.
-usual    As in many notebooks: for each scan ``model.predict``, a new model that ends in the last
-         feature map and the logits, and a gradient through the whole network.
-library  ``Gradcam`` of tf-keras-vis after ``model.predict``, in batches, if it is installed:
-         ``pip install --target FOLDER --no-deps tf-keras-vis deprecated``, then run with
-         ``PYTHONPATH=FOLDER``.
+answers   ``Predictor.predict``.
+ours      ``explain``: predictions and maps in one pass, from the evidence map. For a recipe without
+          an evidence map, Grad-CAM of the last feature map, like ``usual`` and ``library``.
+usual     Grad-CAM as in many notebooks: each scan gets a call of ``model.predict``, a new model
+          that outputs the last feature map and the logits, and a gradient of the full network.
+LayerCAM  ``explain`` by LayerCAM, as the service does for a recipe without an evidence map.
+library   ``model.predict`` and ``Gradcam`` of tf-keras-vis, in batches. Only if it is installed:
+          ``pip install --target FOLDER --no-deps tf-keras-vis deprecated``, then run with
+          ``PYTHONPATH=FOLDER``.
 
-If the recipe predicts a scan and its mirror image, ``ours`` does twice the work of the common ways,
-which do not.
+If the recipe also predicts the mirror image of each scan, ``ours`` does twice the work of ``usual``
+and ``library``, which predict the scan only.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def seconds_of(run: Callable[[np.ndarray], object], images: np.ndarray) -> float
 
 
 def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None:
-    """Measure each way for a recipe and add its row to the table."""
+    """Measure each method for a recipe and add its rows to the table."""
     recipe = load_recipe(name).with_fields(weights="none", batch_normalization="adapt")
     model = build_network(recipe, len(LABELS[TASK]), seed=1)
     predictor = Predictor(model, TASK, test_time_flip=recipe.test_time_flip)
@@ -87,29 +87,29 @@ def compare(name: str, scans: int, few: int, repeats: int, table: Table) -> None
         else:
             explain(predictor, images, method="grad-cam", layer="features", batch_size=BATCH)
 
-    ways: dict[str, tuple[Callable[[np.ndarray], object], int]] = {
+    methods: dict[str, tuple[Callable[[np.ndarray], object], int]] = {
         "answers": (predictor.predict, scans),
         "ours": (ours, scans),
         "usual": (lambda images: usual(model, images), few),
     }
     if recipe.evidence is None:
-        ways["LayerCAM"] = (lambda images: explain(predictor, images), scans)
+        methods["LayerCAM"] = (lambda images: explain(predictor, images), scans)
     try:
         import tf_keras_vis  # type: ignore[import-not-found]  # noqa: F401
     except ImportError:
         pass
     else:
-        ways["library"] = (lambda images: library(model, images), scans)
-    rates: dict[str, list[float]] = {way: [] for way in ways}
+        methods["library"] = (lambda images: library(model, images), scans)
+    rates: dict[str, list[float]] = {method: [] for method in methods}
     for turn in range(repeats + 1):
-        for way, (run, count) in ways.items():
+        for method, (run, count) in methods.items():
             rate = count / seconds_of(run, images[:count])
             if turn:  # the first turn compiles the functions
-                rates[way].append(rate)
-    medians = {way: statistics.median(values) for way, values in rates.items()}
-    for way, value in medians.items():
-        shares = (f"{medians['ours'] / value:.2f}" if way != "ours" else "",)
-        table.add_row(name, way, f"{value:.1f}", *shares)
+                rates[method].append(rate)
+    medians = {method: statistics.median(values) for method, values in rates.items()}
+    for method, value in medians.items():
+        ratio = f"{medians['ours'] / value:.2f}" if method != "ours" else ""
+        table.add_row(name, method, f"{value:.1f}", ratio)
 
 
 def main() -> None:
@@ -117,10 +117,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipes", nargs="*", default=[Settings().default_recipe])
     parser.add_argument("--scans", type=int, default=256)
-    parser.add_argument("--few", type=int, default=4, help="number of scans of the usual way")
+    parser.add_argument("--few", type=int, default=4, help="number of scans for the method usual")
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
-    table = Table("recipe", "way", "scans/s", "ours times that")
+    table = Table("recipe", "method", "scans/s", "ours / method")
     for name in options.recipes:
         compare(name, options.scans, options.few, options.repeats, table)
         keras.backend.clear_session()

@@ -1,13 +1,13 @@
 """Promotion rates of the gate: simulated models, judged by the rules of promotion.toml.
 
-Each trial draws a test set of four classes, in groups of three scans on average, and the answers of
-two models. How easy a scan is depends on its group, the scan itself, and the model; the models
-share most of it, as two trainings of one recipe do. Their probabilities are calibrated. The trial
-is judged by the rules of the service, and by two rules that other systems use: a higher accuracy,
-and a higher accuracy by more than one point.
+Each trial draws a test set of four classes, in groups of three scans on average, and the
+predictions of two models. The ease of a scan is the sum of a part of its group, a part of the scan
+and a part of the model. Most of it is common to both models, as for two trainings of one recipe.
+The probabilities are calibrated. Three rules judge the trial: the rules of the service, any gain in
+accuracy, and a gain in accuracy of more than one point.
 
-    python benchmarks/gate_simulation.py             rates by test set and challenger
-    python benchmarks/gate_simulation.py --nights    one test set on 365 nights
+    python benchmarks/gate/gate_simulation.py             rates by test set and challenger
+    python benchmarks/gate/gate_simulation.py --nights    one test set on 365 nights
 """
 
 from __future__ import annotations
@@ -42,7 +42,12 @@ NIGHTS = 365
 
 @dataclass(frozen=True)
 class Challenger:
-    """A challenger, by its true accuracy of each class minus the champion's, in points."""
+    """A challenger.
+
+    Attributes:
+        name: Name for the table.
+        change_points: True accuracy of each class minus the champion's, in percentage points.
+    """
 
     name: str
     change_points: tuple[float, float, float, float]
@@ -68,7 +73,7 @@ class TestScans:
     Attributes:
         truth: int64 [n], true class indices.
         groups: n group ids.
-        ease: float64 [n], how easy each scan is for all models; standard normal.
+        ease: float64 [n], the part of each scan's ease that all models share; standard normal.
     """
 
     truth: NDArray[np.int64]
@@ -77,7 +82,7 @@ class TestScans:
 
 
 def draw_test_scans(generator: np.random.Generator, scans: int) -> TestScans:
-    """Draw groups of one class each; half of the variance of the ease belongs to the group."""
+    """Draw groups of one class each; the group makes half of the variance of a scan's ease."""
     sizes = 1 + generator.poisson(SCANS_PER_GROUP - 1, size=scans)
     member = np.repeat(np.arange(scans), sizes)[:scans]
     ease = np.sqrt(0.5) * (generator.normal(size=scans)[member] + generator.normal(size=scans))
@@ -88,12 +93,12 @@ def draw_test_scans(generator: np.random.Generator, scans: int) -> TestScans:
 def answer(
     generator: np.random.Generator, scans: TestScans, accuracy: NDArray[np.float64]
 ) -> Answers:
-    """Draw the answers of a model.
+    """Draw the predictions of a model.
 
-    Of the variance of a scan's ease, the share ``SHARED`` is common to all models. Half of the rest
-    belongs to the scan's group, so that a model gains and loses patients, not only scans. The
-    easiest scans of a class are answered right. The probability of an answer is the chance that it
-    is right, given the model's noisy perception of the scan's ease.
+    The share ``SHARED`` of the variance of a scan's ease is common to all models. Half of the rest
+    belongs to the scan's group, so that two models differ by patients, not only by scans. The
+    model is right on the easiest scans of each class. The probability of the predicted class is
+    the chance that it is right, given a noisy observation of the scan's ease.
 
     Args:
         generator: Source of random numbers.
@@ -121,7 +126,7 @@ def answer(
 
 
 def judged(scans: TestScans, champion: Answers, challenger: Answers, policy: Policy) -> str:
-    """Return the outcome by the rules of the service, at the first look."""
+    """Return the outcome by the rules of the service, at the first look at the test set."""
     contest = Contest(
         scans.groups,
         challenger,
@@ -136,7 +141,7 @@ def judged(scans: TestScans, champion: Answers, challenger: Answers, policy: Pol
 
 
 def accuracy_gain(champion: Answers, challenger: Answers) -> float:
-    """Return the observed gain in accuracy, a share."""
+    """Return the observed gain in accuracy, in [-1, 1]."""
     return float(
         np.mean(challenger.predicted == challenger.truth)
         - np.mean(champion.predicted == champion.truth)
@@ -147,8 +152,8 @@ def trial(scans: int, challenger: Challenger, policy: Policy, seed: int) -> tupl
     """Judge one challenger on one test set.
 
     Returns:
-        Four booleans: promoted by this gate, by any gain in accuracy, and by a gain of more than
-        one point; and ``insufficient`` by this gate.
+        Four booleans: promoted by this gate, promoted by any gain in accuracy, promoted by a gain
+        of more than one point, and judged ``insufficient`` by this gate.
     """
     generator = np.random.default_rng(seed)
     test = draw_test_scans(generator, scans)
@@ -210,13 +215,14 @@ def main() -> None:
     parser.add_argument("--nights", action="store_true", help="simulate 365 nights on one test set")
     options = parser.parse_args()
     policy = load_policy(PROJECT_ROOT / "promotion.toml")
-    # Fewer than the service draws, for speed.
+    # The service draws more resamples; fewer make the simulation faster.
     policy = policy.model_copy(update={"resamples": 400})
     console = Console(width=140)
     with ProcessPoolExecutor() as pool:
         if options.nights:
-            free = policy.looks.model_copy(update={"budget": 1})
-            unlimited = policy.model_copy(update={"looks": free})
+            # With a budget of one look, alpha is not divided among looks.
+            one_look = policy.looks.model_copy(update={"budget": 1})
+            unlimited = policy.model_copy(update={"looks": one_look})
             table = Table(
                 "test scans", "this gate", "without the budget", "any gain", "gain above 1 point"
             )

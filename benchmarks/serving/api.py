@@ -1,7 +1,7 @@
 """Throughput and latency of the API, compared with the usual way to serve a Keras model.
 
-Serves the champion of a home with `tumorml serve`, and the same network with `usual_api.py`. Locust
-(https://locust.io) sends the requests from this machine, so its load slows down both servers alike.
+Serves the champion of a home with `tumorml serve`, and the same network with `baseline_api.py`.
+Locust (https://locust.io) sends the requests from this machine and slows both servers down alike.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [
-                sys.executable, "-m", "locust", "-f", str(HERE / "serving_load.py"), "--headless",
+                sys.executable, "-m", "locust", "-f", str(HERE / "locust_clients.py"), "--headless",
                 "--host", url, "-u", str(clients), "-r", str(clients), "-t", f"{seconds}s",
                 "--csv", f"{folder}/load", "--only-summary", "--skip-log",
             ],
@@ -90,7 +90,7 @@ def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> di
         with Path(folder, "load_stats.csv").open() as file:
             rows = {row["Name"]: row for row in csv.DictReader(file)}
     predicted, refused = rows.get("predict"), rows.get("refused")
-    if predicted is None:  # no response within the time
+    if predicted is None:  # no response in time
         return dict.fromkeys(("per second", "p50", "p99", "errors", "refused"), float("nan"))
     return {
         "per second": float(predicted["Requests/s"]),
@@ -104,8 +104,8 @@ def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> di
 def main() -> None:
     """Measure both servers and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("home", type=Path, help="a home with a champion of four classes")
-    parser.add_argument("images", type=Path, help="a folder of scans to send")
+    parser.add_argument("home", type=Path, help="home with a champion of the task four_class")
+    parser.add_argument("images", type=Path, help="folder of scans to send")
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--seconds", type=int, default=15, help="duration of each measurement")
     parser.add_argument(
@@ -118,7 +118,10 @@ def main() -> None:
         with read_session(settings) as session:
             champion = champion_of(session, "four_class")
             if champion is None:
-                raise SystemExit(f"{options.home} has no champion of four classes.")
+                raise SystemExit(
+                    f"{options.home} has no champion of the task four_class. Train one, for "
+                    "example with `tumorml up --once`."
+                )
             version = session.get_one(ModelVersion, champion.model_version_id)
         model = Path(f"{object_store(settings).local_path(version.object_key)}") / "model.keras"
         ours = (
@@ -129,7 +132,7 @@ def main() -> None:
         )
         port = free_port()
         usual = (
-            [sys.executable, "-m", "uvicorn", "usual_api:app", "--port", str(port), "--app-dir",
+            [sys.executable, "-m", "uvicorn", "baseline_api:app", "--port", str(port), "--app-dir",
              str(HERE), "--log-level", "warning"],
             {"MODEL": str(model), "LABELS": ",".join(version.labels), "LAYER": "features"},
             f"http://127.0.0.1:{port}",
@@ -165,7 +168,7 @@ def main() -> None:
 
 
 def soak(console: Console, pid: int, url: str, images: Path, requests: int) -> None:
-    """Send many requests, and print the memory of the server from time to time."""
+    """Send many requests, and print the memory of the server every 30 seconds."""
     done = 0.0
     while done < requests:
         found = load(url, images, "none", 8, 30)

@@ -1,7 +1,7 @@
 """Measure the bytes per row in Postgres and per object in the store of an existing home.
 
-The numbers in docs/explanation/capacity.md come from it. Run it on a home with thousands of scans;
-with few scans, empty pages of tables and indexes dominate.
+The numbers in docs/explanation/capacity.md were measured with it. Use a home with thousands of
+scans: with few scans, partly empty pages of tables and indexes dominate.
 """
 
 from __future__ import annotations

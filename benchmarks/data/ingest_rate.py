@@ -1,7 +1,7 @@
 """Measure the ingest of a drop against a lower bound: reading, decoding and hashing its files.
 
-Prints the medians of several repeats in seconds, and their ratio. Uses synthetic scans, a temporary
-home and its own Postgres.
+Prints the medians of three repeats in seconds, and their ratio. Uses synthetic scans, a temporary
+home and a Postgres server of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The form that servers ask: LiteRT against TensorFlow, and how far their answers differ.
+"""Speed of the LiteRT model that servers use, compared with TensorFlow, and their difference.
 
-Milliseconds a scan, with the mirror image where the recipe asks for it, in turns; medians.
+Prints the median milliseconds per scan of both, which are measured in turns, and the largest
+difference of their probabilities. Recipes with ``test_time_flip`` predict the mirror image too.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ TASK = Task.FOUR_CLASS
 
 
 def milliseconds(served: Served, images: np.ndarray) -> float:
-    """Of one scan."""
+    """Return the milliseconds per scan of one prediction of all images."""
     started = time.perf_counter()
     served.run(images)
     return 1000 * (time.perf_counter() - started) / len(images)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure each recipe and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipes", nargs="*", default=[Settings().default_recipe])
-    parser.add_argument("--scans", nargs="+", type=int, default=[1, 8, 32], help="at once")
+    parser.add_argument("--scans", nargs="+", type=int, default=[1, 8, 32], help="scans at once")
     parser.add_argument("--repeats", type=int, default=21)
     options = parser.parse_args()
-    table = Table("recipe", "scans at once", "TensorFlow ms", "LiteRT ms", "times", "difference")
+    table = Table("recipe", "scans at once", "TensorFlow ms", "LiteRT ms", "ratio", "difference")
     for name in options.recipes:
         recipe = load_recipe(name).with_fields(weights="none", batch_normalization="adapt")
         model = build_network(recipe, len(LABELS[TASK]), seed=1)
@@ -48,16 +49,16 @@ def main() -> None:
             write_lite(predictor, Path(folder) / "model.tflite")
             lite = LiteServed(Path(folder) / "model.tflite", TASK, predictor.calibration)
         keras = KerasServed(predictor)
-        side = predictor.input_size
+        size = predictor.input_size
         for count in options.scans:
-            shape = (count, side, side)
+            shape = (count, size, size)
             images = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
             difference = np.abs(keras.predict(images) - lite.predict(images)).max()
             pairs = [
                 (milliseconds(keras, images), milliseconds(lite, images))
                 for _ in range(options.repeats)
             ]
-            slow, fast = (statistics.median(of) for of in zip(*pairs, strict=True))
+            slow, fast = (statistics.median(times) for times in zip(*pairs, strict=True))
             table.add_row(
                 name, str(count), f"{slow:.1f}", f"{fast:.1f}", f"{slow / fast:.1f}",
                 f"{difference:.1g}",

@@ -1,8 +1,8 @@
 """Pointing game of LayerCAM and Grad-CAM by layer, for networks without an evidence map.
 
-Reads the homes that benchmarks/pointing.py has left. For each model version without an evidence
-map, it computes maps of the test scans with a mask, by both methods, from the last layer of each
-resolution. It prints the pointing game for each model version, beside that of the best fixed pixel.
+Reads the homes of benchmarks/training/pointing.py. For each model version without an evidence map,
+both methods compute maps of the test scans with a mask, from the last layer of each resolution.
+Prints the pointing game of each model version and method, and that of the best fixed pixel.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ def masked_test_scans(
     """Read the test scans whose mask is visible at the input size.
 
     Returns:
-        Images, uint8 [n, size, size]; masks, bool [n, size, size]; and the share of masks that
-        contain the best fixed pixel of the other scans.
+        Images, uint8 [n, size, size]; masks, bool [n, size, size]; and the share of these masks
+        that contain the pixel that most masks of the other scans contain.
     """
     sides: dict[bool, list[str]] = {True: [], False: []}
     for entry in entries:
         if entry.masked:
             sides[entry.split == "test"].append(entry.scan_id)
-    everything = slice(None)
+    all_rows = slice(None)
     masks, other_masks = (
-        cached_pixels(settings, sides[tested], size, masks=True)[everything] > 127
-        for tested in (True, False)
+        cached_pixels(settings, sides[is_test], size, masks=True)[all_rows] > 127
+        for is_test in (True, False)
     )
-    place = np.unravel_index(other_masks.mean(axis=0).argmax(), (size, size))
+    best_pixel = np.unravel_index(other_masks.mean(axis=0).argmax(), (size, size))
     visible = masks.any(axis=(1, 2))
-    images = cached_pixels(settings, sides[True], size)[everything]
-    return images[visible], masks[visible], float(masks[visible][:, *place].mean())
+    images = cached_pixels(settings, sides[True], size)[all_rows]
+    return images[visible], masks[visible], float(masks[visible][:, *best_pixel].mean())
 
 
 def pointing(
     predictor: Predictor, images: np.ndarray, masks: np.ndarray, method: Method, layer: str
 ) -> float:
-    """Compute the pointing game of a method's maps of a layer."""
+    """Return the share of scans whose map, by a method from a layer, peaks inside the mask."""
     hits = []
     for start in range(0, len(images), BATCH):
         part = slice(start, start + BATCH)
@@ -71,7 +71,9 @@ def pointing(
 def main() -> None:
     """Compute and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("homes", type=Path, nargs="+", help="homes of benchmarks/pointing.py")
+    parser.add_argument(
+        "homes", type=Path, nargs="+", help="homes of benchmarks/training/pointing.py"
+    )
     table = Table("home", "model", "recipe", "scans", "layer", "side", *get_args(Method), "pixel")
     for home in parser.parse_args().homes:
         settings = Settings(home=home.resolve())
@@ -92,8 +94,8 @@ def main() -> None:
                         f"{pointing(predictor, images, masks, method, layer):.3f}"
                         for method in get_args(Method)
                     )
-                    about = (home.name, model, recipe, str(len(images)), layer, str(len(maps)))
-                    table.add_row(*about, *scores, f"{pixel:.3f}")
+                    cells = (home.name, model, recipe, str(len(images)), layer, str(len(maps)))
+                    table.add_row(*cells, *scores, f"{pixel:.3f}")
     Console(width=160).print(table)
 
 

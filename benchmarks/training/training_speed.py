@@ -1,24 +1,23 @@
-"""Training speed: this engine against the usual way, and against the bound.
+"""Training speed, compared with Keras's ``ImageDataGenerator`` and with an upper bound.
 
-The same network, batch size, optimiser and augmentation, one epoch at a time, images per second:
+Prints images per second for the same network, batch size, optimizer and augmentation:
 
-usual  ``ImageDataGenerator.flow_from_directory``: every JPEG decoded, resized and varied by Python
-       in every epoch; without the changes of brightness and contrast and without mixup, in which it
-       would be slower, and with all scans varied where a recipe spares a share of them
-ours   batches from the pixel cache, varied batch by batch
-bound  the same compiled step on one batch that lies in memory, called step by step; and, where ours
-       takes several steps between two returns to Python, as many at once
+usual  ``ImageDataGenerator.flow_from_directory``: Python decodes, resizes and augments each JPEG in
+       each epoch. It omits changes of brightness and contrast and mixup, which would slow it down,
+       and augments all scans, also if the recipe leaves a share of them unchanged.
+ours   Batches from the pixel cache, augmented batch by batch.
+bound  The same compiled step on one batch in memory: with one step per call of TensorFlow, and with
+       as many steps per call as ``ours``.
 
-With ``--variants`` also ours in half precision and compiled with XLA. They take turns, forwards and
-backwards, and the usual way follows them: TensorFlow's datasets of Python generators, on which it
-rests, change how their process gets memory from then on. So each recipe has a process of its own,
-too. Each rate is that of the fastest epoch: what was slower was slowed by something else, such as
-two threads on one core.
-Scans are the JPEGs of a folder (``--images``) or synthetic ones of 512 px, as public sets have, and
-repeated until an epoch takes ``--seconds``.
+``--variants`` adds ``ours`` in half precision and compiled with XLA. The methods are measured in
+turns, in alternating order. ``usual`` is measured last, and each recipe in a new process, because
+TensorFlow's datasets of Python generators change the memory allocation of their process for good.
+Each rate is that of the fastest epoch: slower epochs were slowed by other load, such as two threads
+on one core. Scans are the JPEGs of a folder (``--images``) or synthetic ones of 512 pixels, the
+size of public data sets, repeated until an epoch takes ``--seconds``.
 
-With ``--memory`` instead the peak memory of a training of one epoch, validation included, on as
-many scans as named, each in a process of its own.
+``--memory`` prints, instead of the speed, the peak memory of one epoch with validation, for each
+number of scans in a new process.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ CLASSES = 4
 
 
 def write_scans(folder: Path, images: Path | None = None) -> list[Path]:
-    """The JPEGs of a folder, shuffled; or some synthetic ones."""
+    """Return the JPEGs of a folder, shuffled; without a folder, write synthetic ones."""
     if images is not None:
         found = sorted(path.resolve() for path in images.rglob("*.jpg"))
         return [found[index] for index in np.random.default_rng(1).permutation(len(found))]
@@ -80,7 +79,7 @@ def write_scans(folder: Path, images: Path | None = None) -> list[Path]:
 
 
 def write_folders(scans: list[Path], folder: Path, count: int) -> None:
-    """So many scans by repetition, a folder for each class."""
+    """Write links to ``count`` scans, with repetition, into one folder per class."""
     for number, scan in zip(range(count), cycle(scans), strict=False):
         path = folder / f"class-{number % CLASSES}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +87,7 @@ def write_folders(scans: list[Path], folder: Path, count: int) -> None:
 
 
 def store(scans: list[Path], home: Path, count: int) -> list[str]:
-    """The ids of so many scans, by repetition, in the object store of a home."""
+    """Link ``count`` scans, with repetition, into a home's object store; return their ids."""
     ids = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
     for scan_id, scan in zip(ids, cycle(scans), strict=False):
         path = home / "objects" / scan_key(scan_id)
@@ -99,7 +98,7 @@ def store(scans: list[Path], home: Path, count: int) -> list[str]:
 
 
 def cached(ids: list[str], home: Path, size: int) -> LabeledImages:
-    """Scans of a home as a training gets them."""
+    """Return scans of a home from the pixel cache, with classes in turn."""
     pixels = cached_pixels(Settings(home=home), ids, size)
     return LabeledImages(pixels, np.arange(len(ids)) % CLASSES)
 
@@ -112,7 +111,15 @@ def network_of(
     xla: bool = False,
     at_once: int = STEPS_AT_ONCE,
 ) -> keras.Model:
-    """The recipe's network, compiled for its last phase, from random weights."""
+    """Return the recipe's network with random weights, compiled for the last phase.
+
+    Args:
+        recipe: The recipe.
+        steps: Steps per epoch.
+        fused: Use fused batch normalization.
+        xla: Compile with XLA.
+        at_once: Steps per call of TensorFlow.
+    """
     network = build_network(recipe, CLASSES, seed=1)
     if fused:
         network = with_fused_batch_normalization(network)
@@ -131,7 +138,7 @@ def network_of(
 
 
 def usual(recipe: Recipe, folder: Path) -> Callable[[], None]:
-    """One epoch of what the notebooks do."""
+    """Return a function that trains one epoch with ``ImageDataGenerator``."""
     augmentation = recipe.augmentation
     generator = ImageDataGenerator(
         rotation_range=augmentation.rotation_degrees,
@@ -154,7 +161,7 @@ def usual(recipe: Recipe, folder: Path) -> Callable[[], None]:
 
 
 def ours(recipe: Recipe, data: LabeledImages, *, xla: bool = False) -> Callable[[], None]:
-    """One epoch of this engine."""
+    """Return a function that trains one epoch as the service does."""
     network = network_of(recipe, steps_per_epoch(data, recipe.batch_size), xla=xla)
     epoch = 0
 
@@ -176,7 +183,7 @@ def ours(recipe: Recipe, data: LabeledImages, *, xla: bool = False) -> Callable[
 
 
 def bound(recipe: Recipe, data: LabeledImages, at_once: int = 1) -> Callable[[int], None]:
-    """So many steps on one batch in memory."""
+    """Return a function that trains a number of steps on one batch in memory."""
     network = network_of(recipe, 1, at_once=at_once)
     images = tf.constant(data.images[: recipe.batch_size].astype(np.float32)[..., None])
     targets = tf.one_hot(data.labels[: recipe.batch_size], CLASSES)
@@ -186,37 +193,39 @@ def bound(recipe: Recipe, data: LabeledImages, at_once: int = 1) -> Callable[[in
 
 
 def steps_in(seconds: float, run: Callable[[int], None]) -> int:
-    """How many steps take about so long; at least four."""
+    """Return the number of steps that take about ``seconds``; at least four."""
     steps = 4
-    run(steps)  # compiles
-    while (taken := seconds_of(partial(run, steps))) < seconds / 2:
+    run(steps)  # compiles the step
+    while (measured := seconds_of(partial(run, steps))) < seconds / 2:
         steps *= 2
-    return max(4, round(steps * seconds / taken))
+    return max(4, round(steps * seconds / measured))
 
 
 def seconds_of(run: Callable[[], None]) -> float:
-    """How long it takes."""
+    """Return the run time in seconds."""
     started = time.perf_counter()
     run()
     return time.perf_counter() - started
 
 
-def fastest(ways: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """The seconds of each way's fastest epoch; they take turns."""
-    taken: dict[str, list[float]] = {way: [] for way in ways}
+def fastest_epochs(methods: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
+    """Return the seconds of each method's fastest epoch, measured in turns."""
+    seconds: dict[str, list[float]] = {method: [] for method in methods}
     for turn in range(repeats + 1):
-        for way in list(ways) if turn % 2 else reversed(ways):
-            once = seconds_of(ways[way])
-            if turn:  # the first compiles
-                taken[way].append(once)
-    return {way: min(times) for way, times in taken.items()}
+        for method in list(methods) if turn % 2 else reversed(methods):
+            epoch_seconds = seconds_of(methods[method])
+            if turn:  # the first turn compiles the functions
+                seconds[method].append(epoch_seconds)
+    return {method: min(times) for method, times in seconds.items()}
 
 
 def compare(
     name: str, images: Path | None, repeats: int, seconds: float, *, variants: bool
 ) -> None:
-    """Print images per second of all ways."""
-    table = Table("recipe", "scans an epoch", "way", "images/s", "of usual", "of bound")
+    """Print the images per second of all methods for a recipe."""
+    table = Table(
+        "recipe", "scans per epoch", "method", "images/s", "ratio to usual", "ratio to bound"
+    )
     recipe = load_recipe(name).model_copy(update={"weights": "none"})
     with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
         scans, home = write_scans(Path(root), images), Path(root) / "home"
@@ -227,28 +236,28 @@ def compare(
         count = steps * recipe.batch_size
         data = cached(store(scans, home, count), home, size)
         write_folders(scans, Path(root) / "folders", count)
-        ways: dict[str, Callable[[], None]] = {
+        methods: dict[str, Callable[[], None]] = {
             "ours": ours(recipe, data),
             "bound": partial(run_bound, steps),
             f"bound, {STEPS_AT_ONCE} at once": partial(bound(recipe, batch, STEPS_AT_ONCE), steps),
         }
         if variants:
             half = recipe.model_copy(update={"precision": "mixed_bfloat16"})
-            ways["ours, bfloat16"] = ours(half, data)
-            ways["ours, XLA"] = ours(recipe, data, xla=True)
+            methods["ours, bfloat16"] = ours(half, data)
+            methods["ours, XLA"] = ours(recipe, data, xla=True)
         rates = {
-            way: count / seconds
-            for together in (ways, {"usual": usual(recipe, Path(root) / "folders")})
-            for way, seconds in fastest(together, repeats).items()
+            method: count / seconds
+            for measured_together in (methods, {"usual": usual(recipe, Path(root) / "folders")})
+            for method, seconds in fastest_epochs(measured_together, repeats).items()
         }
-    for way, rate in rates.items():
-        shares = (f"{rate / rates[peer]:.2f}" for peer in ("usual", "bound"))
-        table.add_row(name, f"{count:,}", way, f"{rate:.0f}", *shares)
+    for method, rate in rates.items():
+        ratios = (f"{rate / rates[peer]:.2f}" for peer in ("usual", "bound"))
+        table.add_row(name, f"{count:,}", method, f"{rate:.0f}", *ratios)
     Console(width=120).print(table)
 
 
-def memory(name: str, count: int) -> None:
-    """Print the peak memory of one epoch on so many scans, a seventh of them for validation."""
+def measure_memory(name: str, count: int) -> None:
+    """Print the peak memory of one epoch on ``count`` scans, a seventh of them for validation."""
     recipe = load_recipe(name).with_fields(weights="none").with_epochs(1)
     with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
         home = Path(root) / "home"
@@ -269,14 +278,20 @@ def memory(name: str, count: int) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the speed or the memory of the recipes."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipes", nargs="*")
-    parser.add_argument("--images", type=Path, help="a folder of JPEGs")
+    parser.add_argument("--images", type=Path, help="folder of JPEGs")
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=2.5, help="of an epoch at the bound")
-    parser.add_argument("--variants", action="store_true")
-    parser.add_argument("--memory", type=int, nargs="*", metavar="SCANS")
+    parser.add_argument(
+        "--seconds", type=float, default=2.5, help="duration of an epoch of the bound"
+    )
+    parser.add_argument(
+        "--variants", action="store_true", help="measure half precision and XLA, too"
+    )
+    parser.add_argument(
+        "--memory", type=int, nargs="*", metavar="SCANS", help="measure the peak memory instead"
+    )
     options = parser.parse_args()
     names = options.recipes or recipe_names()
     if options.memory is None and len(names) == 1:
@@ -285,10 +300,10 @@ def main() -> None:
         )
     elif options.memory is None:
         flags = [argument for argument in sys.argv[1:] if argument not in options.recipes]
-        for name in names:  # each in a process of its own
+        for name in names:
             subprocess.run([sys.executable, __file__, name, *flags], check=True)
     elif options.recipes and len(options.memory) == 1:
-        memory(options.recipes[0], options.memory[0])
+        measure_memory(options.recipes[0], options.memory[0])
     else:
         name = (options.recipes or [Settings().default_recipe])[0]
         for scans in options.memory or [7_023, 70_230]:

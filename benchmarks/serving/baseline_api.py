@@ -1,7 +1,8 @@
-"""The usual way to serve a Keras model, as a baseline for `benchmarks/serving.py`.
+"""FastAPI app that serves a Keras model as most projects do: baseline of `api.py` beside it.
 
-A FastAPI app as most published projects write it: decode, resize, `model.predict`, and for a
-heatmap a Grad-CAM model that is built for each call. The PNG is returned as a list of numbers.
+Each request is decoded, resized and given to `model.predict`. For a heatmap, a Grad-CAM model is
+built in each call, and the PNG is returned as a list of numbers. Environment variables: `MODEL` is
+the path of the Keras file, `LABELS` the comma-separated class names, `LAYER` the layer of Grad-CAM.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ LAYER = os.environ["LAYER"]
 
 
 def grad_cam(scan: np.ndarray, index: int) -> np.ndarray:
-    """Return a Grad-CAM heatmap, with a model and a gradient tape built for this call."""
+    """Return a Grad-CAM heatmap in [0, 1], with a model and gradient tape built for this call."""
     both = keras.Model(model.inputs, [model.get_layer(LAYER).output, model.outputs[0]])
     with tf.GradientTape() as tape:
         features, logits = both(scan)
         score = logits[:, index]
     weights = tf.reduce_mean(tape.gradient(score, features), axis=(0, 1, 2))
     heatmap = tf.nn.relu(tf.reduce_sum(features[0] * weights, axis=-1)).numpy()
-    return heatmap / max(float(heatmap.max()), 1e-8)
+    return np.asarray(heatmap) / max(float(heatmap.max()), 1e-8)
 
 
 @app.post("/predict")

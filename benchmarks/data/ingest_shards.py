@@ -1,13 +1,14 @@
 """Measure the ingest of one large drop by several worker processes: speed and memory.
 
-The drop consists of painted slices with varied brightness, contrast, size (256 to 512 pixels) and
-noise; every second one is a JPEG. It is ingested as in the DAG: planned, read in shards by 1, 2 and
-4 processes, finished by one process, and fingerprinted by as many processes as read it. The bound
-is a loop over a sample of the files in two processes (read, SHA-256, decode, scan id, encode,
-write), without object store and rows.
+The drop consists of synthetic slices with varied brightness, contrast, size (256 to 512 pixels) and
+noise; every second one is a JPEG. The ingest has the steps of the DAG: it is planned, read in
+shards by 1, 2 and 4 processes, finished by one process, and fingerprinted by the processes that
+read it. The bound is a loop over a sample of the files in two processes (read, SHA-256, decode,
+scan id, encode, write), without object store and database.
 
 Memory is the high-water mark of each process (``VmHWM``), for the full drop and for a quarter of
-it: the memory of a worker should not depend on the drop, that of the finisher grows per file.
+it. The memory of a worker should not depend on the size of the drop; the memory of the finisher
+grows with each file.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Ingest:
 
 
 def paint_slices() -> list[tuple[str, NDArray[np.uint8]]]:
-    """Return a few slices with their labels."""
+    """Return 18 synthetic slices of each label, as (label, pixels) pairs."""
     anatomy = load_anatomy()
     return [
         (label, drawn.image)
@@ -81,7 +82,7 @@ def paint_slices() -> list[tuple[str, NDArray[np.uint8]]]:
 
 
 def write_varied(folder: Path, slices: Sequence[tuple[str, NDArray[np.uint8]]], part: range) -> int:
-    """Write the files with these numbers, all with different pixels; return how many."""
+    """Write one varied slice for each number, all with different pixels; return their count."""
     for number in part:
         random = np.random.default_rng(number)
         label, pixels = slices[number % len(slices)]
@@ -100,7 +101,7 @@ def write_varied(folder: Path, slices: Sequence[tuple[str, NDArray[np.uint8]]], 
 
 
 def bound_part(paths: Sequence[Path]) -> int:
-    """Process files without store and database; return their number."""
+    """Process files as the bound does; return their number."""
     with tempfile.TemporaryDirectory(prefix="tumorml-bound-") as folder:
         for path in paths:
             data = path.read_bytes()

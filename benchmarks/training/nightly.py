@@ -1,9 +1,10 @@
-"""A usual night: a few new scans on many. Going on from the champion against training from scratch.
+"""Warm start from the champion, compared with training from scratch, after a small new drop.
 
-Takes a set (a folder, zip or tar that is labelled by folders) but for ``--new`` of its files into a
-home of its own, trains a first champion, takes in the rest, and trains the recipe twice: from
-scratch, and with ``warm_start``. Prints seconds and test metrics of the three; the champion's test
-set is that of the day before. It can be stopped: the same command goes on.
+Ingests a data set (a folder, zip or tar with one folder per label) without ``--new`` of its files
+into a home of its own, trains a first champion, ingests the rest, and trains the recipe twice: from
+scratch and with ``warm_start``. Prints training seconds and test metrics of the three runs. The
+first champion is tested on the test set without the new files. Running the command again continues
+where it was stopped.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from recipes import take_in, trained
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
+from train_once import ingest_set, train_once
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.labels import Task
@@ -44,7 +45,13 @@ RESULTS = text("""
 
 
 def write_drops(path: Path, folder: Path, new: int) -> None:
-    """All files but some, and those, as two drops."""
+    """Split the files at random into two drops: `new` files, and all others.
+
+    Args:
+        path: Folder, zip or tar of the data set.
+        folder: Folder that gets the drops ``old`` and ``new``.
+        new: Number of files in the new drop.
+    """
     part = folder.with_name("part")
     shutil.rmtree(part, ignore_errors=True)
     if path.is_file():
@@ -52,35 +59,39 @@ def write_drops(path: Path, folder: Path, new: int) -> None:
     else:
         shutil.copytree(path, part / "all")
     files = sorted(file for file in (part / "all").rglob("*") if file.suffix.lower() in IMAGES)
-    chosen = set(np.random.default_rng(1).permutation(len(files))[:new].tolist())
+    new_numbers = set(np.random.default_rng(1).permutation(len(files))[:new].tolist())
     for number, file in enumerate(files):
-        target = part / ("new" if number in chosen else "old") / file.relative_to(part / "all")
+        target = part / ("new" if number in new_numbers else "old") / file.relative_to(part / "all")
         target.parent.mkdir(parents=True, exist_ok=True)
         file.rename(target)
     part.rename(folder)
 
 
-def night(settings: Settings, trigger: str, recipe: Recipe) -> None:
-    """Train, evaluate, judge and promote, where that has not been done."""
+def train(settings: Settings, trigger: str, recipe: Recipe) -> None:
+    """Train and evaluate a run and promote the first champion, unless that is done already."""
     path = settings.home / f"{trigger}.toml"
     path.write_text(recipe.text, encoding="utf-8")
     snapshot = take_snapshot(settings, TASK)
-    run_id = trained(settings, snapshot, task=TASK, trigger=trigger, recipe=str(path))
+    run_id = train_once(settings, snapshot, task=TASK, trigger=trigger, recipe=str(path))
     if trigger == "champion":
         outcome = promote(settings, judge_run(settings, run_id), who="benchmark")
         if outcome != "promoted":
-            raise SystemExit(f"The first model was {outcome}: there is no champion to go on from.")
+            raise SystemExit(
+                f"The first model was {outcome}, not promoted: there is no champion to start from."
+            )
 
 
 def main() -> None:
-    """Train what is missing, and print."""
+    """Train missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("set", type=Path, help="a folder, zip or tar")
+    parser.add_argument("set", type=Path, help="folder, zip or tar of a data set")
     parser.add_argument("--home", type=Path, default=Path("var/benchmark-nightly"))
-    parser.add_argument("--new", type=int, default=200, help="files of the last drop")
+    parser.add_argument("--new", type=int, default=200, help="number of files in the last drop")
     parser.add_argument("--recipe", default=Settings().default_recipe)
-    parser.add_argument("--epochs", type=int, default=2, help="of the warm start")
-    parser.add_argument("--learning-rate", type=float, default=2e-4, help="of the warm start")
+    parser.add_argument("--epochs", type=int, default=2, help="epochs of the warm start")
+    parser.add_argument(
+        "--learning-rate", type=float, default=2e-4, help="learning rate of the warm start"
+    )
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("tumorml").setLevel(logging.INFO)
@@ -89,10 +100,10 @@ def main() -> None:
     if not drops.exists():
         write_drops(options.set, drops, options.new)
     scratch = load_recipe(options.recipe)
-    more = Phase(
+    warm_phase = Phase(
         name="more", epochs=options.epochs, learning_rate=options.learning_rate, schedule="cosine"
     )
-    warm = scratch.with_fields(warm_start=True, warm_phases=(more,))
+    warm = scratch.with_fields(warm_start=True, warm_phases=(warm_phase,))
     with results_store(settings) as started:
         if started:
             migrate(settings)
@@ -102,9 +113,9 @@ def main() -> None:
             ("warm start", warm, None),
         ):
             if drop and not (drops / f"{drop} is in").exists():
-                take_in(settings, drops / drop)
+                ingest_set(settings, drops / drop)
                 (drops / f"{drop} is in").touch()
-            night(settings, trigger, recipe)
+            train(settings, trigger, recipe)
         table = Table("run", "epochs", "seconds", "accuracy", "macro F1", "ROC-AUC", "log-loss")
         with read_session(settings) as session:
             for trigger, epochs, seconds, metrics in session.execute(RESULTS):

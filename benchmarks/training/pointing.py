@@ -1,11 +1,11 @@
 """Localization of heatmaps and accuracy, by the share of training scans with a mask.
 
-Reads a set with a manifest and masks (a folder or zip). Trains on all patient folds but one and
-tests on that one, each in turn (column ``fold``; without it, the halves of the patients). Masks of
-training scans are kept for the shares ``--masked``, masks of test scans always. The same recipe
-without an evidence map, which is built if there are no masks, is trained for comparison. Each fold
-and share has a home of its own under ``--home``. Running the command again continues where it was
-stopped.
+Reads a data set with a manifest and masks (a folder or zip). Each patient fold is the test set
+once, and the other folds are the training set. Folds are those of the manifest's column ``fold``
+or, without it, two halves of the patients. ``--masked`` lists the shares of training scans that
+keep their mask; test scans always keep theirs. For comparison, the recipe is also trained without
+its evidence map, which is what the service builds if there are no masks. Each fold and share has a
+home of its own under ``--home``. Running the command again continues where it was stopped.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from recipes import take_in, trained
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
+from train_once import ingest_set, train_once
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.explain.explain_run import explain_run
@@ -67,7 +67,7 @@ def read_set(path: Path, folder: Path) -> list[dict[str, str]]:
 
 
 def write_drop(rows: list[dict[str, str]], tested: str, share: float, folder: Path) -> None:
-    """Write a drop whose test side is one fold, with masks for a share of the training scans."""
+    """Write a drop with one fold for testing and masks for a share of the training scans."""
     rng = np.random.default_rng(1)
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def train(settings: Settings, recipe: Recipe, seed: int, trigger: str) -> None:
     path = settings.home / f"{trigger}.toml"
     path.write_text(recipe.text, encoding="utf-8")
     snapshot = take_snapshot(settings, TASK, given_split=True)
-    run_id = trained(settings, snapshot, task=TASK, trigger=trigger, recipe=str(path), seed=seed)
+    run_id = train_once(settings, snapshot, task=TASK, trigger=trigger, recipe=str(path), seed=seed)
     explain_run(settings, run_id)
 
 
@@ -112,7 +112,7 @@ def rows_of(settings: Settings) -> Iterator[tuple[str, ...]]:
 def main() -> None:
     """Train missing runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("set", type=Path, help="a folder or zip with manifest.csv")
+    parser.add_argument("set", type=Path, help="folder or zip with manifest.csv")
     parser.add_argument("--home", type=Path, default=Path("var/benchmark-pointing"))
     parser.add_argument("--recipe", default=Settings().default_recipe)
     parser.add_argument("--masked", nargs="+", type=float, default=[1.0, 0.2])
@@ -133,7 +133,7 @@ def main() -> None:
                 if started:
                     migrate(settings)
                 if not (home / "taken-in").exists():
-                    take_in(settings, home / "drop")
+                    ingest_set(settings, home / "drop")
                     (home / "taken-in").touch()
                 for seed in options.seeds:
                     if recipe.evidence:

@@ -1,22 +1,23 @@
-"""Finding twins, against its bounds: what it takes for many new scans, and against a million.
+"""Speed and memory of the twin search, for many new scans and against a million stored scans.
 
-Three things are measured, each in full:
+Three measurements:
 
-1. ``fingerprint`` against decoding and hashing the same file;
-2. 1,000 new scans against 1,000,000 stored ones, whose bound is 30 s;
-3. all scans new at once, 10,000, 30,000 and 100,000 of them.
+1. ``fingerprint``, compared with decoding and hashing the same file;
+2. 1,000 new scans against 1,000,000 stored ones; the target is 30 s;
+3. 10,000, 30,000 and 100,000 scans that are all new.
 
-What the last two cost depends on the shares of pairs that the first two sieves let through. Among
-real slices of different patients (J. Cheng, figshare 1512427) 0.30 % of the pairs pass the first
-sieve, by keys, and about 0.0007 % the second, by grids; only these are compared on pixels. The
-population here is made to be as dense: painted slices are deformed and fingerprinted; mixtures of
-their coarse grids give keys, and mixtures of their fine grids, in the same parts, are the grids.
-The shares are printed beside the times.
+The cost of 2 and 3 depends on the shares of pairs that pass the first two sieves. Among real
+slices of different patients (J. Cheng, figshare 1512427) 0.30 % of the pairs pass the first sieve,
+by keys, and about 0.0007 % pass the second, by grids; only these are compared by pixels. The
+synthetic population has about the same shares: synthetic slices are deformed and fingerprinted;
+mixtures of their coarse grids give the keys, and mixtures of their fine grids, with the same
+weights, give the grids. The shares are printed beside the times.
 
-A store with more scans of one plane and level is denser than that: the second sieve then grows with
-the share of the first, the third with that of the second; the matrix product of keys depends on the
-number of scans alone. No scan here has a twin. Making thumbnails stands in place of reading them.
-Processor seconds are those of all threads together, and vary less with what else is running.
+In a store with more scans of the same plane and level, more pairs pass. The time of the sieve by
+grids is proportional to the share that passes the sieve by keys, and the time of the comparison by
+pixels to the share that passes both. The time of the sieve by keys depends on the number of scans
+only. No scan of the population has a twin. Thumbnails are computed, not read from a store.
+Processor seconds are summed over all threads and depend less on other processes.
 """
 
 from __future__ import annotations
@@ -55,28 +56,28 @@ from tumorml.scans.images.fingerprint import (
 )
 
 ALL_NEW = (10_000, 30_000, 100_000)
-STORED, ASKED = 1_000_000, 1_000
-BOUND_SECONDS = 30.0
+STORED, NEW = 1_000_000, 1_000
+TARGET_SECONDS = 30.0
 REPEATS = 5
 
 _PATIENTS, _SLICES, _DEFORMED = 8, 3, 12
 _AMPLITUDE, _MIXED = 0.035, 0.44
-"""Standard deviation of the nodes of a deformation, in lengths of the picture; and how much of a
-second slice is added to a mixture, and of a third taken away."""
+"""Standard deviation of a deformation's nodes, as a share of the longer image side; and the weight
+of the second slice of a mixture, which is added, and of the third, which is subtracted."""
 _CHUNK = 20_000
 
 
-def painted_slices() -> Iterator[NDArray[np.uint8]]:
-    """Slices of the demo, of all labels and planes."""
+def synthetic_slices() -> Iterator[NDArray[np.uint8]]:
+    """Yield slices of the demo, of all labels and planes."""
     anatomy = load_anatomy()
     for label in LABELS[Task.FOUR_CLASS]:
         for index in range(_PATIENTS):
-            for made in draw_patient(anatomy, label, index, seed=7, slices=_SLICES):
-                yield made.image
+            for drawn in draw_patient(anatomy, label, index, seed=7, slices=_SLICES):
+                yield drawn.image
 
 
 def deformed(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture, uint8 [height, width], bent by a smooth random field."""
+    """Return an image, uint8 [height, width], deformed by a smooth random field."""
     height, width = picture.shape
     nodes = rng.normal(0, _AMPLITUDE * max(height, width), (2, 5, 5)).astype(np.float32)
     across, down = (cv2.resize(n, (width, height), interpolation=cv2.INTER_CUBIC) for n in nodes)
@@ -85,33 +86,38 @@ def deformed(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
 
 
 class _Cells(np.ndarray[tuple[int, ...], np.dtype[np.float32]]):
-    """One cell of many grids; numpy asks the members of an array of objects for their roots."""
+    """One cell of many grids; ``np.sqrt`` of an object array calls ``sqrt`` of its members."""
 
     def sqrt(self) -> NDArray[np.float32]:
         return np.sqrt(self)
 
 
 def symmetric_keys(grids: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``symmetric_key`` of many grids at once: float [n, 8, 8] to float [n, 42]."""
+    """Return ``symmetric_key`` of many grids, float [n, 8, 8], as float [n, 42]."""
     cells = np.empty(grids.shape[1:], object)
-    for at in np.ndindex(cells.shape):
-        cells[at] = grids[:, *at].view(_Cells)
+    for index in np.ndindex(cells.shape):
+        cells[index] = grids[:, *index].view(_Cells)
     return np.stack([np.asarray(values) for values in symmetric_key(cells)], axis=1)
 
 
 class Population:
-    """Scans whose fingerprints are about as dense as those of real slices."""
+    """Scans whose fingerprints are about as similar to each other as those of real slices.
 
-    def __init__(self, painted: NDArray[np.uint8], size: int) -> None:
+    Args:
+        slices: Synthetic slices, uint8 [n, height, width].
+        size: Number of scans.
+    """
+
+    def __init__(self, slices: NDArray[np.uint8], size: int) -> None:
         rng = np.random.default_rng(0)
         self._thumbnails: list[NDArray[np.uint8]] = []
         coarse, fine = [], []
-        for picture in (deformed(one, rng) for one in painted for _ in range(_DEFORMED)):
-            small = prints.thumbnail(picture)
-            box, window = prints.head_box(small), prints._window(small)
+        for image in (deformed(one, rng) for one in slices for _ in range(_DEFORMED)):
+            thumbnail = prints.thumbnail(image)
+            box, window = prints.head_box(thumbnail), prints._window(thumbnail)
             if box is not None and window is not None:
-                self._thumbnails.append(small)
-                head = small, box, window
+                self._thumbnails.append(thumbnail)
+                head = thumbnail, box, window
                 coarse.append(prints._grids(*head, prints.COARSE_SIDE, prints._COARSE_BAND))
                 fine.append(prints._grids(*head, GRID_SIDE, prints._FINE_BAND))
         self._mixtures = rng.integers(len(coarse), size=(3, size))
@@ -121,26 +127,26 @@ class Population:
             chunk = slice(start, start + _CHUNK)
             for frame in range(2):
                 mixed = self._mixed(np.array(coarse, np.float32)[:, frame], chunk)
-                found = symmetric_keys(mixed)
-                np.testing.assert_allclose(found[0], symmetric_key(mixed[0]), atol=1e-5)
-                keys[chunk, frame] = np.rint(found * QUANTUM)
+                mixed_keys = symmetric_keys(mixed)
+                np.testing.assert_allclose(mixed_keys[0], symmetric_key(mixed[0]), atol=1e-5)
+                keys[chunk, frame] = np.rint(mixed_keys * QUANTUM)
                 mixed = self._mixed(np.array(fine, np.float32)[:, frame], chunk)
                 grids[chunk, frame] = np.rint(mixed * QUANTUM)
         self.catalogue = Catalogue(range(size), keys, grids)  # type: ignore[arg-type]
 
     def thumbnail(self, index: int) -> NDArray[np.uint8]:
-        """A picture of the kind that the scan was mixed from, always the same for one scan."""
+        """Return a deformed thumbnail of the scan's first slice, the same in every call."""
         source = self._thumbnails[self._mixtures[0, index]]
         return deformed(source, np.random.default_rng(index))
 
     def _mixed(self, sources: NDArray[np.float32], chunk: slice) -> NDArray[np.float32]:
-        one, towards, away = (sources[parts[chunk]] for parts in self._mixtures)
-        mixed = one + _MIXED * (towards - away)
+        first, added, subtracted = (sources[indices[chunk]] for indices in self._mixtures)
+        mixed = first + _MIXED * (added - subtracted)
         return np.asarray(mixed / np.linalg.norm(mixed, axis=(1, 2), keepdims=True), np.float32)
 
 
 class Search:
-    """``find_twins`` with each of its sieves timed: the last ``new`` scans against all."""
+    """A timed run of ``find_twins``: the last ``new`` scans against all scans."""
 
     def __init__(self, population: Population, new: int) -> None:
         self._population, self._new = population, new
@@ -149,7 +155,7 @@ class Search:
         self._hits = self._pairs = 0
 
     def run(self) -> dict[str, float]:
-        """Seconds of each stage, shares of pairs, and the peak of memory."""
+        """Return the seconds of each stage, the shares of pairs and the peak memory in GiB."""
         size = len(self._population.catalogue.ids)
         new = range(size - self._new, size)
         before, cpu, started = peak_gib(), time.process_time(), time.perf_counter()
@@ -175,13 +181,13 @@ class Search:
             "peak": peak_gib(),
         }
 
-    def _by_keys(self, *given: Any) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        for start, hits in self._timed("keys", self._near(*given)):
+    def _by_keys(self, *arguments: Any) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        for start, hits in self._timed("keys", self._near(*arguments)):
             self._hits += len(hits)
             yield start, hits
 
-    def _by_grids(self, *given: Any) -> Iterator[Any]:
-        for pair in self._timed("both sieves", self._candidates(*given)):
+    def _by_grids(self, *arguments: Any) -> Iterator[Any]:
+        for pair in self._timed("both sieves", self._candidates(*arguments)):
             self._pairs += 1
             yield pair
 
@@ -196,35 +202,35 @@ class Search:
 
     def _thumbnails(self, indices: Sequence[int]) -> Mapping[int, NDArray[np.uint8]]:
         started = time.perf_counter()
-        found = {index: self._population.thumbnail(index) for index in indices}
+        thumbnails = {index: self._population.thumbnail(index) for index in indices}
         self._seconds["thumbnails"] += time.perf_counter() - started
-        return found
+        return thumbnails
 
 
 def peak_gib() -> float:
-    """The most memory that this process ever held."""
+    """Return the peak memory of this process, in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def search_apart(painted: Path, size: int, new: int) -> dict[str, float]:
-    """One search in a process of its own, so that its memory is its own; printed."""
-    command = [sys.executable, __file__, str(painted), str(size), str(new)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
+def search_in_process(slices: Path, size: int, new: int) -> dict[str, float]:
+    """Run one search in a new process, to measure its peak memory, and print the result."""
+    command = [sys.executable, __file__, str(slices), str(size), str(new)]
+    process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    measured: dict[str, float] = json.loads(process.stdout)
     print(
         "  {new:,} of {size:,} new: {seconds:.1f} s (keys {keys:.1f}, grids {grids:.1f}, "
         "thumbnails {thumbnails:.1f}, pixels {pixels:.1f}), processor {processor:.1f} s, "
         "peak {peak:.2f} GiB ({before:.2f} before the search)\n"
-        "    shares of pairs: {key_share:.2%} by keys, {grid_share:.5%} by grids: {pairs:,} looked "
-        "at on pixels, {twins:,} confirmed".format(new=new, size=size, **found),
+        "    shares of pairs: {key_share:.2%} by keys, {grid_share:.5%} by grids; {pairs:,} pairs "
+        "compared by pixels, {twins:,} confirmed".format(new=new, size=size, **measured),
         flush=True,
     )
-    return found
+    return measured
 
 
-def fingerprint_ratio(painted: NDArray[np.uint8]) -> None:
-    """Milliseconds per scan: decoding and hashing a 512-pixel JPEG, and its fingerprint."""
-    files = [cv2.imencode(".jpg", cv2.resize(one, (512, 512)))[1].tobytes() for one in painted]
+def measure_fingerprint(slices: NDArray[np.uint8]) -> None:
+    """Print the milliseconds per 512-pixel JPEG of decoding with hashing, and of fingerprints."""
+    files = [cv2.imencode(".jpg", cv2.resize(one, (512, 512)))[1].tobytes() for one in slices]
     seconds: tuple[list[float], list[float]] = [], []
     for _ in range(REPEATS):
         started = time.perf_counter()
@@ -234,25 +240,27 @@ def fingerprint_ratio(painted: NDArray[np.uint8]) -> None:
         [fingerprint(pixels) for pixels in decoded]
         seconds[0].append(hashed - started)
         seconds[1].append(time.perf_counter() - hashed)
-    bound, took = (statistics.median(times) / len(files) * 1e3 for times in seconds)
-    print(f"one 512-pixel JPEG; medians of {REPEATS}, {len(files)} files each")
-    print(f"  decode + SHA-256 (the bound): {bound:.2f} ms")
-    print(f"  fingerprint: {took:.2f} ms, ratio {took / bound:.2f}", flush=True)
+    decoding, fingerprinting = (statistics.median(t) / len(files) * 1e3 for t in seconds)
+    print(f"one 512-pixel JPEG; medians of {REPEATS} repeats with {len(files)} files each")
+    print(f"  decode + SHA-256: {decoding:.2f} ms")
+    print(
+        f"  fingerprint: {fingerprinting:.2f} ms, ratio {fingerprinting / decoding:.2f}", flush=True
+    )
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the three measurements and print their results."""
     with tempfile.TemporaryDirectory(prefix="tumorml-bench-") as root:
-        painted = Path(root) / "painted.npy"
-        pictures = np.stack(list(painted_slices()))
-        np.save(painted, pictures)
-        fingerprint_ratio(pictures)
-        print(f"against the stored; the bound is {BOUND_SECONDS:.0f} s")
-        seconds = search_apart(painted, STORED + ASKED, ASKED)["seconds"]
-        print(f"    ratio to the bound: {seconds / BOUND_SECONDS:.2f}")
-        print("all new at once")
+        path = Path(root) / "slices.npy"
+        slices = np.stack(list(synthetic_slices()))
+        np.save(path, slices)
+        measure_fingerprint(slices)
+        print(f"against stored scans; the target is {TARGET_SECONDS:.0f} s")
+        seconds = search_in_process(path, STORED + NEW, NEW)["seconds"]
+        print(f"    ratio to the target: {seconds / TARGET_SECONDS:.2f}")
+        print("all scans new")
         for size in ALL_NEW:
-            search_apart(painted, size, size)
+            search_in_process(path, size, size)
 
 
 if len(sys.argv) > 1:
