@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, TextIO
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet computes text that starts with one of these (OWASP, CSV Injection)."""
+"""A spreadsheet treats text that starts with one of these as a formula (OWASP, CSV Injection)."""
 
 
 class CsvWriter:
@@ -30,8 +30,8 @@ class CsvWriter:
 def csv_writer(stream: TextIO, *, line_end: str = "\r\n") -> CsvWriter:
     """Return a CSV writer whose text cells cannot be taken for spreadsheet formulas.
 
-    Text that starts like a formula gets an apostrophe in front: names of files and callers come
-    from outside. Numbers are written as they are; dicts and lists are written as JSON.
+    File names and caller names are untrusted, so text that starts like a formula is prefixed with
+    an apostrophe. Numbers are not changed; dicts and lists are written as JSON.
 
     Args:
         stream: Opened with ``newline=""``.

@@ -4,13 +4,13 @@
 class TumorMLError(Exception):
     """A problem that a user can solve.
 
-    The message says what is wrong, where, and what to do. Every other exception is a bug and is
-    not caught.
+    The message names the problem, its location and the remedy. Every other exception is a bug and
+    is not caught.
     """
 
 
 class DropRefusedError(TumorMLError):
-    """A whole drop cannot be ingested."""
+    """A drop cannot be ingested at all."""
 
 
 class BrokenTrainingError(TumorMLError):
@@ -22,7 +22,7 @@ class TransientError(TumorMLError):
 
 
 class TooLittleMemoryError(TransientError):
-    """A recipe needs more memory than is free; a retry may find more."""
+    """A recipe needs more memory than is free at the moment."""
 
 
 class StoreUnreachableError(TransientError):

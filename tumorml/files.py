@@ -1,4 +1,4 @@
-"""Write files so that a crash leaves either the old content or the new."""
+"""Atomic writes: after a crash a file has either its old or its new content."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 _TEMPORARY_NAME = re.compile(r"\..*\.[0-9a-f]{32}\.part", re.DOTALL)
-_LONGEST_NAME_PART = 100
-"""Characters of the target's name that a temporary name repeats; file systems allow 255 bytes."""
+_MAX_REPEATED_CHARACTERS = 100
+"""Characters of the target's name in a temporary name; file systems allow 255 bytes."""
 
 
 def write_atomically(
     path: Path, content: bytes | Callable[[BinaryIO], None], *, mode: int | None = None
 ) -> None:
-    """Replace a file's content in one step, and force it to disk.
+    """Replace a file's content atomically and durably.
 
-    The content goes to a temporary file in the same folder, which is made if it does not exist.
-    After an ``fsync`` the temporary file takes the target's name; then the folder is forced to
-    disk, too.
+    The content is written to a temporary file in the same folder, which is created if missing. The
+    temporary file is synced (``fsync``) and renamed to the target; then the folder is synced.
 
     Args:
         path: The target.
         content: The bytes, or a function that writes them to an open file.
-        mode: The permission bits of the file; none: those that the umask leaves of 0666.
+        mode: The permission bits of the file; None for 0666 without the bits of the umask.
     """
     temporary = temporary_beside(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -46,9 +45,9 @@ def write_atomically(
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return an unused name for a temporary file in the target's folder, which is made."""
+    """Return an unused temporary path in the target's folder; create the folder if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name[:_LONGEST_NAME_PART]}.{uuid.uuid4().hex}.part")
+    return path.with_name(f".{path.name[:_MAX_REPEATED_CHARACTERS]}.{uuid.uuid4().hex}.part")
 
 
 def is_temporary(name: str) -> bool:

@@ -33,7 +33,7 @@ class _Section(BaseModel):
 
 
 class Floors(_Section):
-    """Floors and a ceiling for every model by itself."""
+    """Absolute limits for every model: minimum scores and a maximum calibration error."""
 
     min_scans_per_label: PositiveInt
     min_groups_per_label: PositiveInt
@@ -47,7 +47,7 @@ class Gain(_Section):
     """Evidence that a challenger is better than the champion."""
 
     evidence: tuple[Evidence, ...] = Field(min_length=1)
-    """One kind of evidence is enough; the kinds share the chance of error."""
+    """One kind of evidence is enough; the look's alpha is divided equally among the kinds."""
 
     @field_validator("evidence")
     @classmethod
@@ -63,13 +63,13 @@ class Looks(_Section):
     budget: PositiveInt
     """Number of looks."""
     alpha: Annotated[float, Field(ge=1e-6, lt=0.5)]
-    """Chance that any look of the budget lets a challenger win that is not better."""
+    """Maximum probability that a challenger that is not better wins in any look of the budget."""
     renewal_share: Annotated[float, Field(gt=0.0, le=1.0)]
     """The test set becomes a new version when this share of its groups is new."""
 
     @property
     def alpha_per_look(self) -> float:
-        """Chance of error of each look (Bonferroni correction)."""
+        """Significance level of each look (Bonferroni correction)."""
         return self.alpha / self.budget
 
 
@@ -95,7 +95,7 @@ class Slices(_Section):
     """Slices (parts of the test set) on which a challenger may not be clearly worse."""
 
     by: tuple[str, ...]
-    """``batch``, ``site``, ``size``, or any further column of the manifests."""
+    """``batch``, ``site``, ``size``, or any other column of the manifests."""
 
     @field_validator("by")
     @classmethod
@@ -114,7 +114,7 @@ class Slices(_Section):
 
 
 class Golden(_Section):
-    """How exactly and how fast the stored model must reproduce its recorded answers."""
+    """Limits for the stored model's error and latency on its golden scans."""
 
     tolerance: PositiveFloat
     """Largest absolute difference of a probability."""
@@ -126,18 +126,18 @@ class Binary(_Section):
     """The operating point of a binary model."""
 
     min_sensitivity: Share
-    """Least sensitivity on the validation scans.
+    """Minimum sensitivity on the validation scans.
 
     The threshold is 0.5, or the highest lower value that reaches this sensitivity.
     """
 
 
 class Approval(_Section):
-    """When a winning challenger needs a person's approval."""
+    """Conditions under which a winning challenger needs a person's approval."""
 
     always: bool
     when_changed: bool
-    """If classes, input size or preprocessing differ from the champion's."""
+    """Require approval if classes, input size or preprocessing differ from the champion's."""
     timeout_hours: Annotated[float, Field(gt=0.0, le=8760.0)]
     """Without an answer within this time, the challenger is rejected."""
 

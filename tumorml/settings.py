@@ -166,8 +166,8 @@ class Settings(BaseSettings):
     )
     api_confidence: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.95,
-        description="Confidence of prediction sets: the share of scans whose set of possible "
-        "labels shall contain the true label.",
+        description="Confidence of prediction sets: the intended share of scans whose set of "
+        "possible labels contains the true label.",
     )
     api_max_images: PositiveInt = Field(64, description="Maximum number of images per request.")
     api_max_bytes: PositiveInt = Field(
@@ -175,8 +175,8 @@ class Settings(BaseSettings):
     )
     api_queue: PositiveInt = Field(
         128,
-        description="Maximum number of prediction requests in progress. Further ones are answered "
-        "with 503.",
+        description="Maximum number of prediction requests in progress. Additional "
+        "requests receive status 503.",
     )
     api_batch: PositiveInt = Field(16, description="Maximum number of scans per inference batch.")
 
@@ -235,8 +235,8 @@ def get_settings() -> Settings:
     """Return the settings of this process; they are read once.
 
     Raises:
-        TumorMLError: Values are invalid. The message names the variables, and no value, because a
-            value may be a secret.
+        TumorMLError: Values are invalid. The message names the variables but not their values,
+            because a value may be a secret.
     """
     try:
         return Settings()

@@ -23,7 +23,7 @@ class Interval:
                 logger.info("read %s of %s files", done, len(files))
 
     Args:
-        seconds: The least time between two messages, and from the start to the first one.
+        seconds: Minimum time between two messages, and between the start and the first message.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -31,7 +31,7 @@ class Interval:
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Return True at most once per interval, first when one interval has passed."""
+        """Return True at most once per interval; the first time after one full interval."""
         now = time.monotonic()
         if now - self._last < self._seconds:
             return False
@@ -43,10 +43,10 @@ class PeriodicThread:
     """A daemon thread that repeats an action; a failed action is logged and tried again.
 
     Args:
-        name: Name of the thread; it is in the log message of a failure.
+        name: Name of the thread, used in log messages.
         seconds: The pause before each call of the action.
         action: The function to repeat.
-        transient: Exceptions that may pass by themselves, logged without a traceback.
+        transient: Types of transient exceptions, which are logged without a traceback.
     """
 
     def __init__(

@@ -27,4 +27,4 @@ RETRY_TRANSIENT_ERRORS: dict[str, Any] = {
         ]
     ),
 }
-"""Default arguments of every DAG. Other exceptions and killed processes are retried, too."""
+"""Default arguments of the DAGs. Other exceptions and killed processes are retried, too."""

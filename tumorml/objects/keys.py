@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 INBOX = "inbox"
 """The prefix under which users put drops."""
 
-_LONGEST_NAME_BYTES = 200
+_MAX_NAME_BYTES = 200
 _REASONS_NAME = "reasons.json"
 
 
@@ -65,7 +65,7 @@ def reasons_key(batch_id: str) -> str:
 
 
 def archive_member_key(archive: str, path: str) -> str:
-    """A file inside a stored zip or tar. No object has this key; it only names the place."""
+    """A file inside a stored zip or tar. It identifies the member; no object has this key."""
     return f"{archive}!/{path}"
 
 
@@ -135,21 +135,21 @@ def score_heatmap_key(model_version_id: str, scan_id: str, overlay: bytes) -> st
 
 
 def answer_heatmap_key(day: date, model_version_id: str, scan_id: str, overlay: bytes) -> str:
-    """The overlay of an answer of the API, by the day of the answer (PNG)."""
+    """The overlay of a prediction of the API, under the day of the prediction (PNG)."""
     return f"answers/{day:%Y-%m-%d}/{model_version_id}/{_overlay_name(scan_id, overlay)}"
 
 
 def _overlay_name(scan_id: str, overlay: bytes) -> str:
-    # A server with other fonts draws another picture of the same scan: it gets its own key.
+    # Servers with different fonts draw different overlays of one scan, so each gets its own key.
     return f"{scan_id}-{hashlib.sha256(overlay).hexdigest()[:8]}.png"
 
 
 def _storable(path: str) -> str:
-    """Return the path with over-long names cut and made unique by a digest."""
+    """Return the path with too long names truncated and made unique by a digest."""
     parts = []
     for part in PurePosixPath(path).parts:
         data = part.encode()
-        if len(data) > _LONGEST_NAME_BYTES:
+        if len(data) > _MAX_NAME_BYTES:
             digest = hashlib.sha256(data).hexdigest()[:16]
             suffix = PurePosixPath(part).suffix[:10]
             part = f"{data[:100].decode('utf-8', 'ignore')}-{digest}{suffix}"

@@ -30,9 +30,9 @@ class S3Objects(ObjectStore):
 
     Args:
         url: ``s3://bucket`` or ``s3://bucket/prefix``.
-        endpoint_url: URL of the server; none: AWS_ENDPOINT_URL_S3, else Amazon S3.
-        region: Region of the bucket; none: AWS_DEFAULT_REGION, else us-east-1.
-        patience_seconds: The time that one request waits for a store that does not answer.
+        endpoint_url: URL of the server; None for AWS_ENDPOINT_URL_S3, or else Amazon S3.
+        region: Region of the bucket; None for AWS_DEFAULT_REGION, or else us-east-1.
+        patience_seconds: Seconds that one request is retried while the store does not answer.
         page_size: The maximum number of objects on one page of a listing.
     """
 
@@ -126,8 +126,8 @@ class S3Objects(ObjectStore):
             )
         else:
             self._copy_in_parts(source, target, head)
-        now = self._head(source)
-        if now is not None and now["ETag"] != head["ETag"]:
+        current_head = self._head(source)
+        if current_head is not None and current_head["ETag"] != head["ETag"]:
             log.warning(
                 "%s was overwritten while it was moved; the new object is kept",
                 self.display(source),
@@ -277,12 +277,13 @@ class S3Objects(ObjectStore):
     def _is_made_of(self, key: str, parts: Sequence[dict[str, Any]]) -> bool:
         """Return whether the object consists of these parts.
 
-        The ETag of such an object is the MD5 of the MD5s of its parts, a dash, and their number.
+        The ETag of a multipart object is the MD5 of its parts' MD5 digests, a dash, and the number
+        of parts.
         """
         head = self._head(key)
         try:
             digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
-        except ValueError:  # the ETags of encrypted objects are no MD5
+        except ValueError:  # the ETags of encrypted objects are not MD5 digests
             return False
         etag = f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"'
         return head is not None and head["ETag"] == etag
@@ -292,5 +293,5 @@ class S3Objects(ObjectStore):
             self._bucket.request(
                 "abort_multipart_upload", "abort an upload", patient=False, **upload
             )
-        except Exception as error:  # the original error matters more than wasted space
+        except Exception as error:  # the caller raises the original error
             log.warning("%s: uploaded parts may remain in the bucket: %s", upload["Key"], error)

@@ -1,4 +1,4 @@
-"""Requests to one bucket that wait for a store that is unreachable.
+"""Requests to one bucket, retried while the store is unreachable.
 
 botocore retries short failures (a lost connection, throttling) for seconds, with backoff and
 jitter. Longer outages are handled here, per request, so a large upload continues with the part
@@ -36,9 +36,9 @@ class Bucket:
 
     Args:
         name: Name of the bucket.
-        endpoint_url: URL of the server; none: AWS_ENDPOINT_URL_S3, else Amazon S3.
-        region: Region of the bucket; none: AWS_DEFAULT_REGION, else us-east-1.
-        patience_seconds: The time that one request waits for a server that does not answer.
+        endpoint_url: URL of the server; None for AWS_ENDPOINT_URL_S3, or else Amazon S3.
+        region: Region of the bucket; None for AWS_DEFAULT_REGION, or else us-east-1.
+        patience_seconds: Seconds that one request is retried while the server does not answer.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Bucket:
 
 @lru_cache
 def connection(endpoint_url: str | None, region: str | None) -> s3fs.S3FileSystem:
-    """Return the one connection that all threads share; fsspec would make one per thread."""
+    """Return the connection that all threads share; by default fsspec opens one per thread."""
     filesystem = s3fs.S3FileSystem(
         endpoint_url=endpoint_url,
         client_kwargs={"region_name": region} if region else {},

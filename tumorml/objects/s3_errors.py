@@ -1,4 +1,4 @@
-"""Classify errors of an S3 store: transient errors, and those that a user can solve."""
+"""Classify errors of an S3 store as transient or as caused by a wrong setting."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def explain_error(error: Exception, *, bucket: str, endpoint: str, purpose: str) -> Exception:
-    """Return a `TumorMLError` that says which setting is wrong, or the error itself.
+    """Return a `TumorMLError` that names the wrong setting, or the error itself.
 
     Args:
         error: An error of s3fs or botocore that is not transient.
@@ -116,8 +116,8 @@ def explain_error(error: Exception, *, bucket: str, endpoint: str, purpose: str)
 
 def _response(error: BaseException) -> dict[str, Any]:
     """Return the server's response from botocore's error, or from the cause of s3fs's error."""
-    for each in (error, error.__cause__):
-        response = getattr(each, "response", None)
+    for candidate in (error, error.__cause__):
+        response = getattr(candidate, "response", None)
         if isinstance(response, dict):
             return response
     return {}

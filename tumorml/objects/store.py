@@ -34,9 +34,9 @@ class StoredObject:
 class ObjectStore(ABC):
     """Reads, writes, lists and moves objects by key.
 
-    Writes are atomic, also on a local disk, and all operations are idempotent. Every call waits for
-    a store that cannot be reached. It raises `StoreUnreachableError` when the configured patience
-    has passed, and `TumorMLError` if a setting is wrong.
+    Writes are atomic, also on a local disk, and all operations are idempotent. While the store
+    cannot be reached, every call is retried; after the configured patience it raises
+    `StoreUnreachableError`. If a setting is wrong, it raises `TumorMLError`.
     """
 
     @abstractmethod
@@ -53,7 +53,7 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def find(self, key: str) -> StoredObject | None:
-        """Return the object with this key as `list` does, or None if there is none."""
+        """Return the object with this key, with the same fields as from `list`, or None."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:
@@ -94,7 +94,7 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def remove(self, key: str) -> None:
-        """Remove one object; a missing object is no error."""
+        """Remove one object; a missing object is not an error."""
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[StoredObject]:

@@ -101,8 +101,8 @@ def _merge_findings(store: ObjectStore, batch_id: str) -> tuple[list[ShardFile],
     if plan is None or unread:
         unread_part = f"shards {', '.join(map(str, unread[:10]))}" if unread else "it"
         raise TumorMLError(
-            f"Batch {batch_id} waits, because {unread_part} could not be read. See the error in the "
-            "log of the task read_shard and correct it; the next run of ingest_scans retries."
+            f"Batch {batch_id} waits, because {unread_part} could not be read. Correct the error "
+            "in the log of the task read_shard; the next run of ingest_scans retries."
         )
     gathered = GatheredBatch(reason=plan.reason, missing=plan.missing)
     files: list[ShardFile] = []
