@@ -92,8 +92,8 @@ def test_tumor_label_does_not_conflict_with_a_tumor_type(settings: Settings) -> 
 @pytest.mark.parametrize(
     ("scan", "label", "reason", "message"),
     [
-        ("ffff", "glioma", "why", "no scan id begins like that"),
-        ("", "glioma", "why", "is not found"),
+        ("ffff", "glioma", "why", "No scan id begins with 'ffff'"),
+        ("", "glioma", "why", "More than one scan id begins with ''"),
         (scan_of("x"), "cyst", "why", "'cyst' is not a label"),
         (scan_of("x"), "glioma", " ", "Give a reason"),
     ],
@@ -143,7 +143,7 @@ def test_view_and_snapshots_agree_on_conflicts(settings: Settings) -> None:
 
 def test_labels_are_settled_for_all_scans_or_none(settings: Settings) -> None:
     add_batch(settings, "b", [Dropped("x", "glioma"), Dropped("y", "pituitary")])
-    with pytest.raises(TumorMLError, match="no scan id begins"):
+    with pytest.raises(TumorMLError, match="No scan id begins"):
         settle_labels(settings, [scan_of("x"), "nobody"], "glioma", reason="seen", who="me")
     with read_session(settings) as session:
         assert settled_labels(session) == {}

@@ -31,10 +31,10 @@ def settle_labels(
 
     Args:
         settings: Settings of the store.
-        scans: Scan ids, or prefixes that fit one scan each.
+        scans: Scan ids, or prefixes that match one scan each.
         label: A label in any spelling that folder names may have.
-        reason: Reason of the decision, kept for ever.
-        who: Person who decides.
+        reason: Reason for the decision, stored permanently.
+        who: Name of the person who decides.
 
     Returns:
         The full ids of the scans.
@@ -60,9 +60,9 @@ def _full_id(session: Session, scan: str) -> str:
         select(Scan.id).where(Scan.id.startswith(scan, autoescape=True)).limit(2)
     ).all()
     if not scan or len(ids) != 1:
-        problem = "more than one scan id begins" if ids else "no scan id begins"
+        count = "More than one" if ids else "No"
         raise TumorMLError(
-            f"The scan {scan!r} is not found: {problem} like that. The view label_conflict "
+            f"{count} scan id begins with {scan!r}. Give a full scan id: the view label_conflict "
             "lists the scans whose labels conflict."
         )
     return ids[0]
@@ -79,9 +79,10 @@ def settled_labels(session: Session, scans: Collection[str] | None = None) -> di
 def candidate_labels(
     session: Session, task: Task, scans: Collection[str] | None = None
 ) -> dict[str, set[str]]:
-    """Return today's labels of some scans, or of all, in the terms of a task, by scan id.
+    """Return the current labels of some or all scans, mapped to a task's labels, by scan id.
 
-    A scan with more than one label is in conflict. Its set is empty if no label fits the task.
+    A scan with more than one label is in conflict. The set is empty if the task has no label for
+    the scan.
     """
     given = select(ScanLabel.scan_id, ScanLabel.label)
     if scans is not None:
@@ -99,10 +100,10 @@ def candidate_labels(
 
 
 def labels_and_conflicts(session: Session, task: Task) -> tuple[dict[str, str], set[str]]:
-    """Return the label of each scan in the terms of a task, and the scans in conflict.
+    """Return the task's label of each scan without a conflict, and the scans in conflict.
 
-    A conflict is one scan with two labels, or scans that show one picture, directly or through
-    other twins, with different labels, unless a person settled all of them.
+    Scans are in conflict if one scan has two labels, or if scans of one picture (connected by
+    twins) have different labels and a person has not settled all of them.
     """
     settled = settled_labels(session)
     labels = candidate_labels(session, task)

@@ -19,12 +19,14 @@ from tumorml.settings import Settings
 def find_leaks(
     settings: Settings, entries: Sequence[SnapshotEntry], also_seen: Collection[str] = ()
 ) -> dict[str, TwinKind]:
-    """Return the closest relation of each test scan to training or validation, as known today.
+    """Return the closest relation of each test scan to training or validation scans.
+
+    The current twins and groups are used, which may be newer than the snapshot.
 
     Args:
         settings: Settings of the store.
         entries: Entries of a snapshot.
-        also_seen: Further scans that count as training.
+        also_seen: Additional scans that count as training.
 
     Returns:
         A kind of ``LEAK_KINDS`` for each test scan.
@@ -70,10 +72,10 @@ def write_leak_report(
 
 
 def scans_seen_by_ancestors(session: Session, run_id: str) -> set[str]:
-    """Return the scans that earlier models saw in training from which a run's weights descend.
+    """Return the training and validation scans of all models that a run's weights descend from.
 
     A run with a warm start continues from the weights of a champion, which may itself have had a
-    warm start. The weights file that a recipe names may also be that of a model version.
+    warm start. A recipe may also name the weights file of a model version.
     """
     lineage = (
         select(Run.id, Run.snapshot_id, Run.warm_start_id, Run.weights_sha256)
@@ -99,6 +101,6 @@ def scans_seen_by_ancestors(session: Session, run_id: str) -> set[str]:
 
 
 def held_out_scans(session: Session, scans: Sequence[str]) -> set[str]:
-    """Return those of the scans whose group is on more than one side by now."""
+    """Return those of the scans that are held out because their group is on two sides."""
     held_out = select(ScanGroup.scan_id).where(ScanGroup.held_out)
     return set(session.scalars(held_out)) & set(scans)

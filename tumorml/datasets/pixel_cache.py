@@ -36,9 +36,9 @@ _LOG_SECONDS = 5.0
 
 
 class CachedPixels:
-    """Array uint8 [n, size, size] in a file, of which each access reads the rows it needs.
+    """Array uint8 [n, size, size] in a file; each access reads only the requested rows.
 
-    A memory map would count every page that was ever read as memory of this process.
+    It is not a memory map, because the pages that a map has read count as memory of the process.
 
     Attributes:
         shape: (n, size, size).
@@ -119,7 +119,7 @@ def _read_ids(path: Path, *, rows: int) -> dict[str, int]:
 
 
 def _write_after(path: Path, count: int, records: Sequence[bytes]) -> None:
-    """Write records of equal length after the first ``count``, in place of what follows them."""
+    """Keep the first ``count`` records, drop the others, and append records of the same length."""
     path.touch()
     with path.open("r+b") as file:
         file.truncate(count * len(records[0]))
@@ -131,7 +131,7 @@ def _write_after(path: Path, count: int, records: Sequence[bytes]) -> None:
 
 @contextmanager
 def _exclusive_lock(path: Path) -> Iterator[None]:
-    """Let one process of this machine at a time run the block."""
+    """Hold an exclusive file lock, so that one process per machine runs the block at a time."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

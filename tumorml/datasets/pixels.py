@@ -36,7 +36,7 @@ class SplitPixels:
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """Tumor masks of n scans, as far as they are known.
+    """Tumor masks of n scans, some of which may be unknown.
 
     Attributes:
         pixels: uint8 [k, size, size], 255 in the tumor.

@@ -1,4 +1,4 @@
-"""Resize scans to the square input of a network, and maps of the input back to the scan."""
+"""Resize scans to the square input of a network, and maps of the input to the scan's size."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def placement(height: int, width: int, size: int) -> Placement:
 def fit_to_square(pixels: np.ndarray, size: int) -> np.ndarray:
     """Scale a scan so that its longer side is `size`, and center it on a black square.
 
-    The aspect ratio is kept. Pillow's bilinear filter is used, whose support grows with the
-    reduction, so that no row of pixels is skipped.
+    The aspect ratio is kept. The support of Pillow's bilinear filter grows with the reduction, so
+    every pixel contributes (no aliasing).
 
     Args:
         pixels: uint8 `[h, w]`.

@@ -141,8 +141,8 @@ def check_no_leak(entries: list[SnapshotEntry]) -> None:
     leaking = sorted(group for group, splits in sides.items() if len(splits) > 1)
     if leaking:
         raise TumorMLError(
-            f"{len(leaking)} groups are on two sides of the split, for instance {leaking[:3]}. No "
-            "model can be trained or judged on this snapshot."
+            f"{len(leaking)} groups are on two sides of the split, for instance {leaking[:3]}, so "
+            "this snapshot cannot be used for training. Start a new run on a new snapshot."
         )
 
 

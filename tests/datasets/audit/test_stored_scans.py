@@ -66,7 +66,7 @@ def test_copies_in_a_later_drop_join_the_group_of_the_original(settings: Setting
 
     stored = read_store(settings)
     audit = summarize(stored.files, stored.twins, stored.places)
-    assert audit.whole.with_twin == 0 or not audit.has_split
+    assert audit.overall.with_twin == 0 or not audit.has_split
     assert len(stored_pictures(settings, stored.files[:2], 64)) == 2
 
 

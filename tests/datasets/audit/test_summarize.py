@@ -82,7 +82,7 @@ def test_each_test_image_has_its_strongest_relation_to_training(audit_settings, 
         "Testing/pituitary/none.png": (TwinKind.NONE, None),
     }
     assert {f.twin_in_training for f in audit.findings if f.file.split == "train"} == {"none"}
-    assert audit.whole.byte_identical == 1
+    assert audit.overall.byte_identical == 1
     assert [(c.label, c.total, c.with_twin) for c in audit.labels] == [
         ("glioma", 3, 3),
         ("pituitary", 2, 1),
@@ -134,7 +134,7 @@ def test_patient_id_of_the_manifest_relates_different_pictures(audit_settings, s
     ]
     twin = by_path(audit)["1.png"].twin
     assert twin is not None and twin.path == "0.png"
-    assert audit.whole.with_twin == 0
+    assert audit.overall.with_twin == 0
     assert "But 1 comes from a patient" in audit.verdict
 
 

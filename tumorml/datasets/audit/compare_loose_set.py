@@ -31,7 +31,8 @@ def compare_loose_set(
 def _find_twins_of_set(loose: LooseSet, on_progress: OnProgress | None = None) -> list[ScanTwin]:
     """Find the twins of the set.
 
-    Of many copies of one picture, not all pairs are found, but those whose labels or splits differ.
+    Among many copies of one picture, some pairs are skipped; pairs whose labels or splits differ
+    are always returned.
     """
     if not loose.fingerprints:
         return []
@@ -58,7 +59,7 @@ def _find_twins_of_set(loose: LooseSet, on_progress: OnProgress | None = None) -
 def draw_places(
     settings: Settings, files: Sequence[AuditedFile], twins: Sequence[ScanTwin]
 ) -> dict[str, Place]:
-    """Return the group and side of each scan, as the service would draw them for this set alone."""
+    """Return the group and side of each scan, as the service would draw them for this set."""
     nodes: dict[str, int] = {}
     edges: list[tuple[int, int]] = []
     for file in files:
@@ -73,7 +74,7 @@ def draw_places(
         members[component_of[node]].append((name in scans, name))
     places: dict[str, Place] = {}
     for component in members.values():
-        # False sorts before true: the group's id comes from a patient or study, if one is known.
+        # False sorts before True, so patient and study keys take precedence over scan ids.
         group = new_group_id([min(component)[1]])
         side = draw_side(
             group, validation_share=settings.validation_share, test_share=settings.test_share

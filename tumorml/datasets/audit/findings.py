@@ -40,7 +40,7 @@ class AuditedFile:
 
 @dataclass(frozen=True, slots=True)
 class ScanTwin:
-    """Two scans, by id, that show the same picture, or nearly (see ``find_twins``)."""
+    """Two scans, by id, that show the same or nearly the same picture (see ``find_twins``)."""
 
     scan_id: str
     other_id: str
@@ -50,7 +50,7 @@ class ScanTwin:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The group and side of a scan: drawn for an audit, or those of the store."""
+    """The group and side of a scan: drawn for an audit, or read from the store."""
 
     group_id: str
     side: str
@@ -66,7 +66,7 @@ class ComparedSet:
         twins: Pairs of different scans, each pair once.
         places: Group and side of each scan, by scan id.
         companions: Number of companions, which are not audited.
-        notes: Sentences for the reader about how the set was read.
+        notes: Sentences about how the set was read, for the report.
     """
 
     name: str
@@ -82,8 +82,8 @@ class Finding:
     """The result of the audit for one file.
 
     ``twin_in_training`` is one of ``AUDIT_KINDS``. In a set with its own split, only test files
-    have a twin searched for them; all others are ``none``. In a set without a split, each file is
-    compared with the rest of the set.
+    are compared with the training files; all others have ``none``. In a set without a split, each
+    file is compared with the rest of the set.
     """
 
     file: AuditedFile
@@ -150,7 +150,7 @@ class Audit:
     divided_test_files: int
 
     @property
-    def whole(self) -> LabelCount:
+    def overall(self) -> LabelCount:
         """The counts over all labels."""
         return LabelCount(
             "all",
@@ -181,22 +181,22 @@ class Audit:
     @property
     def leaks(self) -> bool:
         """Whether the split of the set leaks, or a random split would if it has none."""
-        whole = self.whole
-        return bool(whole.with_twin or (self.has_split and whole.kinds[TwinKind.SAME_PATIENT]))
+        overall = self.overall
+        return bool(overall.with_twin or (self.has_split and overall.kinds[TwinKind.SAME_PATIENT]))
 
     @property
     def verdict(self) -> str:
         """The result in one or two sentences."""
-        whole = self.whole
-        patients = whole.kinds[TwinKind.SAME_PATIENT]
-        share = f"{whole.with_twin / whole.total:.1%}".replace("%", " %")
-        counts = f"{whole.with_twin:,} of {whole.total:,}"
+        overall = self.overall
+        patients = overall.kinds[TwinKind.SAME_PATIENT]
+        share = f"{overall.with_twin / overall.total:.1%}".replace("%", " %")
+        counts = f"{overall.with_twin:,} of {overall.total:,}"
         if self.has_split:
             sentence = (
                 f"{counts} test images ({share}) have a twin in training: a score on this test set "
-                "rewards memory."
-                if whole.with_twin
-                else f"None of the {whole.total:,} test images has a twin in training."
+                "rewards memorization."
+                if overall.with_twin
+                else f"None of the {overall.total:,} test images has a twin in training."
             )
             verb = "comes" if patients == 1 else "come"
             relation = f"{verb} from a patient who is in training, too."
@@ -204,12 +204,12 @@ class Audit:
             sentence = "The set has no split of its own. " + (
                 f"{counts} images ({share}) have a twin elsewhere in it: a test set drawn image by "
                 "image would leak."
-                if whole.with_twin
-                else f"None of its {whole.total:,} images has a twin elsewhere in it."
+                if overall.with_twin
+                else f"None of its {overall.total:,} images has a twin elsewhere in it."
             )
             verb = "has" if patients == 1 else "have"
             relation = f"{verb} a patient in common with another image."
         if not patients:
             return sentence
-        more = f"{patients:,} more" if whole.with_twin else f"But {patients:,}"
+        more = f"{patients:,} more" if overall.with_twin else f"But {patients:,}"
         return f"{sentence} {more} {relation}"

@@ -45,7 +45,7 @@ class LooseSet:
         files: All files but companions (masks, manifests, system files), in the set's order.
         fingerprints: By scan id, about 9 kB each. Pictures without features have none.
         companions: Number of companions, which are not audited.
-        notes: Sentences for the reader about how the set was read.
+        notes: Sentences about how the set was read, for the report.
     """
 
     name: str
@@ -58,12 +58,12 @@ class LooseSet:
 def read_loose_set(
     settings: Settings, path: Path, on_progress: OnProgress | None = None
 ) -> LooseSet:
-    """Read a folder, zip or tar for an audit. Nothing is stored or written.
+    """Read a folder, zip or tar for an audit, without writing anything.
 
-    Each file is read once, with a few in memory at a time.
+    Each file is read once, and only a few are in memory at a time.
 
     Raises:
-        TumorMLError: The path is no folder or archive, or contains no readable image.
+        TumorMLError: The path is not a folder or archive, or contains no readable image.
         DropRefusedError: The archive or the manifest is invalid or exceeds a limit.
     """
     path = path.expanduser().resolve()
@@ -93,15 +93,21 @@ def read_loose_set(
 
 
 def read_pictures(
-    settings: Settings, path: Path, wanted: Collection[str], side: int
+    settings: Settings, path: Path, names: Collection[str], side: int
 ) -> dict[str, bytes]:
-    """Return JPEGs of some files, by path, without metadata; the longest side has ``side`` pixels.
+    """Return JPEGs of some files of a set, by path, without metadata.
 
     Files that are no longer readable are left out.
+
+    Args:
+        settings: The limits.
+        path: The folder or archive.
+        names: Paths of the files in the set.
+        side: Maximum length of the longest side, in pixels.
     """
     pictures = {}
     with open_set(path, settings) as contents:
-        for entry, data, _ in contents.read(frozenset(wanted)):
+        for entry, data, _ in contents.read(frozenset(names)):
             if data is None:
                 continue
             try:
@@ -135,7 +141,7 @@ def _layout(contents: Contents, path: Path, notes: list[str]) -> Layout:
 
 
 def _by_folder_names(names: Sequence[str]) -> Iterator[tuple[str, FileDescription]]:
-    """Describe files whose innermost folder name is their label, whatever it is."""
+    """Describe files with the name of their innermost folder as label, even if it is unknown."""
     for name in names:
         folders = path_parts(name)[:-1]
         splits = [split for split in map(parse_split, folders) if split]
@@ -165,7 +171,7 @@ def _examine_all(
 ) -> dict[str, Fingerprint]:
     """Fill the profiles of all scans, and return the fingerprint of each scan by its id."""
     scan_files = {name for name, reading in layout.descriptions.items() if reading.role == "scan"}
-    found: dict[str, Fingerprint] = {}
+    fingerprints: dict[str, Fingerprint] = {}
     known: set[str | None] = set()
     pending: deque[Future[tuple[FileProfile, Fingerprint | None]]] = deque()
     done = 0
@@ -177,10 +183,10 @@ def _examine_all(
 
     def collect() -> None:
         nonlocal done
-        profile, seen = pending.popleft().result()
+        profile, new_fingerprint = pending.popleft().result()
         known.add(profile.scan_id)
-        if profile.scan_id is not None and seen is not None:
-            found[profile.scan_id] = seen
+        if profile.scan_id is not None and new_fingerprint is not None:
+            fingerprints[profile.scan_id] = new_fingerprint
         done += 1
         if on_progress is not None:
             on_progress(done, len(scan_files))
@@ -196,7 +202,7 @@ def _examine_all(
                 collect()
         while pending:
             collect()
-    return found
+    return fingerprints
 
 
 def _files(profiles: Sequence[FileProfile], layout: Layout) -> list[AuditedFile]:

@@ -27,7 +27,7 @@ from tumorml.settings import Settings
 logger = logging.getLogger(__name__)
 
 _NAMED_TWINS = 4
-"""Maximum number of pairs of twins that the evidence of a tie names."""
+"""Maximum number of pairs of twins in the column ``group_tie.evidence``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _merge(
     session: Session, groups: list[str], component: _Component, placed: dict[str, tuple[str, str]]
 ) -> None:
     kept, *merged = groups
-    # The side of a group that was merged before is the first of its sides.
+    # A group from an earlier merge may have several sides; the first in `SIDES` counts.
     sides: dict[str, str] = {}
     for group, side in (placed[scan] for scan in component.scans if scan in placed):
         sides[group] = min(side, sides.get(group, side), key=SIDES.index)

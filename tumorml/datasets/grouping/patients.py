@@ -9,11 +9,11 @@ NamedId = tuple[str, str | None, str | None]
 
 
 def person_keys(kind: str, named_ids: Iterable[NamedId]) -> list[tuple[str, str]]:
-    """Return pairs of scan and patient (or study) key; scans with a common key belong together.
+    """Return pairs of scan and patient (or study) key; scans with a common key form one group.
 
-    An id is unique within its site. An id that any scan has without a site is one patient at all
-    sites: this may make a group too large, but otherwise a patient could leak across the split.
-    Case and surrounding white space are ignored.
+    An id is unique within its site. If any scan has an id without a site, that id is one patient at
+    all sites. The group may then be too large, but no patient leaks across the split. Case and
+    surrounding white space are ignored.
 
     Args:
         kind: ``patient`` or ``study``, the first word of each key.

@@ -1,4 +1,4 @@
-"""Candidate twins: pairs of scans with similar fingerprints, the first two sieves of a search.
+"""Candidate twins: pairs of scans whose fingerprints pass the first two filters of the search.
 
 1. Keys (see ``tumorml.scans.images.fingerprint``) within a radius, found by one exact matrix
    product of the new scans with all scans. A key does not depend on the orientation.
@@ -24,7 +24,7 @@ MIN_GRID_CORRELATIONS = (0.90, 0.85)
 In a public set with patient ids, about 0.0007 % of the pairs of different patients pass.
 """
 INVERSE_ORIENTATIONS = (0, 3, 2, 1, 4, 5, 6, 7)
-"""The orientation that undoes each orientation. A mirrored orientation undoes itself."""
+"""The inverse of each orientation. A mirrored orientation is its own inverse."""
 
 _ORIENTATION_SLACK = 0.05
 """Orientations whose correlation is this close to the best one are candidates too."""
@@ -66,13 +66,13 @@ class Candidate:
 def candidate_pairs(
     catalogue: Catalogue, rows: NDArray[np.int64], is_new: NDArray[np.bool_], crowds: Crowds
 ) -> Iterator[Candidate]:
-    """Yield the pairs of some new scans that pass both sieves, each pair once.
+    """Yield the pairs of some new scans that pass both filters, each pair once.
 
     Args:
         catalogue: All scans.
-        rows: int64 [r], rising indices of the new scans to search for.
-        is_new: bool [n], whether a scan is new. A pair of two new scans is found by the one with
-            the smaller index.
+        rows: int64 [r], ascending indices of the new scans to search for.
+        is_new: bool [n], whether a scan is new. A pair of two new scans is yielded for the scan
+            with the smaller index only.
         crowds: Pairs within a crowd are skipped.
     """
     hits = [
@@ -93,14 +93,14 @@ def candidate_pairs(
         for start in range(first, end, _GRIDS_AT_ONCE):
             block = others[start : min(start + _GRIDS_AT_ONCE, end)]
             yield from _pairs_with_similar_grids(
-                catalogue, row, block[crowds.worth_comparing(row, block)]
+                catalogue, row, block[crowds.must_compare(row, block)]
             )
 
 
 def pairs_with_near_keys(
     catalogue: Catalogue, rows: NDArray[np.int64]
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """The first sieve: yield each block's start and its hits, int64 [h], as row * 8192 + column."""
+    """Yield each block's start and its pairs with near keys, int64 [h], as row * 8192 + column."""
     queries, minima = [], []
     for frame, radius in enumerate(KEY_RADII):
         keys = catalogue.keys[rows, frame].astype(np.float32)
@@ -123,16 +123,16 @@ def pairs_with_near_keys(
 def _pairs_with_similar_grids(
     catalogue: Catalogue, row: int, others: NDArray[np.int64]
 ) -> Iterator[Candidate]:
-    """The second sieve: compare the grids of one scan with those of others."""
+    """Yield the pairs of one scan with others whose grids correlate."""
     if not len(others):
         return
     margins = np.full((len(others), 8), -1.0, np.float32)
     for frame, minimum in enumerate(MIN_GRID_CORRELATIONS):
         other_grids = catalogue.grids[others, frame].reshape(len(others), -1).astype(np.float32)
         grid = catalogue.grids[row, frame].astype(np.float32)
-        # Turning this grid back equals turning all the other grids forward.
+        # The inverse orientation of one grid replaces the orientation of all other grids.
         turned = np.stack([oriented(grid, INVERSE_ORIENTATIONS[o]).ravel() for o in range(8)])
-        # einsum, because the threads of a BLAS cost more than a product this small.
+        # einsum, because starting BLAS threads takes longer than so small a product.
         products = np.einsum("ij,kj->ik", other_grids, turned)
         np.maximum(margins, products / QUANTUM**2 - minimum, out=margins)
     best = margins.max(axis=1)

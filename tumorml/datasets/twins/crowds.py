@@ -1,4 +1,4 @@
-"""Crowds: scans of one picture that have so many twins that further pairs add nothing."""
+"""Crowds: scans of one picture with so many twins that more pairs add no connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Crowds:
 
     Args:
         count: Number of scans.
-        labels: A value for each scan. Pairs with different values are always worth comparing.
+        labels: A value for each scan. Pairs with different values are always compared.
             None: all are equal.
     """
 
@@ -36,8 +36,8 @@ class Crowds:
         first_root, second_root = self._roots(np.array([first, second])).tolist()
         self._parents[first_root] = second_root
 
-    def worth_comparing(self, scan: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which pairs of a scan with others, int64 [n], are to be compared, bool [n]."""
+    def must_compare(self, scan: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each pair of a scan with others, int64 [n], must be compared, bool [n]."""
         if self._twins[scan] < _ENOUGH_TWINS:
             return np.ones(len(others), bool)
         in_crowd = self._twins[others] >= _ENOUGH_TWINS

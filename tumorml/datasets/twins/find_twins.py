@@ -1,10 +1,11 @@
-"""Search for twins: scans that show the same picture, or nearly, whatever was done to the file.
+"""Search for twins: scans of the same or nearly the same picture, after any common change.
 
-A pair passes three sieves. The first two compare fingerprints (``candidates``). The third aligns
-and correlates the thumbnails (``likeness``), so each pair of twins is confirmed on pixels.
+Common changes are re-encoding, resizing, padding, quarter turns and mirroring. A pair must pass
+three filters. The first two compare fingerprints (``candidates``). The third aligns and correlates
+the thumbnails (``likeness``), so each pair of twins is confirmed on pixels.
 
-No sieve is approximate and none depends on the order in which scans arrive. Which scans are
-connected by twins is therefore the same in any order.
+No filter is approximate, and none depends on the order in which scans arrive. The connected
+components are therefore the same in any order.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ Thumbnails = Callable[[Sequence[int]], Mapping[int, NDArray[np.uint8]]]
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """Two scans that show the same picture, or nearly.
+    """Two scans that show the same or nearly the same picture.
 
     Attributes:
         first: Index of one scan.
         second: Index of the other scan, larger than ``first``.
         score: Mean local correlation of the aligned heads, 0.87 to 1.
-        orientation: How the second scan is turned to match the first: 0 as it is, 1 to 3 quarter
-            turns, 4 to 7 mirrored after 0 to 3 quarter turns.
+        orientation: Orientation of the second scan that matches the first: 0 unchanged, 1 to 3
+            quarter turns, 4 to 7 mirrored after 0 to 3 quarter turns.
     """
 
     first: int
@@ -82,13 +83,13 @@ def find_twins(
 ) -> list[Twin]:
     """Find all pairs of twins that contain at least one new scan.
 
-    Pairs of scans of one picture that have many twins already are skipped, unless their labels
-    differ: ten thousand copies of one picture are connected without fifty million comparisons.
-    Which pairs are skipped depends on the order of the scans; which scans are connected does not.
+    Scans of one picture that already have many twins are not compared, unless their labels differ:
+    ten thousand copies of one picture would otherwise take fifty million comparisons. The skipped
+    pairs depend on the order of the scans; the connected components do not.
 
     Args:
         catalogue: All scans, including the new ones.
-        new: Rising indices of the new scans.
+        new: Ascending indices of the new scans.
         thumbnails: Called for the thumbnails of candidate pairs.
         labels: A value for each scan of the catalogue, such as its label; see above.
         on_progress: Called with the number of new scans compared so far and their total.
@@ -137,7 +138,7 @@ def _load_pictures(
 
 
 def _confirm(pair: Candidate, pictures: Mapping[int, Picture]) -> Twin | None:
-    """The third sieve: compare the pixels of a candidate pair."""
+    """Compare the thumbnails of a candidate pair; None if they are not twins."""
     first, second = pictures[pair.first], pictures[pair.second]
     scores = [(likeness(first, second, o), -o) for o in pair.orientations]
     score, negative_orientation = max(scores)

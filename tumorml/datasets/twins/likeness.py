@@ -16,10 +16,10 @@ _MIN_VARIANCE = 4.0
 """Minimum variance of a neighborhood, in squared gray levels; flatter ones are noise."""
 _MIN_OVERLAP = 0.5
 """Minimum share of the smaller head that overlaps the other head."""
-_HOPELESS = 0.5
-"""Heads that correlate less than this after a frame alignment are not aligned further."""
-_GOOD_ENOUGH = 0.95
-"""Heads that correlate this well need no further alignment."""
+_MIN_TO_REFINE = 0.5
+"""The alignment is refined only if the heads correlate at least this much after the first step."""
+_MAX_TO_REFINE = 0.95
+"""The alignment is not refined if the heads correlate this much."""
 _MAX_ITERATIONS = 20
 _MAX_STRETCH = 1.7
 _MAX_SHEAR = 0.2
@@ -62,7 +62,7 @@ class Picture:
         return head_box(self.thumbnail)
 
     @cached_property
-    def centre(self) -> tuple[float, float, float] | None:
+    def center_and_spread(self) -> tuple[float, float, float] | None:
         """Center of mass of the head (x, y) and its spread, in pixels."""
         return center(self.thumbnail)
 
@@ -79,26 +79,26 @@ class Picture:
 def likeness(first: Picture, second: Picture, orientation: int) -> float:
     """Return the mean local correlation of two heads, -1 to 1; 0 if they overlap too little.
 
-    The second picture is turned by ``orientation`` and aligned to the first: by bounding box, by
-    center of mass, and, from the better of these two, by the affine map that maximizes the
-    enhanced correlation coefficient (Evangelidis and Psarakis 2008). Each neighborhood of the
-    overlap is then correlated separately, as in the structure term of SSIM (Wang et al. 2004).
-    Brightness, contrast and coil shading therefore have no effect, and the bright ring of the
-    skull has no more weight than the brain.
+    The second picture is turned by ``orientation`` and aligned to the first by bounding box and by
+    center of mass. The better alignment is refined to the affine map that maximizes the enhanced
+    correlation coefficient (Evangelidis and Psarakis 2008). Each neighborhood of the overlap is
+    then correlated separately, as in the structure term of SSIM (Wang et al. 2004). Therefore
+    brightness, contrast and coil shading have no effect, and the bright ring of the skull has no
+    more weight than the brain.
     """
     moving = second.oriented(orientation)
     starts = [
-        warp for warp in (_by_boxes(first, moving), _by_centres(first, moving)) if warp is not None
+        warp for warp in (_by_boxes(first, moving), _by_centers(first, moving)) if warp is not None
     ]
     if not starts:
         return 0.0
     scores = []
     for start in starts:
         scores.append(_correlation(first, moving, start))
-        if scores[-1] >= _GOOD_ENOUGH:
+        if scores[-1] >= _MAX_TO_REFINE:
             break
     best = max(scores)
-    if best < _HOPELESS or best >= _GOOD_ENOUGH:
+    if best < _MIN_TO_REFINE or best >= _MAX_TO_REFINE:
         return best
     refined = _refined(first, moving, starts[scores.index(best)])
     return best if refined is None else max(best, _correlation(first, moving, refined))
@@ -117,10 +117,10 @@ def _by_boxes(first: Picture, moving: Picture) -> NDArray[np.float32] | None:
     return _warp(scale_x, scale_y, shift_right, shift_down)
 
 
-def _by_centres(first: Picture, moving: Picture) -> NDArray[np.float32] | None:
-    if first.centre is None or moving.centre is None:
+def _by_centers(first: Picture, moving: Picture) -> NDArray[np.float32] | None:
+    if first.center_and_spread is None or moving.center_and_spread is None:
         return None
-    (x, y, spread), (to_x, to_y, to_spread) = first.centre, moving.centre
+    (x, y, spread), (to_x, to_y, to_spread) = first.center_and_spread, moving.center_and_spread
     scale = to_spread / spread
     return _warp(scale, scale, to_x - scale * x, to_y - scale * y)
 

@@ -16,7 +16,7 @@ _SHOWN = 5
 
 def print_audit(console: Console, audit: Audit) -> None:
     """Print verdict, counts, leak-free split, label conflicts and unreadable files."""
-    whole = audit.whole
+    all_labels = audit.overall
     color = "red" if audit.leaks else "green"
     console.print(f"\n[bold {color}]{escape(audit.verdict)}[/]\n", highlight=False)
     images = "test images" if audit.has_split else "images"
@@ -25,17 +25,17 @@ def print_audit(console: Console, audit: Audit) -> None:
     table.add_column("label")
     for heading in (images, *(KIND_WORDS[kind] for kind in AUDIT_KINDS), "with a twin"):
         table.add_column(heading, justify="right")
-    for count in (*audit.labels, whole):
+    for count in (*audit.labels, all_labels):
         table.add_row(
             escape(count.label or "(no label)"),
             f"{count.total:,}",
             *(f"{count.kinds[kind]:,}" for kind in AUDIT_KINDS),
             f"{100 * count.with_twin / count.total:.1f} %",
-            style="bold" if count is whole else None,
+            style="bold" if count is all_labels else None,
         )
     console.print(table)
-    if whole.byte_identical:
-        console.print(f"{whole.byte_identical:,} of the exact copies are identical files")
+    if all_labels.byte_identical:
+        console.print(f"{all_labels.byte_identical:,} of the exact copies are identical files")
 
     leak_free = Table(title="scans by side in a leak-free split", header_style="bold")
     leak_free.add_column("label")
