@@ -97,7 +97,7 @@ def test_champion_of_synthetic_scans_is_a_warning(
     with write_session(settings) as session:
         session.execute(update(Batch).values(drop_name=SYNTHETIC_DROP))
     make_champion(settings)
-    assert "It has seen SYNTHETIC scans only" in overview()
+    assert "The model was trained on SYNTHETIC scans only" in overview()
 
 
 def test_waiting_verdicts_come_first_and_old_ones_are_left_out(
@@ -114,7 +114,7 @@ def test_waiting_verdicts_come_first_and_old_ones_are_left_out(
     assert verdicts.count('class="waiting"') == 1
 
 
-def test_data_of_the_last_run_skip_benchmarks(
+def test_data_of_the_last_run_are_not_those_of_a_benchmark(
     settings: Settings, overview: Callable[[], str]
 ) -> None:
     judged_run(settings, random_answers(1, 200))

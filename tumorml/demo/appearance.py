@@ -1,4 +1,4 @@
-"""Effects of the scanner and the export on a slice, drawn alike for every class."""
+"""Effects of the scanner and the export on a slice, with one distribution for all classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a synthetic drop: labeled slices with which a new installation can run every step."""
+"""Write a synthetic drop: labeled slices for a first run of every step."""
 
 from __future__ import annotations
 
@@ -52,21 +52,24 @@ def write_demo_drop(
     """Write a drop of synthetic contrast-enhanced T1 slices of four classes.
 
     The brains are the ICBM152 template, deformed for each patient, with painted tumors. They
-    demonstrate the service and prove nothing about medicine. Every file name contains "synthetic".
+    demonstrate the service; results on them have no medical meaning. Every file name contains
+    "synthetic".
 
     Args:
         folder: Target of ``images/``, ``masks/`` and ``manifest.csv``. The caller adds ``_READY``
-            once the drop is in its place.
+            when the drop is in the inbox.
         seed: The same seed gives identical files on the same machine.
         patients_per_label: Number of patients in each of the four classes.
-        slices_per_patient: Number of slices of each patient, 1 to 9; from 3 on in every plane.
+        slices_per_patient: Number of slices of each patient, 1 to 9; with 3 or more, every patient
+            has slices in every plane.
 
     Returns:
         The number of scans written.
 
     Raises:
         TumorMLError: The package ``nilearn``, which contains the template, is not installed.
-        ValueError: ``slices_per_patient`` is more than a small lesion is visible in.
+        ValueError: ``slices_per_patient`` is outside 1 to 9; a small lesion is not visible in more
+            slices.
     """
     if not 1 <= slices_per_patient <= _MAX_SLICES:
         raise ValueError(f"slices_per_patient must be 1 to {_MAX_SLICES}: {slices_per_patient}")
@@ -97,8 +100,8 @@ def draw_patient(
 ) -> Iterator[DemoSlice]:
     """Yield the slices of one synthetic patient.
 
-    A patient without a tumor also has a lesion, which is not painted but determines the slices.
-    So planes and levels do not reveal whether there is a tumor.
+    A patient without a tumor also has a lesion, which determines the slices but is not painted, so
+    planes and levels do not reveal whether there is a tumor.
 
     Args:
         anatomy: The template.

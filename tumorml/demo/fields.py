@@ -1,4 +1,4 @@
-"""Smooth random fields in space, which make synthetic patients differ."""
+"""Smooth random fields in space, for the differences between synthetic patients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from tumorml.demo.template import Floats, Points, beside
+from tumorml.demo.template import Floats, Points, as_broadcastable
 
 _CENTER_MM = (0.0, -14.0, -4.0)
 _EXTENT_MM = 300.0
@@ -36,7 +36,9 @@ class SmoothField:
     def at(self, points: Points) -> Floats:
         """Return the field at points in mm, shape ``(3, ...)``, as float32 of shape ``(...)``."""
         middle = np.float32((self.coefficients.shape[0] - 1) / 2)
-        lattice = (points - beside(_CENTER_MM, points)) / np.float32(self.spacing_mm) + middle
+        lattice = (points - as_broadcastable(_CENTER_MM, points)) / np.float32(
+            self.spacing_mm
+        ) + middle
         values: Floats = ndimage.map_coordinates(
             self.coefficients, lattice, output=np.float32, order=3, mode="nearest", prefilter=False
         )

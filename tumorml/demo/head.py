@@ -1,4 +1,4 @@
-"""Paint a healthy head: brain, fluid, skull, scalp, face, and tissue that always enhances."""
+"""Paint a healthy head: brain, fluid, skull, scalp, face, and normally enhancing tissue."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from tumorml.demo.fields import SmoothField
-from tumorml.demo.template import Anatomy, Floats, Points, beside
+from tumorml.demo.template import Anatomy, Floats, Points, as_broadcastable
 
 TUMOR_LABELS = ("glioma", "meningioma", "pituitary")
 
@@ -39,7 +39,7 @@ class Lesion:
         ring_strength: Share of the rim that enhances, from 0 (low grade) to 1.
         edema_share: Width of the edema as a share of the radius.
         push_share: Displacement of the tissue at its edge, as a share of the radius.
-        on_falx_side: For a falx meningioma its side (-1 or 1), to which it is confined; else 0.
+        on_falx_side: Side (-1 or 1) to which a falx meningioma is confined; 0 for other tumors.
     """
 
     label: str
@@ -62,8 +62,8 @@ class Lesion:
         return float(np.prod(self.semi_axes_mm) ** (1 / 3))
 
     def scaled_distance(self, points: Points) -> Floats:
-        """Return the distance from the center in semi-axes, ``(...)``; it is 1 on the ellipsoid."""
-        offset = points - beside(self.center_mm, points)
+        """Return the distance from the center in semi-axes, ``(...)``; 1 is the ellipsoid."""
+        offset = points - as_broadcastable(self.center_mm, points)
         along = np.tensordot((self.frame / self.semi_axes_mm).T.astype(np.float32), offset, axes=1)
         distance: Floats = np.sqrt((along**2).sum(axis=0))
         return distance

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tumorml.demo.head import FLUID, soft_step
 from tumorml.demo.lesions import Lesion
-from tumorml.demo.template import Anatomy, Floats, Points, beside
+from tumorml.demo.template import Anatomy, Floats, Points, as_broadcastable
 
 _EDGE_MM = 0.9
 _EDEMA_SIGNAL = 0.25
@@ -24,7 +24,7 @@ def displaced_points(lesion: Lesion, points: Points) -> Points:
         Coordinates of the same shape, closer to the center; the shift is largest at the edge.
     """
     radius = np.float32(lesion.radius_mm)
-    offset = points - beside(lesion.center_mm, points)
+    offset = points - as_broadcastable(lesion.center_mm, points)
     distance: Floats = np.sqrt((offset**2).sum(axis=0)) + np.float32(1e-3)
     pull = lesion.push_share * radius * np.exp(-np.maximum(distance - radius, 0) / (0.9 * radius))
     shift: Floats = np.minimum(pull, distance)
@@ -34,7 +34,7 @@ def displaced_points(lesion: Lesion, points: Points) -> Points:
 def outline(
     anatomy: Anatomy, lesion: Lesion, points: Points, brain_points: Points
 ) -> tuple[Floats, Floats]:
-    """Return the distance of each pixel from the tumor's center, and the room for the tumor.
+    """Return the distance of each pixel from the tumor's center, and where the tumor can grow.
 
     Args:
         anatomy: The template.

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from tumorml.demo.fields import SmoothField, refine
-from tumorml.demo.template import Floats, Points, beside
+from tumorml.demo.template import Floats, Points, as_broadcastable
 
 SIDE_PIXELS = 224
 """Width and height of every slice."""
@@ -71,7 +71,7 @@ class Pose:
 
     def to_template(self, points: Points) -> Points:
         """Convert scanner coordinates in mm, shape ``(3, ...)``, to template coordinates."""
-        turned = np.tensordot(self.matrix, points - beside(self.shift_mm, points), axes=1)
+        turned = np.tensordot(self.matrix, points - as_broadcastable(self.shift_mm, points), axes=1)
         return turned + self._warp(points)
 
     def to_scanner(self, point: Floats) -> Floats:

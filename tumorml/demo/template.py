@@ -1,4 +1,4 @@
-"""The anatomy behind all synthetic patients: the ICBM152 template and a modeled head.
+"""The anatomy of all synthetic patients: the ICBM152 template and a modeled head.
 
 The T1 average and its gray- and white-matter maps come with the ``nilearn`` wheel
 (ICBM 2009a nonlinear symmetric, 1 mm, Talairach-like MNI space; Fonov et al., NeuroImage 54, 2011,
@@ -36,14 +36,14 @@ _COARSE_SHAPE = (105, 137, 131)
 _RAW_VALUES, _SIGNALS = (55.0, 80.0, 150.0, 225.0, 255.0), (0.10, 0.15, 0.40, 0.60, 0.66)
 
 
-def beside(vector: ArrayLike, points: Points) -> Floats:
-    """A 3-vector shaped to broadcast against points: float32 ``(3, 1, ...)``."""
+def as_broadcastable(vector: ArrayLike, points: Points) -> Floats:
+    """Return a 3-vector reshaped to broadcast against points: float32 ``(3, 1, ...)``."""
     return np.asarray(vector, np.float32).reshape(3, *[1] * (points.ndim - 1))
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A 3-D map with its place in the template's space.
+    """A 3-D map with its position in the template's space.
 
     Attributes:
         voxels: uint8 (a share of 0..1, stored as 0..255) or float32 (mm).
@@ -63,7 +63,7 @@ class Volume:
         is_share = self.voxels.dtype == np.uint8
         values: Floats = ndimage.map_coordinates(
             self.voxels,
-            (points - beside(self.origin_mm, points)) / np.float32(self.voxel_mm),
+            (points - as_broadcastable(self.origin_mm, points)) / np.float32(self.voxel_mm),
             output=np.float32,
             order=1,
             mode="constant" if is_share else "nearest",
@@ -74,7 +74,7 @@ class Volume:
     def points(self, where: NDArray[np.bool_]) -> Points:
         """Return the centers of the voxels where a boolean array is true, ``(3, n)`` in mm."""
         indices = np.stack(np.nonzero(where)).astype(np.float32)
-        return indices * np.float32(self.voxel_mm) + beside(self.origin_mm, indices)
+        return indices * np.float32(self.voxel_mm) + as_broadcastable(self.origin_mm, indices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ def _read_map(name: str) -> Volume:
 def _surfaces(brain: Volume) -> tuple[Volume, Volume]:
     """Return 2 mm distance maps of the dura (closed brain mask) and of the skin of the head."""
     index = np.indices(_COARSE_SHAPE, dtype=np.float32)
-    points = index * np.float32(_COARSE_MM) + beside(_COARSE_ORIGIN_MM, index)
+    points = index * np.float32(_COARSE_MM) + as_broadcastable(_COARSE_ORIGIN_MM, index)
     dilated = _distance(brain.at(points) > 0.5) < 10.0
     closed = _distance(dilated) < -9.0
     meninges = ndimage.gaussian_filter(_distance(closed), 1.0)

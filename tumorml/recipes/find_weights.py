@@ -1,6 +1,6 @@
-"""Search for the weights file that a recipe starts from, and check of its checksum.
+"""Find the weights file that a recipe starts from, and verify its checksum.
 
-Downloads nothing and needs no TensorFlow.
+This module downloads nothing and needs no TensorFlow.
 """
 
 from __future__ import annotations

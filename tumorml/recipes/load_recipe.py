@@ -1,4 +1,4 @@
-"""Reading of recipes. Needs no TensorFlow."""
+"""Read recipes, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECIPE_FOLDER = Path(__file__).resolve().parent
 
 
 def recipe_names() -> list[str]:
-    """Names of the packaged recipes, sorted."""
+    """Return the names of the packaged recipes, sorted."""
     return sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml"))
 
 

@@ -1,4 +1,4 @@
-"""A recipe: how to build and train a network. One TOML file each."""
+"""A recipe: a TOML file that defines how a network is built and trained."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Recipe(Section):
     )
     xla: bool = Field(False, description="Compile the training step with XLA, on one GPU.")
     batch_normalization: Literal["adapt", "keep"] = Field(
-        "adapt", description="Keep: pretrained statistics do not change during fine-tuning."
+        "adapt", description="With `keep`, fine-tuning does not change pretrained statistics."
     )
     augmentation: Augmentation = Augmentation()
     test_time_flip: bool = Field(
@@ -72,10 +72,10 @@ class Recipe(Section):
     )
     optimizer: Optimizer = Optimizer()
     kept_epoch: Literal["best", "last"] = Field(
-        "best", description="Epoch whose weights are kept: least validation loss, or the last."
+        "best", description="Epoch whose weights are kept: lowest validation loss, or the last."
     )
     early_stopping_patience: PositiveInt | None = Field(
-        None, description="Epochs without a better validation loss that end the last phase."
+        None, description="Epochs without a lower validation loss after which the last phase ends."
     )
     reduce_on_plateau: ReduceOnPlateau | None = None
     phases: tuple[Phase, ...] = Field(min_length=1, strict=False)
@@ -153,7 +153,7 @@ class Recipe(Section):
 
     @property
     def architecture(self) -> tuple[object, ...]:
-        """Weights of one recipe fit another of the same task if their architectures are equal."""
+        """Compatibility key: weights fit any recipe of the same task with an equal architecture."""
         decoder_units = self.evidence.units if self.evidence else None
         return (self.network, self.input_size, self.dense_units, decoder_units)
 
@@ -173,8 +173,8 @@ class Recipe(Section):
     def digest(self) -> str:
         """SHA-256, in hex, of the canonical JSON of the fields.
 
-        Comments, the order of keys and explicit defaults do not change it. So a key that a later
-        version adds changes no digest, as long as no published default changes.
+        Comments, the order of keys and explicit defaults do not change it. Therefore a new key in a
+        later version does not change existing digests, unless the default of a key changes.
         """
         fields = self.model_dump(mode="json", exclude_defaults=True)
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
@@ -187,7 +187,7 @@ class Recipe(Section):
         return recipe
 
     def with_fields(self, **fields: object) -> Recipe:
-        """Return this recipe with other values, not validated; its text is rendered anew."""
+        """Return this recipe with other values, not validated; its text is rendered again."""
         recipe = self.model_copy(update=fields)
         recipe._text = None
         return recipe
@@ -199,9 +199,9 @@ class Recipe(Section):
     def with_epochs(self, total: int) -> Recipe:
         """Return this recipe with `total` epochs, spread over its phases in proportion.
 
-        The last phase keeps at least one epoch; the other phases get theirs in order, and a phase
-        without any is dropped. A warm-up takes at most half of its phase. The text is rendered
-        anew.
+        The last phase keeps at least one epoch. The other phases get their epochs in order, and a
+        phase without epochs is dropped. A warm-up takes at most half of its phase. The text is
+        rendered again.
 
         Raises:
             TumorMLError: `total` is below one.
@@ -219,10 +219,10 @@ class Recipe(Section):
 def _spread_epochs(phases: tuple[Phase, ...], total: int) -> tuple[Phase, ...]:
     current_total = sum(phase.epochs for phase in phases)
     spread: list[Phase] = []
-    left = total - 1
+    remaining = total - 1
     for phase in phases[:-1]:
-        epochs = min(max(1, round(total * phase.epochs / current_total)), left)
+        epochs = min(max(1, round(total * phase.epochs / current_total)), remaining)
         if epochs > 0:
             spread.append(phase.with_epochs(epochs))
-            left -= epochs
-    return (*spread, phases[-1].with_epochs(left + 1))
+            remaining -= epochs
+    return (*spread, phases[-1].with_epochs(remaining + 1))

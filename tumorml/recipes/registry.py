@@ -1,7 +1,7 @@
 """The networks that a recipe can name.
 
-Imports nothing of the package and no TensorFlow, so that a recipe can be checked where no network
-can be built.
+This module imports neither TensorFlow nor the package, so that a recipe can be validated on a
+machine without TensorFlow.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class RegisteredNetwork(NamedTuple):
     """A network that a recipe can name.
 
     Attributes:
-        module: Module that builds the network; imported only when the network is built. With
-            published weights it has a function `load_published(model, path)` too.
+        module: Module that builds the network; imported only when the network is built. If there
+            are published weights, it also has a function `load_published(model, path)`.
         builder: Function of the module: `(recipe, class_count) -> keras.Model`.
         published_weights: The published ImageNet weights; None if there are none.
         has_evidence_map: Whether the network supports the section `[evidence]` of a recipe.
@@ -92,10 +92,10 @@ NETWORKS: dict[str, RegisteredNetwork] = {
 
 
 def networks_with_published_weights() -> list[str]:
-    """Names of the networks that have published ImageNet weights."""
+    """Return the names of the networks that have published ImageNet weights."""
     return [name for name, network in NETWORKS.items() if network.published_weights]
 
 
 def networks_with_evidence_map() -> list[str]:
-    """Names of the networks that support an evidence map."""
+    """Return the names of the networks that support an evidence map."""
     return [name for name, network in NETWORKS.items() if network.has_evidence_map]

@@ -1,4 +1,4 @@
-"""Rendering of a recipe's fields as TOML."""
+"""Render a recipe's fields as TOML."""
 
 from __future__ import annotations
 

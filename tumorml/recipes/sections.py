@@ -24,7 +24,7 @@ class Section(BaseModel):
 
 
 class Augmentation(Section):
-    """Random variation of training scans, drawn anew for each scan and epoch; 0 turns one off."""
+    """Random transforms of training scans, drawn for each scan and epoch; 0 disables one."""
 
     share: float = Field(
         1.0,
@@ -35,16 +35,16 @@ class Augmentation(Section):
     )
     flip: bool = Field(False, description="Mirror left to right with probability 0.5.")
     rotation_degrees: float = Field(
-        0.0, ge=0.0, le=180.0, description="Largest rotation either way, in degrees."
+        0.0, ge=0.0, le=180.0, description="Maximum rotation in either direction, in degrees."
     )
     zoom: ShareBelowOne = Field(0.0, description="Scale by a factor in 1 +- zoom.")
-    shift: ShareBelowOne = Field(0.0, description="Largest shift, as a share of the side.")
+    shift: ShareBelowOne = Field(0.0, description="Maximum shift, as a share of the side.")
     brightness: ShareBelowOne = Field(
-        0.0, description="Largest change of brightness, as a share of 255."
+        0.0, description="Maximum change of brightness, as a share of 255."
     )
     contrast: ShareBelowOne = Field(0.0, description="Contrast factor in 1 +- contrast.")
     shear_degrees: float = Field(
-        0.0, ge=0.0, le=60.0, description="Largest shear either way, in degrees."
+        0.0, ge=0.0, le=60.0, description="Maximum shear in either direction, in degrees."
     )
     mixup: NonNegativeFloat = Field(
         0.0, description="Blend pairs of scans and their labels by a share from Beta(mixup, mixup)."
@@ -52,16 +52,16 @@ class Augmentation(Section):
 
 
 class Regularization(Section):
-    """Penalty on new kernels: on all of a small network, on the head of a pretrained network."""
+    """Penalty on kernels that are not pretrained: of a small network, or of the head."""
 
     l1: NonNegativeFloat = Field(0.0, description="Factor of the sum of absolute weights.")
     l2: NonNegativeFloat = Field(0.0, description="Factor of the sum of squared weights.")
 
 
 class Evidence(Section):
-    """A map of the tumor's location; the features there are classified with the global ones."""
+    """An evidence map; the average that it weights is classified with the global average."""
 
-    units: PositiveInt = Field(96, description="Channels of the decoder that makes the map.")
+    units: PositiveInt = Field(96, description="Channels of the decoder that computes the map.")
     mask_weight: NonNegativeFloat = Field(
         1.0, description="Factor of the map's loss against the masks, for scans that have a mask."
     )
@@ -81,19 +81,19 @@ class Optimizer(Section):
 
 
 class Phase(Section):
-    """Consecutive epochs that train the same layers; each phase starts a fresh optimizer."""
+    """Consecutive epochs that train the same layers; each phase starts with a new optimizer."""
 
     name: str = Field(min_length=1)
     epochs: int = Field(ge=1, le=10_000)
     learning_rate: float = Field(gt=0.0, le=10.0)
     schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="Cosine: from learning_rate to zero over the phase, step by step."
+        "constant", description="`cosine` lowers the rate from learning_rate to zero, step by step."
     )
     warmup_epochs: NonNegativeFloat = Field(
         0.0, description="Epochs (fractions allowed) over which the rate rises from zero."
     )
     trainable: Literal["head", "all"] = Field(
-        "all", description="Head: train only the layers after the pooling."
+        "all", description="With `head`, only the layers after the pooling are trained."
     )
 
     @model_validator(mode="after")

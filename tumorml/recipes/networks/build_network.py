@@ -1,4 +1,4 @@
-"""Building of a recipe's network."""
+"""Build a recipe's network."""
 
 from __future__ import annotations
 

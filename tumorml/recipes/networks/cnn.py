@@ -13,25 +13,25 @@ from tumorml.recipes.networks.layer_names import FEATURES, POOL
 if TYPE_CHECKING:
     from tumorml.recipes.recipe import Recipe
 
-# With Keras's default of 0.99 the statistics need hundreds of steps to follow a new set of scans;
-# until then, epochs would be validated with statistics of random weights.
+# With Keras's default of 0.99 the moving statistics take hundreds of steps to adapt; until then,
+# epochs would be validated with the statistics of random weights.
 _BATCH_NORM_MOMENTUM = 0.9
 
 
 def build_baseline_cnn(recipe: Recipe, class_count: int) -> keras.Model:
-    """Three convolutions of 16, 32 and 64 filters: the baseline for all other networks."""
+    """Build three convolutions of 16, 32 and 64 filters: the baseline for all other networks."""
     return _build_cnn(recipe, class_count, (16, 32, 64), name="baseline_cnn")
 
 
 def build_batchnorm_cnn(recipe: Recipe, class_count: int) -> keras.Model:
-    """Three convolutions of 8, 16 and 32 filters with batch normalization."""
+    """Build three convolutions of 8, 16 and 32 filters with batch normalization."""
     return _build_cnn(
         recipe, class_count, (8, 16, 32), name="batchnorm_cnn", batch_normalization=True
     )
 
 
 def build_simple_cnn(recipe: Recipe, class_count: int) -> keras.Model:
-    """Three convolutions of 16, 32 and 32 filters: few enough to view every feature map."""
+    """Build three convolutions of 16, 32 and 32 filters: few enough to view each feature map."""
     return _build_cnn(recipe, class_count, (16, 32, 32), name="simple_cnn")
 
 

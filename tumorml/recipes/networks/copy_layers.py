@@ -1,4 +1,4 @@
-"""Copying of weights from one network to another, layer by layer."""
+"""Copy weights from one network to another, layer by layer."""
 
 from __future__ import annotations
 

@@ -96,14 +96,14 @@ def _torch_arrays(layer: str, state: dict[str, np.ndarray]) -> list[np.ndarray]:
     Raises:
         KeyError: The state has no such array.
     """
-    place, _, part = layer.partition("_")
+    block, _, part = layer.partition("_")
     names = {
         "stem_conv": "_conv_stem",
         "stem_bn": "_bn0",
         "head_conv": "_conv_head",
         "head_bn": "_bn1",
     }
-    if place.startswith("block"):
+    if block.startswith("block"):
         inner = {
             "expand_conv": "_expand_conv",
             "expand_bn": "_bn0",
@@ -112,7 +112,7 @@ def _torch_arrays(layer: str, state: dict[str, np.ndarray]) -> list[np.ndarray]:
             "project_conv": "_project_conv",
             "project_bn": "_bn2",
         }[part]
-        name = f"_blocks.{int(place.removeprefix('block'))}.{inner}"
+        name = f"_blocks.{int(block.removeprefix('block'))}.{inner}"
     else:
         name = names[layer]
     if part.endswith("bn"):

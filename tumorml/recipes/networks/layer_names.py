@@ -14,11 +14,12 @@ LOGITS = "logits"
 EVIDENCE = "evidence"
 """Evidence map of a network that has one: float32 `[n, S/4, S/4, 1]` in 0..1 for an input side S.
 
-It weights the features that are classified, so it shows where the decision comes from.
+It weights the features that are classified, so it shows which parts of the scan determine the
+decision.
 """
 
 EVIDENCE_STRIDE = 4
-"""Input pixels per place of the evidence map, along each side.
+"""Input pixels per cell of the evidence map, along each side.
 
-With 8, small tumors covered too few places.
+With 8, small tumors covered too few cells.
 """

@@ -1,4 +1,4 @@
-"""Pooling of the last feature map to one vector, optionally with an evidence map."""
+"""Pool the last feature map to one vector, optionally with an evidence map."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _BATCH_NORM_MOMENTUM = 0.9
 
-# A tumor covers a few of a hundred places, so the map starts dark (sigmoid(-3) = 0.05). From a map
-# that starts gray, training needs many steps (Lin et al. 2017, arXiv:1708.02002, section 4.1).
+# A tumor covers a few percent of the map's cells, so the initial value is low, sigmoid(-3) = 0.05.
+# From 0.5, training needs many more steps (Lin et al. 2017, arXiv:1708.02002, section 4.1).
 _INITIAL_LOGIT = keras.initializers.Constant(-3.0)
 
 
@@ -25,10 +25,10 @@ def pool_features(
 
     Without `recipe.evidence` the result is the global average. With it, a small decoder (a feature
     pyramid after Lin et al. 2017, arXiv:1612.03144) upsamples the features to a quarter of the
-    input's side and makes a map from them, the layer `evidence`. The result is then the global
-    average, followed by the average weighted by that map. So the map is part of the decision that
-    it explains. (With the weighted average alone the network lacks the context of a tumor, and was
-    less accurate.)
+    input's side and computes the evidence map from them, the layer `evidence`. The result is then
+    the global average, followed by the average weighted by that map, so the map is part of the
+    decision that it explains. With the weighted average alone, the network lacks the surroundings
+    of a tumor and was less accurate.
 
     Args:
         inputs: Input of the network, `[n, S, S, 1]`.
@@ -91,6 +91,6 @@ def _batch_normalized(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 def _last_feature_map(
     inputs: keras.KerasTensor, features: keras.KerasTensor, side: int
 ) -> keras.KerasTensor:
-    """Return the last feature map before `features` with that side."""
+    """Return the last feature map before `features` whose side is ``side``."""
     layers = keras.Model(inputs, features).layers
     return [layer.output for layer in layers if layer.output.shape[1] == side][-1]
