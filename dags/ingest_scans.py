@@ -102,7 +102,8 @@ def ingest_scans() -> None:
 
         return assign_groups(get_settings())
 
-    # A leaf task of its own: the run fails if any batch could not be finished.
+    # Airflow derives the state of a run from its leaf tasks. With this leaf, the run fails if any
+    # batch could not be finished.
     every_batch_is_in = EmptyOperator(task_id="every_batch_is_in", trigger_rule="none_failed")
 
     planned = plan_shards(claim_drops())

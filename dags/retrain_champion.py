@@ -148,7 +148,7 @@ def retrain_champion() -> None:
 
         @task(map_index_template="{{ task.op_args[0] }}")
         def record_approval(verdict_id: str, answer: dict[str, Any]) -> str:
-            """Record the response, or that there was none in time."""
+            """Record the response, or a rejection if nobody responded in time."""
             from tumorml.airflow_plugin.approvals import record_answer
 
             return record_answer(get_settings(), verdict_id, answer)

@@ -69,7 +69,7 @@ def test_task_is_skipped_without_approval_or_verdict(settings: Settings) -> None
         promote_or_skip(settings, None, who="ann")
 
 
-def test_response_timeout_is_the_policys(settings: Settings, tmp_path: Path) -> None:
+def test_response_timeout_comes_from_the_policy(settings: Settings, tmp_path: Path) -> None:
     policy = load_policy(settings.promotion_policy)
     assert response_timeout(settings) == timedelta(hours=policy.approval.timeout_hours)
     broken = settings.model_copy(update={"promotion_policy": tmp_path / "none.toml"})

@@ -23,7 +23,7 @@ class FakeDrop:
 
 
 class FakeStateStore:
-    """Stands for Airflow's ``asset_state_store``, which outlives the trigger."""
+    """A fake of Airflow's ``asset_state_store``, which keeps its values when a trigger ends."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}

@@ -32,7 +32,7 @@ def test_request_contains_the_reason_and_every_rule(settings: Settings) -> None:
     assert str(settings.home / "objects/runs/r-a/report.html") in body
     assert "where verdict_id = 'v-a'" in body
     hours = load_policy(settings.promotion_policy).approval.timeout_hours
-    assert f"No answer within {hours:g} hours counts as no" in body
+    assert f"Without an answer within {hours:g} hours, the challenger is rejected" in body
 
 
 def test_slice_name_cannot_break_the_table_of_rules(settings: Settings) -> None:

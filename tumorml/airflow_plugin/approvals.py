@@ -14,14 +14,16 @@ from tumorml.settings import Settings
 
 
 class RecordedApproval(ApprovalOperator):
-    """An approval whose rejection runs the downstream tasks, which record it.
+    """An approval operator that runs its downstream tasks also after a rejection.
 
-    Airflow's own operator skips downstream tasks after a rejection. In a mapped task group Airflow
-    3.3 does not (apache/airflow #67265); this class makes all versions behave alike.
+    The downstream tasks record the rejection.
+
+    Airflow's own operator skips the downstream tasks after a rejection, except in a mapped task
+    group in Airflow 3.3 (apache/airflow #67265). This class never skips them, in any version.
     """
 
     def skip(self, ti: Any, tasks: Iterable[Any]) -> None:
-        """Skip nothing."""
+        """Do nothing instead of skipping the tasks."""
 
 
 def response_timeout(settings: Settings) -> timedelta:
@@ -34,7 +36,10 @@ def response_timeout(settings: Settings) -> timedelta:
 
 
 def request_or_skip(settings: Settings, verdict_id: str) -> dict[str, str]:
-    """Return the ``subject`` and ``body`` of the request, after writing the report that it names.
+    """Write the report that the request refers to, and return the request.
+
+    Returns:
+        ``subject`` and ``body`` of the request.
 
     Raises:
         AirflowSkipException: The verdict needs no approval.
@@ -53,7 +58,7 @@ def request_or_skip(settings: Settings, verdict_id: str) -> dict[str, str]:
 def record_answer(settings: Settings, verdict_id: str, answer: dict[str, Any]) -> str:
     """Record the result of an `ApprovalOperator` and return the verdict's outcome.
 
-    After the timeout Airflow answers with the default, a rejection, and without a user.
+    After the timeout, the operator's result is its default, a rejection, and has no user.
     """
     from tumorml.promotion.approval import record_approval
 
@@ -73,7 +78,8 @@ def record_answer(settings: Settings, verdict_id: str, answer: dict[str, Any]) -
 def promote_or_skip(settings: Settings, verdict_id: str | None, *, who: str) -> str:
     """Carry out a verdict and return its outcome.
 
-    The trigger rule that admits a skipped approval also admits a skipped judgment.
+    The task's trigger rule allows a skipped approval, and therefore also a skipped ``judge``. In
+    that case there is no verdict.
 
     Raises:
         AirflowSkipException: There is no verdict.

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class InboxTrigger(BaseEventTrigger):
-    """Fire one event when complete drops wait that have not been announced.
+    """Fire one event when the inbox has complete drops that have not been announced yet.
 
     The payload is ``{"drops": [names], "signature": sha256, "announced_at": Unix seconds}``. The
     last announcement is kept in the asset's state store, so that a restarted triggerer neither

@@ -46,7 +46,8 @@ class ShownRun:
         documents: Report, slide deck, model card and other files.
         pictures: The first of its heatmaps and feature maps.
         picture_count: Number of all its heatmaps and feature maps.
-        heatmap_claim: How well its heatmaps locate tumors; None if it has no pictures.
+        heatmap_claim: Statement about how well its heatmaps locate tumors; None if it has no
+            pictures.
     """
 
     run: Run
@@ -57,7 +58,7 @@ class ShownRun:
     heatmap_claim: HeatmapClaim | None
 
 
-# The pages show text from drops: no scripts, and nothing fetched from other hosts.
+# The pages show text from drops, so browsers must not run scripts or load files of other hosts.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
     "img-src 'self' data:; frame-src 'self'",
@@ -74,7 +75,7 @@ app = FastAPI(
 
 @app.get("/overview", response_class=HTMLResponse)
 def overview() -> HTMLResponse:
-    """Champions, recent verdicts, newest batches, and the data of the last run."""
+    """Return the page of champions, recent verdicts, newest batches and the last run's data."""
     settings = get_settings()
     with read_session(settings) as session:
         state = read_overview(session)
@@ -93,7 +94,7 @@ def overview() -> HTMLResponse:
 
 @app.get("/runs", response_class=HTMLResponse)
 def runs(dag_run: Annotated[str, Query()]) -> HTMLResponse:
-    """The runs that a DAG run started, one for each task, and their files."""
+    """Return the page of the runs that a DAG run started, one for each task, and their files."""
     with read_session(get_settings()) as session:
         rows = session.execute(
             select(Run, Verdict)
@@ -107,7 +108,7 @@ def runs(dag_run: Annotated[str, Query()]) -> HTMLResponse:
 
 @app.get("/files/{key:path}")
 def file(key: str) -> Response:
-    """A file of the object store that has an ``artifact`` row."""
+    """Return a file of the object store that has an ``artifact`` row."""
     settings = get_settings()
     with read_session(settings) as session:
         media_type = session.scalar(select(Artifact.media_type).where(Artifact.object_key == key))

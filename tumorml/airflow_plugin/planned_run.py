@@ -17,7 +17,7 @@ def planned_run_or_skip(plan: Plan) -> str:
     The task's label in the UI becomes the run id, or the reason why there is no run.
 
     Raises:
-        AirflowSkipException: There is no run to do; the message gives the reason.
+        AirflowSkipException: No run is planned; the message gives the reason.
     """
     context = cast("dict[str, Any]", get_current_context())
     context["run_label"] = plan.run_id or plan.reason.split(". ")[0]

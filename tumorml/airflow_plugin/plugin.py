@@ -31,7 +31,7 @@ class TumorMLPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The pages. Only the API server asks for them, so other processes import nothing."""
+        """The pages' app. Only the API server reads it, so other processes do not import it."""
         from tumorml.airflow_plugin.pages import app
 
         return [{"app": app, "url_prefix": MOUNT_PATH, "name": "tumorml"}]

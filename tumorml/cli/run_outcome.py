@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_run_outcome(settings: Settings, run: FinishedRun) -> None:
-    """Print the outcome of a run, its metrics, its rules and the next command if it waits."""
+    """Print the outcome of a run, its metrics and rules, and how to approve it if it waits."""
     console.print(f"run {run.run_id}: [bold]{run.outcome}[/]; report {run.report}")
     print_query(
         settings,
@@ -41,7 +41,7 @@ def print_approval(settings: Settings, verdict_id: str) -> None:
     """Print a verdict with its approval: state, reason, and who answered."""
     print_query(
         settings,
-        "select id as verdict, outcome, reason, approval, approval_reason as asked_because, "
+        "select id as verdict, outcome, reason, approval, approval_reason, "
         "approval_by, approval_why from verdict where id = :verdict_id",
         verdict_id=verdict_id,
     )

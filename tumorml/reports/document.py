@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Sentences. Text of several lines is shown as a list.
+    """One or more sentences. A text of several lines is rendered as a list.
 
     Attributes:
         tone: A ``warning`` is highlighted, ``quiet`` text is gray.
@@ -101,8 +101,8 @@ class Document:
         title: Title of the document.
         outcome: The result in one word, such as ``promoted``.
         headline: The result in one sentence.
-        reason: Why the result is what it is.
-        byline: What the document is about: task, recipe, time.
+        reason: Reason for the result.
+        byline: Task, recipe, seed and time.
         sections: In reading order.
     """
 

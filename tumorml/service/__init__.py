@@ -1,1 +1,1 @@
-"""The local service: Postgres, Airflow's four processes, and what one sees while they work."""
+"""Running the service: on one machine, in a cluster, and the configuration of Airflow."""

@@ -46,8 +46,8 @@ class LiveChampion:
         served: The network. It must be called from one thread at a time.
         reference: Features of its training scans, if it has them.
         description: The content of its ``model.json``.
-        heatmap_claim: Sentence about how well its heatmaps point at tumors, or that this was not
-            measured; None without such a model version.
+        heatmap_claim: Statement about how well its heatmaps locate tumors, or that this was not
+            measured; None if the results store has no such model version.
         metric_count: Number of metrics that its run had recorded when ``heatmap_claim`` was read.
     """
 
@@ -169,11 +169,11 @@ class LiveChampions:
                 except TumorMLError as error:
                     logger.error("%s: %s cannot be loaded: %s", task, model_version_id, error)
                     failure = str(error), time.monotonic() + RETRY_SECONDS
-                except Exception as error:  # the previous champion must go on in any case
+                except Exception as error:  # the previous champion must keep serving in any case
                     logger.exception("%s: %s cannot be loaded", task, model_version_id)
                     failure = type(error).__name__, time.monotonic()
             failures[model_version_id] = failure
-        # One assignment each: request threads read them at any time.
+        # Request threads read these attributes at any time, so each is replaced in one assignment.
         self._live, self._failures = live, failures
 
     def _with_heatmap_claim(self, champion: LiveChampion) -> LiveChampion:

@@ -56,7 +56,7 @@ class ScanPrediction:
         probabilities: Calibrated probability of each label.
         possible_labels: Conformal prediction set at ``confidence``. None, like ``unlike``, if the
             reference holds too few validation scans.
-        confidence: The share of scans, drawn as the validation scans were, whose true label is in
+        confidence: Expected share of scans, similar to the validation scans, whose true label is in
             ``possible_labels``.
         distance: Cosine distance to the training scans, 0 to 2; None without a reference.
         unlike: True if ``distance`` is larger than for 99 % of the validation scans.
@@ -185,7 +185,7 @@ def explain_prediction(
     """Return the heatmap of a prediction: the network's evidence map if it has one, else LayerCAM.
 
     Args:
-        settings: Locate the object store, from which LayerCAM loads the Keras network.
+        settings: Settings with the object store, from which LayerCAM loads the Keras network.
         prediction: The prediction to explain.
         pixels: uint8 [h, w], the canonical scan.
     """

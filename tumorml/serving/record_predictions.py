@@ -22,7 +22,7 @@ from tumorml.serving.request_batcher import RequestBatcher
 from tumorml.settings import Settings
 
 MAX_BATCH_SIZE = 512
-"""Most predictions that are written in one transaction."""
+"""Maximum number of predictions in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def record_predictions(
         records: Of any champions and times.
         source: Value of the column ``source``: ``api`` or ``score``.
     """
-    # The same image sent twice shares one overlay. Sorted keys keep two servers from a deadlock.
+    # An image that was sent twice has one overlay. Sorted keys prevent a deadlock of two servers.
     overlays = {str(one.overlay["object_key"]): one.overlay for one in records if one.overlay}
     record_artifacts(session, [overlays[key] for key in sorted(overlays)])
     groups: dict[tuple[str, datetime], list[PredictionRecord]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Batching of concurrent requests: one thread processes whatever is queued, batch by batch."""
+"""Batching of concurrent requests: one thread processes all queued items, batch by batch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class BatcherStoppedError(Exception):
 class RequestBatcher(Generic[Item, Result]):
     """Processes items in batches, one batch at a time, in its own thread.
 
-    A batch holds the items that were queued while the previous batch was processed, so an item
-    never waits for further items to arrive.
+    A batch holds the items that were queued while the previous batch was processed. The thread
+    never waits for a batch to fill.
 
     Args:
         name: Name of the thread.
         process: Maps items to results, in the same order. An exception is set on the future of
             every item of the batch.
-        max_batch_size: Most items of one batch.
+        max_batch_size: Maximum number of items in a batch.
     """
 
     def __init__(

@@ -43,9 +43,9 @@ _THREADS = 2
 def score_scans(settings: Settings, task: Task) -> int:
     """Predict every unlabeled scan that the task's champion has not scored yet.
 
-    The predictions are those of the API. The champion has to reproduce its golden scans first. Each
-    chunk of scans is one transaction, so an interrupted step resumes after the last finished chunk.
-    Memory holds one chunk of scans, at the input size of the network.
+    A scan gets the same prediction as from the API. The champion has to reproduce its golden scans
+    first. Each chunk of scans is one transaction, so an interrupted step resumes after the last
+    finished chunk. Memory holds one chunk of scans, at the input size of the network.
 
     Returns:
         The number of scored scans.

@@ -67,7 +67,7 @@ def test_baseline_is_beaten_if_the_gain_interval_is_above_0(
 
 
 @pytest.mark.parametrize(("low", "unbeaten"), [(0.32, []), (0.29, ["_fixed_pixel"]), (0.2, BOTH)])
-def test_without_recorded_gains_the_models_interval_decides(
+def test_older_run_is_judged_by_the_interval_of_its_heatmaps(
     low: float, unbeaten: list[str]
 ) -> None:
     rows = MEASURED | {"pointing_game": (0.4, low, 0.48)}

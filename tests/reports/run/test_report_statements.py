@@ -53,7 +53,7 @@ def test_compared_models_show_size_and_training_scans(settings: Settings) -> Non
     rows = rows_of(report_page(settings))
     assert rows["parameters"] == ["1", "79,748"]
     assert rows["training scans"] == ["3", "3"]
-    assert rows["today's test scans seen in training, by scan or group"] == ["1", "1"]
+    assert rows["test scans of this run seen in training, by scan or group"] == ["1", "1"]
 
 
 def test_recorded_and_missing_manifest_fields_are_listed(settings: Settings) -> None:
@@ -77,7 +77,7 @@ def test_recorded_and_missing_manifest_fields_are_listed(settings: Settings) -> 
         assert "A patient id is given for 5 of 60 scans." in text
 
 
-def test_chance_of_error_is_split_over_looks_and_gain_rules(settings: Settings) -> None:
+def test_significance_level_is_split_over_looks_and_gain_rules(settings: Settings) -> None:
     judged_run(settings, random_answers(1, 60), random_answers(2, 60))
     with write_session(settings) as session:
         session.add(TestSet(id="t-1", task="four_class", version=1, snapshot_id="s", groups=60))
@@ -189,5 +189,5 @@ def test_training_statement_names_what_makes_training_harder(
     judged_run(settings, random_answers(1, 60))
     set_recipe(settings, recipe)
     statement = training_statement(facts_of(settings))
-    expected = f" while the network learns, on scans {handicap}; validation"
+    expected = f" during the epoch, on scans {handicap}; validation"
     assert (expected in statement) if handicap else statement == ""

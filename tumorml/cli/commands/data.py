@@ -1,4 +1,4 @@
-"""Commands that bring scans and labels in: `demo`, `drop`, `ingest`, `label`."""
+"""Commands for scans and labels: `demo`, `drop`, `ingest`, `label`."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def ingest() -> None:
 def label(
     scan: Annotated[str, typer.Argument(help="Scan id, or a unique beginning of one.")],
     label: Annotated[str, typer.Argument(help="The correct label of the scan.")],
-    reason: Annotated[str, typer.Option(help="Reason of the decision; stored forever.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason of the decision; stored permanently.")] = "",
 ) -> None:
     """Decide the label of a scan; the view label_conflict lists scans that need a decision."""
     from tumorml.datasets.labeling import settle_label

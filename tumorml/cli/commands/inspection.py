@@ -1,4 +1,4 @@
-"""Commands that show what is stored: `status`, `sql`, `recipes`."""
+"""Commands that show the state of the service: `status`, `sql`, `recipes`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STATUS_QUERIES = {
     ),
     "waiting for approval (tumorml approve)": (
         "select id as verdict, run_id as run, task, challenger_id as challenger, "
-        "approval_reason as asked_because, created_at from verdict "
+        "approval_reason, created_at from verdict "
         "where approval = 'waiting' order by created_at"
     ),
     "latest batches": (

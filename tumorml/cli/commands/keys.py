@@ -14,9 +14,11 @@ app = typer.Typer(help="Manage the keys of the API.", no_args_is_help=True)
 
 @app.command("add")
 def add_key(
-    name: Annotated[str, typer.Argument(help="Name of the key's user; recorded with each answer.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the key; recorded with each prediction as its caller.")
+    ],
     role: Annotated[
-        str, typer.Option(help="reader: sees answers; writer: may also request predictions.")
+        str, typer.Option(help="reader: GET endpoints only; writer: may also request predictions.")
     ],
 ) -> None:
     """Create a key and print it; it is shown only once."""

@@ -1,4 +1,4 @@
-"""Commands about who serves: `approve` and `champion`."""
+"""Commands that approve challengers and change the champion: `approve` and `champion`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def approve(
         str, typer.Argument(help="Id of a verdict that waits for approval, or of its run.")
     ],
     reject: Annotated[bool, typer.Option("--reject", help="Reject the challenger.")] = False,
-    reason: Annotated[str, typer.Option(help="Reason of the decision; stored forever.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason of the decision; stored permanently.")] = "",
 ) -> None:
     """Approve or reject a winning challenger where the policy requires it, without Airflow."""
     from tumorml.pipeline import answer_verdict
@@ -61,12 +61,13 @@ def champion(
     authorise: Annotated[
         bool,
         typer.Option(
-            "--authorise", help="Make the champion the anchor: no later challenger may be worse."
+            "--authorise",
+            help="Make the champion the anchor, which later challengers may not fall behind.",
         ),
     ] = False,
     model: Annotated[str | None, typer.Option(help="Id of a model version.")] = None,
     reason: Annotated[
-        str, typer.Option(help="Reason of the change; required, and stored forever.")
+        str, typer.Option(help="Reason of the change; required, and stored permanently.")
     ] = "",
 ) -> None:
     """Show the current and the earlier champions of a task, or change the champion."""

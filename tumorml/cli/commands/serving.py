@@ -1,4 +1,4 @@
-"""Commands that answer with the champions: `score`, `serve`, `ui`."""
+"""Commands that predict with the champions: `score`, `serve`, `ui`."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def retrain(
     """Snapshot, train, evaluate, judge, promote and report, without Airflow."""
     from tumorml.pipeline import check_retraining, finish_run, plan_retraining
 
-    # Reports a wrong recipe or policy at once, before the results store starts.
+    # A wrong recipe or policy is reported at once, before the results store starts.
     check_retraining(get_settings(), recipe)
     with results_store() as settings:
         plan = plan_retraining(

@@ -1,4 +1,4 @@
-"""Selection of the pairs that a person should look at first."""
+"""Selection of the pairs that a person should check first."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Pair:
 
 
 def worst_pairs(audit: Audit, count: int) -> list[Pair]:
-    """Select pairs: first those with two labels, then each kind of relation in turn.
+    """Select pairs: first those with two labels, then alternating between kinds of relation.
 
-    Pairs with two labels fill at most half of the places, unless the others leave some free. Within
+    Pairs with two labels are at most half of the selection, unless there are too few others. Within
     a kind, labels alternate, and a group gets a second pair only after every other group of the
     kind has one.
     """
@@ -63,7 +63,7 @@ def _related_pairs(audit: Audit) -> list[Pair]:
 
 
 def _alternate_labels(pairs: Iterable[Pair]) -> list[Pair]:
-    """Order by similarity, with alternating labels and further pairs of a group later."""
+    """Sort pairs: the most similar pair of each group first, labels alternating; then the rest."""
     queues: dict[tuple[int, str], list[Pair]] = defaultdict(list)
     shown: dict[str, int] = defaultdict(int)
     for pair in sorted(pairs, key=lambda pair: (-(pair.score or 0), pair.first.path)):

@@ -28,7 +28,7 @@ class Outputs:
 
     Attributes:
         page: The HTML page.
-        table: The CSV table, if one is wanted.
+        table: The CSV table; None to write no table.
         pairs: Largest number of pairs on the page.
     """
 

@@ -29,12 +29,12 @@ class ChampionSummary:
     """A champion.
 
     Attributes:
-        champion: Its open ``champion`` row: since when it serves, who made it serve, and why.
+        champion: Its open ``champion`` row, with the time, the person and the reason of the change.
         run: The run that trained it.
         synthetic: It was trained and tested on synthetic scans only.
-        metrics: Formatted values by metric name, from its own run on the whole test split. A second
-            line holds the 95 % interval.
-        heatmap_claim: How well its heatmaps locate tumors.
+        metrics: Formatted values by metric name, from its own run on the entire test split. A
+            second line holds the 95 % interval.
+        heatmap_claim: Statement about how well its heatmaps locate tumors.
         heatmaps: Object keys of at most three heatmaps.
     """
 

@@ -1,6 +1,6 @@
 """Statement about how well the heatmaps of a model version locate tumors.
 
-It is shown wherever a heatmap is shown.
+Every page that shows a heatmap shows this statement, too.
 """
 
 from __future__ import annotations
@@ -36,10 +36,9 @@ class HeatmapClaim(NamedTuple):
 def unbeaten_baselines(numbers: Numbers) -> list[str] | None:
     """Return the suffixes of the baselines that the heatmaps do not beat; None if not measured.
 
-    A baseline is beaten if the 95 % interval of the gain in the pointing game over it lies above 0.
-    Gain and baseline are measured on the same patients, so the gain has an interval of its own.
-    Runs from before gains were recorded are judged by the interval of the heatmaps' pointing game,
-    which must lie above the baseline's value.
+    A baseline is beaten if the 95 % interval of the gain in the pointing game over it is above 0.
+    For runs from before gains were recorded, the interval of the heatmaps' own pointing game must
+    be above the baseline's value.
     """
     model, *baselines = (numbers.get((f"pointing_game{suffix}", "all")) for suffix in MAP_NAMES)
     if model is None or model.low is None or None in baselines:
@@ -90,7 +89,7 @@ def heatmap_claim(numbers: Numbers, sides: Mapping[str, SideCounts]) -> HeatmapC
 def read_heatmap_claim(session: Session, model_version_id: str) -> HeatmapClaim | None:
     """Return the statement for a model version, or None if there is no such model version.
 
-    It does not change while `count_measures` stays the same.
+    The statement does not change while `count_measures` returns the same number.
     """
     run = session.scalar(
         select(Run)
@@ -121,7 +120,7 @@ def count_measures(session: Session, model_version_id: str) -> int:
 
 
 def read_test_numbers(session: Session, run_id: str, model_version_id: str) -> Numbers:
-    """Read the ``evaluation`` rows of a model version on the whole test split of a run."""
+    """Read the ``evaluation`` rows of a model version on the entire test split of a run."""
     rows = session.scalars(
         select(Evaluation).where(
             Evaluation.run_id == run_id,

@@ -1,4 +1,4 @@
-"""Names of metrics, and how their values are written."""
+"""Display names of metrics, and the format of their values."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ HEADLINES = (
     "tumor_sensitivity",
     "tumor_specificity",
 )
-"""The metrics of short lists, in this order."""
+"""The most important metrics, in display order."""
 
 
 def format_metrics(numbers: Numbers) -> dict[str, str]:
-    """Return the metrics of the whole split that have a value, formatted, by display name."""
+    """Return the metrics of the entire split that have a value, formatted, by display name."""
     rows = {name: numbers.get((metric, "all")) for metric, name in METRIC_NAMES.items()}
     return {name: format_value(row) for name, row in rows.items() if row and row.value is not None}
 

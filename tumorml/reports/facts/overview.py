@@ -18,7 +18,7 @@ from tumorml.results.tables import Artifact, Run, Verdict, VerdictRule
 
 SHOWN_VERDICTS = 10
 RUN_DOCUMENTS = ("report", "report_pdf", "deck", "model_card")
-"""Kinds of artifacts that describe a whole run."""
+"""Kinds of artifacts that describe a run as opposed to one scan."""
 
 
 @dataclass(frozen=True, slots=True)

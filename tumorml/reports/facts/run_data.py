@@ -55,7 +55,7 @@ class RunData:
     Attributes:
         sides: Counts of each side, including empty sides.
         leaks: Counts of test scans by kind of their closest twin in training, then by label.
-        ties: Counts of groups merged before the run began, by the sides that they were on.
+        ties: Counts of groups merged before the run began, by the sides of the merged groups.
     """
 
     run: Run
@@ -72,7 +72,7 @@ class RunData:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotBatch:
-    """A batch, and the number of the snapshot's scans that it was the first to bring."""
+    """A batch, and the number of the snapshot's scans that it contained first."""
 
     id: str
     drop_name: str
@@ -81,7 +81,7 @@ class SnapshotBatch:
 
 
 def read_run_data(session: Session, run: Run) -> RunData:
-    """Read the data of a run, which need not be judged."""
+    """Read the data of a run; it may be not judged yet."""
     leaks: dict[str, dict[str, int]] = {kind: {} for kind in LEAK_KINDS}
     for leak in session.scalars(select(Leak).where(Leak.run_id == run.id)):
         leaks[leak.kind][leak.label] = leak.scans
@@ -156,13 +156,13 @@ def read_manifest_fields(session: Session, snapshot_id: str) -> dict[str, int]:
         .table_valued("key", "value")
         .render_derived()
     )
-    further = session.execute(
+    other_columns = session.execute(
         of_snapshot.with_only_columns(pair.c.key, func.count(SnapshotScan.scan_id.distinct()))
         .join(pair, pair.c.value != "")
         .group_by(pair.c.key)
     )
     counts = Counter(dict(zip(_MANIFEST_COLUMNS, row, strict=True)))
-    counts.update({name: scans for name, scans in further if name not in _MANIFEST_COLUMNS})
+    counts.update({name: scans for name, scans in other_columns if name not in _MANIFEST_COLUMNS})
     return {name: count for name, count in counts.most_common() if count}
 
 
@@ -178,7 +178,7 @@ def read_sites(session: Session, snapshot_id: str) -> list[str]:
 
 
 def count_seen_test_scans(session: Session, snapshot_id: str, training_snapshot_id: str) -> int:
-    """Count test scans of a snapshot that were, or whose group was, used in another training.
+    """Count test scans of a snapshot that another training used, or scans of their groups.
 
     Args:
         session: On the results store.
@@ -200,7 +200,7 @@ def count_seen_test_scans(session: Session, snapshot_id: str, training_snapshot_
 
 
 def _read_ties(session: Session, run: Run) -> dict[str, int]:
-    """Count the groups merged before a run began, by the sides that they were on."""
+    """Count the groups merged before a run began, by the sides of the merged groups."""
     rows = session.execute(
         select(GroupTie.kept_side, GroupTie.merged_side, func.count())
         .where(GroupTie.created_at <= run.created_at)

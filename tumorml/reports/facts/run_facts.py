@@ -1,4 +1,4 @@
-"""Everything that a report states about a run, read from the results store once."""
+"""All facts about a run that its report, slides and model card state."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Contender:
 
     @property
     def slices(self) -> list[str]:
-        """The names of the slices that the policy asks for, sorted."""
+        """The names of the slices that the policy requests, sorted."""
         built_in = ("all", "label=", "true=", "confidence=")
         return sorted({name for _, name in self.numbers if not name.startswith(built_in)})
 

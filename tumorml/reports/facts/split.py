@@ -1,4 +1,4 @@
-"""How the data of a run were split and kept apart: sentences and tables."""
+"""Sentences and tables about the split of a run's data, its leaks and its merged groups."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tumorml.results.twin_kinds import TwinKind
 
 GROUPS = (
     "Copies of one picture (re-encoded, resized, turned, mirrored) form a group, and so do scans "
-    "of one patient if patient ids are given. A group is assigned to one side at random, once and "
-    "for all, so that no model is tested on a picture that it was trained on."
+    "of one patient if patient ids are given. A group is assigned to one side at random, and this "
+    "side never changes, so that no model is tested on a picture that it was trained on."
 )
 
 
@@ -27,8 +27,8 @@ def split_statement(data: RunData) -> Statement:
     """Describe how the data were split."""
     if data.run.given_split:
         return Statement(
-            "A benchmark on the data set's own split: one patient, or one picture, may be on both "
-            "sides. This model can never serve.",
+            "A benchmark on the data set's own split: scans of one patient and copies of one "
+            "picture may be on both sides. This model can never serve.",
             True,
         )
     return Statement(GROUPS, False)
@@ -61,8 +61,8 @@ def leak_statement(data: RunData) -> Statement:
         )
     return Statement(
         "Every test scan was compared with every scan that the model was trained on, and no twin "
-        "was found; a single one would have failed the run. This finds copies. Other slices of a "
-        "patient are found only if patient ids are given.",
+        "was found; a single twin would have failed the run. The comparison finds copies. Other "
+        "slices of a patient are found only if patient ids are given.",
         False,
     )
 

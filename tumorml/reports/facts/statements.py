@@ -13,7 +13,7 @@ NOT_A_DEVICE = (
 INTENDED_USE = (
     "Research on the classification of brain tumors in MRI, and the comparison of retrained models."
 )
-LABELLING = (
+LABEL_SOURCE = (
     "Labels come from the drops: from their folders or manifests. A picture with two labels is "
     "held out until a person decides. How a label was determined (pathology, reading) is not "
     "recorded."
@@ -98,8 +98,8 @@ def limitations(facts: RunFacts) -> list[str]:
         )
     elif (known := facts.manifest_fields.get("patient", 0)) < facts.scans:
         sentences.append(
-            f"A patient id is given for {known:,} of {facts.scans:,} scans. Among the others only "
-            "copies are kept together: slices of one patient can be in both training and test, "
+            f"A patient id is given for {known:,} of {facts.scans:,} scans. For the others, only "
+            "copies are kept on one side: slices of one patient can be in both training and test, "
             "which would make every number here too high."
         )
     if unknown := [name for name in ("age", "sex", "scanner") if name not in facts.manifest_fields]:
@@ -109,7 +109,8 @@ def limitations(facts: RunFacts) -> list[str]:
         )
     sentences.append(
         f"The input is a single 2-D slice of {pixels} x {pixels} pixels, without the volume, the "
-        "patient's history or other sequences. A scan of any other kind gets an answer too."
+        "patient's history or other sequences. The model also predicts a label for any other kind "
+        "of picture."
     )
     sentences.append(
         "This is one training with one seed; another seed gives other numbers."
@@ -132,7 +133,7 @@ def manifest_statement(facts: RunFacts) -> str:
 
 
 def interval_statement(facts: RunFacts) -> str:
-    """State how intervals were computed, and how to read one without width.
+    """State how intervals were computed, and the meaning of an interval of zero width.
 
     The rule of three is from Hanley and Lippman-Hand, 1983, doi:10.1001/jama.1983.03330370053031.
     """
@@ -151,7 +152,7 @@ def interval_statement(facts: RunFacts) -> str:
 
 
 def training_statement(facts: RunFacts) -> str:
-    """Explain why validation can look better than training; empty if it cannot."""
+    """Explain why validation numbers can be better than training numbers; empty if they cannot."""
     augmentation = facts.recipe.get("augmentation", {})
     is_augmented = any(
         value for key, value in augmentation.items() if key not in ("share", "mixup")
@@ -168,21 +169,21 @@ def training_statement(facts: RunFacts) -> str:
     if not handicaps:
         return ""
     return (
-        " Training numbers are computed while the network learns, on scans "
-        f"{', '.join(handicaps)}; validation numbers after each epoch, on unchanged scans. So "
-        "validation can look better."
+        " Training numbers are computed during the epoch, on scans "
+        f"{', '.join(handicaps)}; validation numbers after the epoch, on unchanged scans. So "
+        "validation numbers can be better."
     )
 
 
 def slices_statement(facts: RunFacts) -> str:
-    """State which slices the policy asks for, and which of them have no numbers."""
+    """State which slices the policy requests, and which of them have no numbers."""
     requested = facts.policy.get("slices", {})
     if not requested:
         return ""
     present = {name.partition("=")[0] for name in facts.challenger.slices}
     absent = [name for name in requested["by"] if name.casefold() not in present]
     text = (
-        f"The policy asks for slices by {', '.join(requested['by'])}, of at least "
+        f"The policy requests slices by {', '.join(requested['by'])}, of at least "
         f"{requested['min_scans']} scans and fewer than all."
     )
     if absent:
@@ -193,7 +194,7 @@ def slices_statement(facts: RunFacts) -> str:
 
 
 def next_steps(facts: RunFacts) -> list[str]:
-    """Return the steps that would help most, given what this run lacks."""
+    """Return the most useful next steps, derived from the results that this run lacks."""
     steps = []
     failed = sorted({rule.rule for rule in facts.rules if rule.result == "failed"})
     insufficient = sorted({rule.rule for rule in facts.rules if rule.result == "insufficient"})

@@ -26,7 +26,7 @@ def short_reason(verdict: Verdict, rules: Sequence[VerdictRule]) -> str:
 
 
 def approval_statement(verdict: Verdict) -> str:
-    """State whether approval was required, and who decided what."""
+    """State whether approval was required, and the decision with its person and reason."""
     if verdict.approval is None:
         return "The policy did not require a person's approval."
     who = f" by {verdict.approval_by}" if verdict.approval_by else ""
@@ -38,7 +38,7 @@ def approval_statement(verdict: Verdict) -> str:
 
 
 def explain_rules(verdict: Verdict, rules: Sequence[VerdictRule]) -> list[str]:
-    """Explain the kinds of rules in a verdict, and how its looks share one chance of error."""
+    """Explain the kinds of rules in a verdict, and the significance level of each look."""
     kinds = {rule.rule: kind_of(rule.rule) for rule in rules}
     explanations = [kind.explanation for kind in RuleKind if kind in kinds.values()]
     gain_rules = [rule for rule in rules if kinds[rule.rule] == RuleKind.GAIN]

@@ -47,7 +47,7 @@ def _add_introduction(slides: Slides, facts: RunFacts) -> None:
             "New data arrive every day, so the model is retrained regularly, and each new model is "
             "a candidate to serve.",
             "Public test sets contain copies of training pictures and slices of training patients. "
-            "On them a model that memorizes looks as good as one that generalizes.",
+            "On such a test set, a model that memorizes scores as high as one that generalizes.",
             "So a new model may serve only if it is shown to be better on patients that no model "
             "was trained on.",
         ],
@@ -60,7 +60,7 @@ def _add_introduction(slides: Slides, facts: RunFacts) -> None:
             f"{model.input_size} pixels, {len(facts.epochs)} epochs.",
             "Challenger, champion and anchor predict the same test scans with the same code.",
             "Each rule of the policy records its numbers. Intervals resample groups, not scans.",
-            "Too little data is not a pass.",
+            "A rule without enough data does not pass.",
         ],
         bullets=True,
     )

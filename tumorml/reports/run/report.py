@@ -99,7 +99,7 @@ def _data(facts: RunFacts) -> Iterator[Block]:
     yield _paragraph(split.split_statement(facts.data))
     yield Paragraph(f"Snapshot {facts.run.snapshot_id}. {split.held_out_statement(facts.data)}")
     yield split.counts_table(facts.data)
-    yield Paragraph(f"{statements.LABELLING} {statements.manifest_statement(facts)}")
+    yield Paragraph(f"{statements.LABEL_SOURCE} {statements.manifest_statement(facts)}")
     if not facts.batches:
         yield Paragraph("No batch of these scans is recorded.")
         return
@@ -155,7 +155,7 @@ def _errors(facts: RunFacts) -> Iterator[Block]:
     shown = len(facts.errors)
     selection = "All are shown"
     if shown < facts.wrong:
-        selection = f"{shown:,} are shown, one of each group before any second one"
+        selection = f"{shown:,} are shown, from as many groups as possible"
     yield Paragraph(
         f"{facts.wrong:,} of {total:,} test answers are wrong, and {missed:,} of {tumors:,} tumors "
         f"were missed (predicted no_tumor). {selection}: missed tumors first, then by the "

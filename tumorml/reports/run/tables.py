@@ -23,7 +23,7 @@ def rules_table(facts: RunFacts) -> Table:
 
 
 def batches_table(facts: RunFacts) -> Table:
-    """Tabulate the newest batches that were the first to bring scans of the snapshot."""
+    """Tabulate the newest batches that contained scans of the snapshot first."""
     rows = [
         (batch.id, batch.drop_name, f"{batch.claimed_at:%Y-%m-%d %H:%M}", f"{batch.scans:,}")
         for batch in facts.batches[:SHOWN_BATCHES]
@@ -58,14 +58,14 @@ def contenders_table(facts: RunFacts) -> Table:
         "seed",
         "snapshot",
         "training scans",
-        "today's test scans seen in training, by scan or group",
+        "test scans of this run seen in training, by scan or group",
     )
     headings, *rows = zip(names, *columns, strict=True)
     return Table(headings, rows)
 
 
 def metrics_table(facts: RunFacts, names: Iterable[str] = OVERALL_METRICS) -> Table:
-    """Tabulate metrics of the whole test set, a column for each contender.
+    """Tabulate metrics of the entire test set, a column for each contender.
 
     For a benchmark the columns are the test set as given and without twins.
     """
@@ -92,7 +92,7 @@ def labels_table(facts: RunFacts, contender: Contender) -> Table:
 
 
 def labels_without_twins_table(facts: RunFacts) -> Table:
-    """Tabulate the same for a benchmark, on the test scans without a twin in training."""
+    """Tabulate a benchmark's metrics of each label on test scans without a twin in training."""
     return _labels_table(facts, facts.without_twins, "on the test scans without a twin in training")
 
 

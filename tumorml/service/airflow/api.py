@@ -19,8 +19,8 @@ ACTIVE_STATES = ("queued", "running")
 class AirflowApi:
     """Client that logs in with a password and renews an expired token.
 
-    Every method raises `httpx.HTTPError` if Airflow does not answer, or answers with an error that
-    the method's docstring does not name.
+    Every method raises `httpx.HTTPError` if Airflow does not respond, or responds with an error
+    that the method's docstring does not name.
 
     Args:
         url: Root URL of the API server, for instance ``http://127.0.0.1:8080``.
@@ -36,10 +36,10 @@ class AirflowApi:
         self._client.close()
 
     def unhealthy(self, since: datetime) -> list[str]:
-        """Return the components that are not healthy; all of them if Airflow does not answer.
+        """Return the components that are not healthy; all of them if Airflow does not respond.
 
         Args:
-            since: Older heartbeats are ignored: they belong to an earlier start.
+            since: Start of this Airflow; older heartbeats are of an earlier start and are ignored.
         """
         try:
             response = self._client.get("/api/v2/monitor/health")
@@ -71,7 +71,7 @@ class AirflowApi:
             ).raise_for_status()
 
     def has_dag(self, dag_id: str) -> bool:
-        """Return whether the DAG has been parsed."""
+        """Return True if the DAG has been parsed."""
         response = self._send("GET", f"/api/v2/dags/{dag_id}")
         if response.status_code == httpx.codes.NOT_FOUND:
             return False

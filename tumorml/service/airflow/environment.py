@@ -63,9 +63,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
 def airflow_database_url(settings: Settings) -> str:
     """Return the SQLAlchemy URL of Airflow's metadata database.
 
-    It is the user's own database if the Airflow variable is set, else one on the local Postgres.
-    Airflow derives its asyncpg URL by replacing the driver name; both drivers accept the socket in
-    the query part.
+    It is the user's own database if the Airflow variable is set, else a database on the local
+    Postgres. Airflow derives its asyncpg URL from this URL by replacing the driver's name, so the
+    URL has the socket in its query part, which both drivers accept.
     """
     own_url = os.environ.get(DATABASE_VARIABLE)
     if own_url:
@@ -76,7 +76,7 @@ def airflow_database_url(settings: Settings) -> str:
 
 
 def needs_local_postgres(settings: Settings) -> bool:
-    """Return whether the results store or Airflow's database uses the Postgres under `home`."""
+    """Return True if the results store or Airflow's database uses the Postgres under `home`."""
     return settings.database_url is None or not _is_set(DATABASE_VARIABLE, os.environ)
 
 
@@ -142,16 +142,16 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "scheduler_idle_sleep_time": 1,
         },
         "triggerer": {"triggerer_health_check_threshold": 20},
-        # A task survives a restart of the API server of about 40 seconds; otherwise hours of
-        # training would be lost.
+        # A task continues if the API server is away for up to about 40 seconds, as during a
+        # restart. Otherwise hours of training would be lost.
         "workers": {
             "max_failed_heartbeats": 12,
             "execution_api_retries": 12,
             "execution_api_retry_wait_max": 10,
             "execution_api_timeout": 30,
         },
-        # The scheduler waits minutes for a broker that is down, one second per attempt. With
-        # Celery's default it would give up within a second and use up a try of the task.
+        # The scheduler retries for minutes while the broker is down, one second per attempt. With
+        # Celery's defaults it would fail the task within a second, at the cost of one of its tries.
         "celery": {
             "operation_timeout": 1.0,
             "task_publish_max_retries": 300,

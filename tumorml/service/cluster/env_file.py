@@ -12,10 +12,10 @@ from tumorml.service.airflow.secrets import ADMIN_USER, new_fernet_key
 
 HEADER = f"""\
 # Secrets of this stack, written by `tumorml init-env`. Keep a copy in a safe place: without
-# POSTGRES_PASSWORD and AIRFLOW_FERNET_KEY the databases cannot be read. If you change a password
-# of a Postgres role here, the next `docker compose up` applies it; only POSTGRES_PASSWORD has to be
-# changed in Postgres first. Sign in to Airflow as {ADMIN_USER} with AIRFLOW_ADMIN_PASSWORD, change
-# that password there, and create an account for each person.
+# POSTGRES_PASSWORD and AIRFLOW_FERNET_KEY the databases cannot be read. If you change the password
+# of a Postgres role here, the next `docker compose up` applies it. POSTGRES_PASSWORD is the
+# exception: change it in Postgres first. Sign in to Airflow as {ADMIN_USER} with
+# AIRFLOW_ADMIN_PASSWORD, change that password there, and create an account for each person.
 """
 
 

@@ -61,7 +61,7 @@ def create_roles_and_databases(settings: Settings, airflow_url: str) -> None:
 
 
 def _is_ready(url: str, granted: str | None = None) -> bool:
-    """Return whether a URL's user can connect and is a member of the role `granted`."""
+    """Return True if a URL's user can connect and is a member of the role `granted`."""
     engine = create_engine(url, poolclass=NullPool)
     try:
         with engine.connect() as connection:

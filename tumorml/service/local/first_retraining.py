@@ -32,7 +32,7 @@ _POLL_SECONDS = 1.0
 
 
 class FirstRetraining:
-    """Brings a home to its first champion; continues after an earlier start was interrupted.
+    """Trains the first champion of a home; continues if an earlier start was interrupted.
 
     Args:
         settings: Settings of the service.
@@ -54,15 +54,15 @@ class FirstRetraining:
         self._pause = pause
 
     def run(self, demo: bool) -> None:
-        """Return when the home has a champion, or at once if no first retraining applies.
+        """Train the first champion; return at once if there is one or if users have dropped scans.
 
         An unfinished first retraining is followed to its end. Otherwise a synthetic drop is made
         only in a home without batches and with an empty inbox, and a first retraining is started
-        only if the synthetic drop is the only batch: a user's own scans wait for the user or for
-        the nightly run.
+        only if the synthetic drop is the only batch. A home with the user's own scans is retrained
+        by the user or by the nightly run.
 
         Args:
-            demo: Whether a synthetic drop may be made.
+            demo: True if a synthetic drop may be made.
 
         Raises:
             TumorMLError: The ingest or the retraining failed, or ended without a champion.

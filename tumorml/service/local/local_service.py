@@ -103,11 +103,11 @@ class LocalService:
         return api
 
     def train_first_champion(self, api: AirflowApi, *, demo: bool, once: bool) -> None:
-        """Print the start-up summary and bring a new home to its first champion.
+        """Print the start-up summary, and train the first champion of a new home.
 
         Args:
             api: Client of the healthy Airflow.
-            demo: Whether a synthetic drop may be made in an empty home.
+            demo: True if a synthetic drop may be made in an empty home.
             once: Raise an error of the first retraining instead of printing it as a warning.
 
         Raises:

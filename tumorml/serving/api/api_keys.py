@@ -125,7 +125,7 @@ def read_keys(settings: Settings) -> ApiKeys:
 
 
 class ApiKeyCache:
-    """The active keys, read every second, so that no request waits for the results store."""
+    """A cache of the active keys, refreshed every second; no request waits for the store."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -152,7 +152,7 @@ class ApiKeyCache:
         self._thread.stop()
 
     def current(self) -> ApiKeys | None:
-        """Return the keys; None if the last refresh is so old that some may be revoked by now."""
+        """Return the keys; None if the last refresh is too old: keys may be revoked since then."""
         return self._keys if time.monotonic() - self._refreshed < _STALE_SECONDS else None
 
     def _refresh(self) -> None:

@@ -39,9 +39,9 @@ from tumorml.serving.api.uploads import BodySizeLimit
 from tumorml.settings import Settings
 
 READ_TIMEOUT_SECONDS = 30.0
-"""Most time of a GET request that reads from the stores."""
+"""Longest time of a GET request that reads from the stores."""
 STORE_PATIENCE_SECONDS = 20.0
-"""Most time that a request waits for an object store that does not respond."""
+"""Longest time that a request waits for an object store that does not respond."""
 T = TypeVar("T")
 
 
@@ -101,7 +101,7 @@ def _without_nul(value: str) -> str:
 
 
 def _require_timestamp_text(value: object) -> object:
-    """Refuse the seconds since 1970 that pydantic accepts too."""
+    """Refuse numbers of seconds since 1970, which pydantic accepts as timestamps."""
     if isinstance(value, str) and "T" not in value.upper():
         raise ValueError("write a timestamp like 2026-11-22T09:00:00Z (RFC 3339)")
     return value
@@ -155,7 +155,7 @@ async def predictions(
         bool | None, Query(description="Whether the predicted label is the true one.")
     ] = None,
     after: Annotated[str | None, Query(description="The `next` of the previous page.")] = None,
-    limit: Annotated[int, Query(ge=1, le=500, description="Most rows of a page.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of rows.")] = 50,
 ) -> PredictionPage:
     """List the prediction history, newest first, with filters and pages."""
     filters = {
@@ -192,8 +192,8 @@ async def champion(server: _Server) -> list[ChampionCard]:
 @_authenticated.get("/models", tags=["models"], summary="List model versions")
 async def models(
     server: _Server,
-    limit: Annotated[int, Query(ge=1, le=500, description="Most rows.")] = 50,
-    offset: Annotated[int, Query(ge=0, le=1_000_000, description="Rows to skip.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=500, description="Maximum number of rows.")] = 50,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, description="Number of rows to skip.")] = 0,
 ) -> list[ModelCard]:
     """List model versions, newest first."""
     rows = await _read_in_time(
@@ -223,7 +223,7 @@ async def heatmap_file(
 
 @_public.get("/health/live", summary="Check liveness")
 async def live() -> Health:
-    """Check that the process responds. This uses no thread and no store."""
+    """Check that the process responds. This check uses no worker thread and no store."""
     return Health(status="ok")
 
 

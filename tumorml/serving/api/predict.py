@@ -43,7 +43,7 @@ from tumorml.serving.request_batcher import BatcherStoppedError
 from tumorml.settings import Settings
 
 PREDICT_TIMEOUT_SECONDS = 30.0
-"""Most time from a completely received request to its recorded predictions."""
+"""Longest time from a completely received request to its recorded predictions."""
 T = TypeVar("T")
 
 router = APIRouter(tags=["predictions"], dependencies=[Depends(reject_unknown_parameters)])
@@ -76,8 +76,8 @@ async def predict(
             require_explainable(champion)
         async with receive_files(request, server.settings) as files:
             try:
-                # anyio cancels only after a running thread has ended; asyncio would release the
-                # pixel budget while the thread still decodes.
+                # anyio's timeout waits until a running thread has ended. asyncio's timeout would
+                # release the pixel budget while the thread still decodes.
                 with anyio.fail_after(PREDICT_TIMEOUT_SECONDS):
                     async with server.request_slots:
                         pixels = await run_in_threadpool(count_request_pixels, files)
@@ -87,7 +87,7 @@ async def predict(
                 raise _unavailable(
                     f"The request took more than {PREDICT_TIMEOUT_SECONDS:.0f} s: the results "
                     "store or the object store is slow, or the server is overloaded. The "
-                    "predictions may have been recorded all the same."
+                    "predictions may have been recorded nevertheless."
                 ) from None
 
 

@@ -48,9 +48,9 @@ class ProblemError(Exception):
 
     Args:
         status: HTTP status.
-        detail: What is wrong and what the caller can do, as a sentence.
+        detail: The error and the remedy, in one or two sentences.
         files: The uploaded files that could not be decoded.
-        headers: Further response headers.
+        headers: Additional response headers.
     """
 
     def __init__(

@@ -67,10 +67,10 @@ def read_predictions(
     """Return rows of ``prediction_history``, newest first, and the cursor of the next page.
 
     Args:
-        settings: Locate the results store.
+        settings: Settings with the results store.
         filters: Values by the names in `FILTERS`; None means no filter.
         after: Cursor that an earlier call returned.
-        limit: Most rows.
+        limit: Maximum number of rows.
 
     Raises:
         ProblemError: 422 for an invalid cursor.
@@ -118,7 +118,7 @@ def read_overlay(settings: Settings, key: str) -> bytes:
     """Return the PNG of a heatmap.
 
     Raises:
-        ProblemError: 404 if no heatmap has this key, or the object is gone.
+        ProblemError: 404 if no heatmap has this key, or its object is missing.
     """
     query = select(Artifact.object_key).where(
         Artifact.object_key == key, Artifact.kind == "heatmap"

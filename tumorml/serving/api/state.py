@@ -38,9 +38,9 @@ class PixelBudget:
 
     @asynccontextmanager
     async def reserve(self, pixels: int) -> AsyncIterator[None]:
-        """Wait until so many pixels are free, and reserve them for the block.
+        """Wait until enough pixels are free, and reserve them for the block.
 
-        A request for more than the limit reserves the whole limit.
+        A request for more pixels than the limit reserves the limit.
         """
         pixels = min(pixels, self._total)
         async with self._turn:

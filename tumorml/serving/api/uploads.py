@@ -69,7 +69,7 @@ class DecodedUpload:
 
 @asynccontextmanager
 async def receive_files(request: Request, settings: Settings) -> AsyncIterator[list[UploadFile]]:
-    """Receive the files of a request, and keep them for the block; large ones lie on disk.
+    """Receive the files of a request, and keep them for the block; large files are on disk.
 
     Raises:
         ProblemError: 415 or 400 if the body is not multipart/form-data; 413 for too many files; 422
@@ -160,7 +160,7 @@ def decode_image(
     Args:
         settings: Limits of files and pixels.
         content: The file.
-        max_pixels: Most pixels; the limit of the settings if not given.
+        max_pixels: Maximum number of pixels; the limit of the settings if not given.
 
     Raises:
         TumorMLError: The file is too large, cannot be decoded, or is blank.
@@ -177,7 +177,7 @@ def decode_image(
 
 
 class BodySizeLimit:
-    """ASGI middleware that refuses request bodies above a size, announced or chunked.
+    """ASGI middleware that refuses request bodies above a size, with or without Content-Length.
 
     Args:
         app: The next app.
@@ -196,8 +196,8 @@ class BodySizeLimit:
         problem = ProblemError(
             413, f"The request body is too large; the limit is {self._max_bytes:,} bytes."
         )
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > self._max_bytes:
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self._max_bytes:
             await problem.response()(scope, receive, send)
             return
         received = 0

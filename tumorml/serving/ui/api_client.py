@@ -17,7 +17,7 @@ from tumorml.errors import TumorMLError
 from tumorml.settings import Settings
 
 TIMEOUT_SECONDS = 120.0
-"""The first heatmap of a network without an evidence map loads TensorFlow, which takes long."""
+"""Long, because the first LayerCAM heatmap makes the API load TensorFlow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def request_predictions(
     """Request predictions with heatmaps for image files.
 
     Args:
-        settings: Locate the API, and hold the UI's API key.
+        settings: Settings with the API's address and the UI's API key.
         files: Name and content of each image.
         task: The task; None for the API's default.
 

@@ -1,4 +1,4 @@
-"""The Streamlit script: navigation, and the frame around each page."""
+"""The Streamlit script: navigation, and the title and notice of each page."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def drop_files(
     """Put files into the inbox as one drop: an archive unchanged, or images with a manifest.
 
     Args:
-        settings: Locate the inbox.
+        settings: Settings with the inbox.
         files: Names and contents: one archive, or images.
         label: Label of all images or `NO_LABEL`; for an archive `LABELS_IN_ARCHIVE`.
         patient_id: Patient of all images, or empty.
@@ -140,7 +140,7 @@ def show_result(settings: Settings, pending: bool) -> None:
     """Show the state of the last drop; rerun the page once its batch is finished.
 
     Args:
-        settings: Locate the results store and the inbox.
+        settings: Settings with the results store and the inbox.
         pending: The batch was not finished when the page was drawn.
     """
     with show_errors():

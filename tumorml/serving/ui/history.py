@@ -29,7 +29,7 @@ CACHE_SECONDS = 20
 """Time for which query results are reused."""
 HASH_FUNCTIONS: dict[str | type, Callable[[Any], Any]] = {Settings: Settings.model_dump_json}
 MAX_ROWS = 5000
-"""Most rows of the table and of the CSV file."""
+"""Maximum number of rows in the table and in the CSV file."""
 SOURCES = ("evaluation", "score", "api")
 # A loose index scan: there may be millions of predictions and only a few callers.
 CALLERS = """
@@ -127,7 +127,7 @@ def cached_predictions(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return the newest predictions and the cursor of the next ones.
 
-    The cache spares a query for every click on the page.
+    Streamlit calls this function at every click on the page; the cache avoids the query.
     """
     return read_predictions(settings, filters, after=None, limit=max_rows)
 
@@ -141,7 +141,7 @@ def filter_choices(settings: Settings) -> tuple[list[str], list[str]]:
 
 
 def day_range(days: date | tuple[date, ...] | None) -> dict[str, datetime]:
-    """Return the filters ``since`` and ``until`` for whole days in UTC; none without a day."""
+    """Return the filters ``since`` and ``until`` for days in UTC; no filters without a day."""
     chosen = days if isinstance(days, tuple) else (days,) if days else ()
     if not chosen:
         return {}

@@ -30,7 +30,7 @@ def query_rows(settings: Settings, query: str, **values: object) -> list[dict[st
 
 
 def read_object(settings: Settings, key: str) -> bytes | None:
-    """Return the content of an object, or None if it is gone."""
+    """Return the content of an object, or None if it is missing."""
     try:
         return object_store(settings).read(key)
     except MissingObjectError:
@@ -44,7 +44,7 @@ def tasks_with_champion(settings: Settings) -> list[str]:
 
 
 def summarize_champion(settings: Settings, model_version_id: str) -> ChampionSummary | None:
-    """Return the summary of a current champion; None if the model version is not one."""
+    """Return the summary of a champion; None if the model version is not a champion now."""
     with read_session(settings) as session:
         summaries = champion_summaries(session)
     return next((c for c in summaries if c.champion.model_version_id == model_version_id), None)

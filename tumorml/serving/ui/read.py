@@ -104,7 +104,7 @@ def predict_stored(settings: Settings, scan: str, true_label: str, task: str) ->
     """Request the prediction for a stored scan.
 
     Raises:
-        TumorMLError: The pixels of the scan are gone, or the API does not respond.
+        TumorMLError: The pixels of the scan are missing, or the API does not respond.
     """
     data = read_object(settings, scan_key(scan))
     if data is None:
@@ -139,7 +139,8 @@ def show_result(settings: Settings, result: ScanResult) -> None:
         )
     if answer["split"] in ("train", "validation"):
         st.warning(
-            "**This exact scan was used to train the model.** A correct prediction proves nothing.",
+            "**This exact scan was used to train the model.** A correct prediction of it says "
+            "nothing about new scans.",
             icon=":material/school:",
         )
     for warning in answer["warnings"]:
@@ -210,7 +211,7 @@ def inline_png(pixels: NDArray[np.uint8]) -> str:
 
 
 def show_prediction(result: ScanResult) -> None:
-    """Show the predicted label, its probabilities and the numbers that qualify them."""
+    """Show the predicted label, the probabilities, the possible labels and the distance."""
     answer, binary = result.answer, result.answer["binary"]
     label = format_label(answer["label"])
     probability = f"{format_percent(answer['probability'])}, calibrated"

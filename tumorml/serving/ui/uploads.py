@@ -16,7 +16,7 @@ from tumorml.serving.ui.widgets import escape_markdown, show_errors
 from tumorml.settings import Settings
 
 MULTIPART_OVERHEAD_BYTES = 1024
-"""Most bytes that a request adds to the content of a file."""
+"""Maximum number of bytes that a request adds to the content of a file."""
 FileWithPixels = tuple[UploadedFile, NDArray[np.uint8]]
 """An uploaded file and its pixels [h, w]."""
 

@@ -53,12 +53,12 @@ def show_scan(settings: Settings, scan: str, caption: str, width: Width = "stret
 
 
 def show_stored_image(settings: Settings, key: str, caption: str, *, alt: str) -> None:
-    """Show an image of the object store with a caption; only the caption if it is gone."""
+    """Show an image of the object store with a caption; only the caption if it is missing."""
     _show_image(read_object(settings, key), caption, alt=alt, width="content")
 
 
 def show_heatmap_claim(settings: Settings, model_version_id: str) -> None:
-    """State how well the heatmaps of a model version locate tumors. Call it for every heatmap."""
+    """Show the statement about a model version's heatmaps; call it wherever one is shown."""
     claim = load_heatmap_claim(settings, model_version_id)
     if claim is not None:
         st.caption(f":orange[{claim.text}]" if claim.is_warning else claim.text)
@@ -90,7 +90,7 @@ def format_times(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def escape_markdown(value: str) -> str:
-    """Escape a text from outside, such as a file name, for Markdown."""
+    """Escape a text that users entered, such as a file name, for Markdown."""
     return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", value)
 
 

@@ -59,7 +59,7 @@ class ChildRecord:
 
 
 def start_child(command: ChildCommand) -> subprocess.Popen[bytes]:
-    """Start a child as the leader of a new session, so that the terminal's Ctrl-C misses it.
+    """Start a child as the leader of a new session, so that Ctrl-C does not reach it.
 
     A log larger than 20 MiB is renamed to `*.earlier.log` first; one earlier log is kept.
     """
