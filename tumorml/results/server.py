@@ -23,15 +23,15 @@ from tumorml.settings import Settings
 def results_store(settings: Settings) -> Iterator[bool]:
     """Start the local Postgres for the block, unless it runs or another database is configured.
 
-    After the block it is stopped, unless other processes use it by then. A process that exits
-    without leaving the block calls `stop_started_postgres`.
+    After the block it is stopped, unless another process uses it. A process that exits without
+    leaving the block calls `stop_started_postgres`.
 
     Yields:
-        Whether it was started here. Its schema may then be missing or old.
+        Whether this call started it. The schema may then be missing or old.
     """
     started = settings.database_url is None and not is_running(settings.home)
     if started:
-        # Marks connections of this process that an interruption left open; see _is_used_by_others.
+        # Identifies connections that this process left open; see _is_used_by_others.
         os.environ["PGAPPNAME"] = f"tumorml {os.getpid()}"
         start_local_postgres(settings.home)
         _started.append(settings)

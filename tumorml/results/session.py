@@ -58,10 +58,10 @@ def read_session(settings: Settings) -> Iterator[Session]:
 
 
 class Lock:
-    """An advisory lock, held by a dedicated connection and released when that closes.
+    """An advisory lock, held by a dedicated connection and released when the connection closes.
 
-    Rows written through `writing` are written only while the lock is held. A worker that was cut
-    off or paused, and whose lock another process holds by now, can no longer write.
+    Rows are written on that connection (`writing`), so only while the lock is held. A worker that
+    lost its connection, and with it the lock, cannot write any more.
     """
 
     def __init__(self, connection: Connection, name: str) -> None:
@@ -77,9 +77,9 @@ class Lock:
         """
         lost = LockLostError(
             f"Lost the connection to the results store that held the lock of the {self._name}. "
-            "Another process may hold it by now, so this one stops and writes nothing more."
+            "Another process may hold the lock now, so this process stops and writes nothing more."
         )
-        if self._connection.invalidated:  # SQLAlchemy would open another one, without the lock
+        if self._connection.invalidated:  # SQLAlchemy would open a new one, without the lock
             raise lost
         try:
             with Session(self._connection) as session, session.begin():
@@ -96,7 +96,7 @@ def session_lock(settings: Settings, name: str) -> Iterator[Lock]:
 
     Args:
         settings: Settings of the store.
-        name: Role of the holder, such as ``trainer of <run>``; the name of the lock.
+        name: Name of the lock: the role of its holder, such as ``trainer of <run>``.
     """
     engine = create_engine(writer_url(settings), poolclass=NullPool)
     query = text("select pg_try_advisory_lock(hashtextextended(:name, 0))")
@@ -108,7 +108,7 @@ def session_lock(settings: Settings, name: str) -> Iterator[Lock]:
             while not connection.execute(query, {"name": name}).scalar_one():
                 connection.rollback()
                 if waited_seconds % 30 == 0:
-                    logger.info("waiting: another process is the %s", name)
+                    logger.info("waiting: another process holds the lock of the %s", name)
                 waited_seconds += 1
                 time.sleep(1)
             connection.commit()  # the lock outlasts the transaction
@@ -122,7 +122,7 @@ _KEEPALIVE_SETTINGS = (
     "tcp_keepalives_interval = 10",
     "tcp_keepalives_count = 3",
 )
-"""With these, the server drops a vanished client after a minute; by default after two hours."""
+"""The server then closes a dead client's connection after 1 minute; the default is 2 hours."""
 
 
 def transaction_lock(session: Session, name: str) -> None:
@@ -141,11 +141,11 @@ def _engine(url: str) -> Engine:
         url,
         pool_pre_ping=True,
         pool_size=5,
-        hide_parameters=True,  # they may identify patients and callers, and errors are logged
+        hide_parameters=True,  # logged errors must not identify patients or callers
         connect_args={
             "connect_timeout": 10,
             "tcp_user_timeout": 60_000,
-            # A vanished server is noticed after a minute instead of two hours.
+            # A dead server is detected after 1 minute; the default is 2 hours.
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,

@@ -1,4 +1,4 @@
-"""How two scans are related: the values stored in ``twin.kind`` and ``leak.kind``."""
+"""Relations between two scans: the values stored in ``twin.kind`` and ``leak.kind``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ class TwinKind(StrEnum):
     """A relation between two scans, in order of strength.
 
     ``str(kind)`` is the stored value. ``twin`` rows hold ``REENCODED``, ``MIRRORED`` and
-    ``SIMILAR`` only; the others are found from scan ids, patient ids and groups.
+    ``SIMILAR`` only; the other kinds follow from scan ids, patient ids and groups.
     """
 
     EXACT = "exact"
-    """Identical canonical pixels: one scan id."""
+    """Identical canonical pixels and therefore the same scan id."""
     REENCODED = "reencoded"
-    """One picture in the same orientation, encoded, resized or padded differently."""
+    """The same picture in the same orientation, encoded, resized or padded differently."""
     MIRRORED = "mirrored"
-    """One picture, mirrored or turned by quarter turns."""
+    """The same picture, mirrored or turned by quarter turns."""
     SIMILAR = "similar"
-    """Nearly one picture, such as an adjacent slice or a crop."""
+    """Nearly the same picture, such as an adjacent slice or a crop."""
     SAME_PATIENT = "same_patient"
-    """One patient or study id; only audits report it."""
+    """The same patient or study id; reported by audits only."""
     SAME_GROUP = "same_group"
-    """One group: a common patient, or a chain of twins; only leak reports state it."""
+    """The same group: a common patient, or a chain of twins; reported by leak reports only."""
     NONE = "none"
     """No known relation."""
 

@@ -34,7 +34,7 @@ class Batch(Base):
     seconds: Mapped[float | None]
     """Time to ingest the batch, in seconds, summed over the workers that read its shards."""
     peak_memory_bytes: Mapped[int | None]
-    """Peak memory of the worker that used most, in bytes."""
+    """Highest peak memory of any worker, in bytes."""
     validation: Mapped[dict[str, Any] | None]
     """Result of each expectation: severity, success and number of unexpected files."""
     warnings: Mapped[int] = mapped_column(server_default="0")
@@ -87,7 +87,7 @@ class BatchFile(Base):
     given_split: Mapped[str | None]
     """``train`` or ``test`` if the drop came with a split; used in benchmark mode only."""
     attributes: Mapped[dict[str, Any] | None]
-    """Further columns of its row in the manifest, by name, for instance ``plane``."""
+    """Other columns of the file's manifest row, by name, for instance ``plane``."""
     mask_key: Mapped[str | None]
     mode: Mapped[str | None]
     format: Mapped[str | None]
@@ -148,7 +148,7 @@ class Fingerprint(Base):
 
 
 class Twin(Base):
-    """Two scans that show the same picture, or nearly; confirmed on pixels."""
+    """Two scans that show the same or nearly the same picture, confirmed on pixels."""
 
     __tablename__ = "twin"
     __table_args__ = (CheckConstraint("scan_id < other_id", name="order"),)
@@ -160,7 +160,7 @@ class Twin(Base):
     score: Mapped[float]
     """Mean local correlation of the aligned heads, up to 1."""
     orientation: Mapped[int]
-    """How the other scan is turned to match: 0 as it is, 1 to 3 quarter turns, 4 to 7 mirrored."""
+    """Orientation of the other scan that matches: 0 to 3 quarter turns, 4 to 7 also mirrored."""
     created_at: Mapped[CreatedAt]
 
 
@@ -189,7 +189,7 @@ class GroupTie(Base):
     evidence: Mapped[str]
     """For instance ``patient delft/p-17`` or ``mirrored twins ab12... and cd34..., score 0.98``."""
     scan_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"))
-    """Together with ``other_id`` the twins that caused the merge; null if ids caused it."""
+    """Together with ``other_id``, the twins that caused the merge; null if ids caused it."""
     other_id: Mapped[str | None] = mapped_column(ForeignKey("scan.id"))
     score: Mapped[float | None]
     created_at: Mapped[CreatedAt]

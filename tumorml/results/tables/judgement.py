@@ -68,7 +68,7 @@ class Prediction(Base):
     source: Mapped[str]
     task: Mapped[str]
     label: Mapped[str]
-    """Predicted label: the most probable one or, for a binary model, by its operating point."""
+    """Predicted label: the most probable one; a binary model uses its operating point."""
     probability: Mapped[float]
     probabilities: Mapped[dict[str, Any]]
     true_label: Mapped[str | None]
@@ -79,9 +79,9 @@ class Prediction(Base):
     """Prediction set: the labels that are possible at ``confidence``."""
     confidence: Mapped[float | None]
     distance: Mapped[float | None]
-    """Cosine distance to a near training scan in features, 0 to 2 (``models.reference``)."""
+    """Cosine distance of features to the 5th nearest training scan, 0 to 2."""
     unlike: Mapped[bool | None]
-    """Whether ``distance`` exceeds that of nearly all validation scans; null if these are few."""
+    """Whether ``distance`` exceeds that of 99 % of the validation scans; null if they are few."""
 
 
 class TestSet(Base):
@@ -121,12 +121,12 @@ class Verdict(Base):
     policy_text: Mapped[str]
     policy_sha256: Mapped[str]
     anchor_id: Mapped[str | None] = mapped_column(ForeignKey("model_version.id"))
-    """The anchor: the first champion of the task, or the newest that a person authorized."""
+    """The anchor: the task's first champion, or the newest one that a person authorized."""
     test_set_id: Mapped[str | None] = mapped_column(ForeignKey("test_set.id"))
     look: Mapped[int | None]
     """Number of this comparison on its test set, from 1; null if nothing was compared."""
     look_alpha: Mapped[float | None]
-    """Significance level that this look may use."""
+    """Significance level of this look."""
     approval: Mapped[str | None]
     """``waiting``, ``approved`` or ``rejected``; null if no approval is required."""
     approval_reason: Mapped[str | None]

@@ -25,7 +25,7 @@ class Snapshot(Base):
     held_out: Mapped[dict[str, Any]]
     """Number of scans that were left out, by reason."""
     given_split: Mapped[bool] = mapped_column(server_default="false")
-    """Whether it follows the split of a public data set, not the groups; for benchmarks only."""
+    """Whether the split is that of a public data set, not of the groups; for benchmarks only."""
     object_key: Mapped[str]
     created_at: Mapped[CreatedAt]
 
@@ -38,7 +38,7 @@ class SnapshotScan(Base):
     snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
     scan_id: Mapped[str] = mapped_column(ForeignKey("scan.id"), primary_key=True, index=True)
     split: Mapped[str] = mapped_column(primary_key=True)
-    """Part of the key, because on a given split one scan can be in two splits."""
+    """Part of the primary key, because a given split may have one scan in two splits."""
     label: Mapped[str]
     group_id: Mapped[str]
     masked: Mapped[bool] = mapped_column(default=False)
@@ -46,9 +46,9 @@ class SnapshotScan(Base):
 
 
 class Leak(Base):
-    """Number of a run's test scans by their closest relation to its training scans, and by label.
+    """Number of a run's test scans by closest relation to its training scans and by label.
 
-    Except on a given split, a run fails before training if any kind but ``none`` is not 0.
+    Except on a given split, a run fails before training if any kind except ``none`` has scans.
     """
 
     __tablename__ = "leak"

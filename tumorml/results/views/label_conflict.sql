@@ -1,6 +1,6 @@
 -- Scans whose labels contradict each other: one scan with two labels, or two scans that show one
--- picture and have different labels. `tumor` contradicts `no_tumor` only, because it does not say
--- which tumor. A conflict ends when a person settles the label of the scan, or of both scans.
+-- picture and have different labels. `tumor` contradicts `no_tumor` only, because it does not name
+-- the type of tumor. A conflict ends when a person settles the label of the scan, or of both scans.
 create view label_conflict as
 with settled as (
     -- The newest decision of a person counts.

@@ -1,4 +1,4 @@
--- Each promotion policy that verdicts followed, with the period and the number of its verdicts.
+-- Each promotion policy that was applied, with the period and the number of its verdicts.
 -- A changed policy file appears as a new row.
 create view policy_history as
 select policy_sha256,

@@ -1,5 +1,5 @@
--- Each prediction with one file of its scan: a file that was taken in, if there is one.
--- The file columns are null for scans that a server was asked about and nobody dropped.
+-- Each prediction with one file of its scan: preferably a file with the outcome `taken_in`.
+-- The file columns are null for scans that were only sent to the API.
 create view prediction_history as
 select prediction.created_at,
        prediction.task,

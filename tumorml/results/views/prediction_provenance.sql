@@ -1,6 +1,6 @@
--- Each prediction traced back to the model version, run and training data that produced it, and
--- forward to the verdicts that rest on it. A prediction that no evaluation asked for (`source` is
--- `score` or `api`) leads to the verdicts of the run that trained its model version.
+-- Each prediction with the model version, run and training data that produced it, and with the
+-- verdicts that are based on it. For a prediction outside evaluations (`source` is `score` or `api`)
+-- these are the verdicts of the run that trained its model version.
 create view prediction_provenance as
 select prediction.created_at,
        prediction.id as prediction,

@@ -1,5 +1,5 @@
--- The scans of each run's snapshot, down to the dropped files that brought them.
--- Files of batches that were claimed after the snapshot was taken are left out.
+-- The scans of each run's snapshot, with the dropped files that contained them.
+-- Files of batches that were claimed after the snapshot was taken are excluded.
 create view run_data as
 select run.id as run,
        run.snapshot_id as snapshot,

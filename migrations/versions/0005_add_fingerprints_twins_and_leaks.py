@@ -11,7 +11,7 @@ depends_on = None
 LABEL_CONFLICT = """
     with decided as (
         select distinct on (scan_id) scan_id, label from label_decision order by scan_id, id desc
-    ), said as (
+    ), current_label as (
         select scan_id, label from decided
         union all
         select l.scan_id, l.label from scan_label l
@@ -24,7 +24,7 @@ LABEL_CONFLICT = """
            string_agg(s.label, ', ' order by s.label) as labels, null::float as score,
            (select batch_id || '/' || path from place p where p.scan_id = s.scan_id) as file,
            null as other_file
-    from said s group by s.scan_id
+    from current_label s group by s.scan_id
     having count(distinct s.label) filter (where s.label <> 'tumor') > 1
         or bool_or(s.label = 'tumor') and bool_or(s.label = 'no_tumor')
     union all
@@ -33,8 +33,8 @@ LABEL_CONFLICT = """
            (select batch_id || '/' || path from place p where p.scan_id = t.scan_id),
            (select batch_id || '/' || path from place p where p.scan_id = t.other_id)
     from twin t
-    join said a on a.scan_id = t.scan_id
-    join said b on b.scan_id = t.other_id
+    join current_label a on a.scan_id = t.scan_id
+    join current_label b on b.scan_id = t.other_id
     where t.kind in ('reencoded', 'mirrored') and a.label <> b.label
       and ('tumor' not in (a.label, b.label) or 'no_tumor' in (a.label, b.label))
       and not (exists (select from decided d where d.scan_id = t.scan_id)

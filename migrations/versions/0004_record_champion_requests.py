@@ -1,4 +1,4 @@
-"""Record the request of a change of champion, so that it is carried out once."""
+"""Record the request for each manual change of champion, so that no request runs twice."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,8 +1,8 @@
 """Record predictions of the API, and their callers.
 
-The API does not ingest scans, so a prediction need not refer to a row of ``scan``, and the foreign
-key is dropped. A trigger in its place would cost a lookup for each of the many rows of an
-evaluation, and scans are never deleted.
+The API does not ingest scans, so a prediction may refer to a scan without a row in ``scan``, and
+the foreign key is dropped. A trigger instead of the key would need a lookup for each of the many
+rows of an evaluation. It is not needed, because scans are never deleted.
 """
 
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ PREDICTION_HISTORY = """
     select p.created_at, p.task, p.scan_id as scan, p.true_label, p.label as predicted_label,
            p.probability, p.label = p.true_label as correct, p.probabilities, p.source,
            p.model_version_id as model_version, p.run_id as run, f.path as file,
-           f.batch_id as batch, f.patient_id, f.site, p.heatmap_key{further}
+           f.batch_id as batch, f.patient_id, f.site, p.heatmap_key{added_columns}
     from prediction p
     left join lateral (
         select path, batch_id, patient_id, site from batch_file
@@ -34,7 +34,7 @@ PREDICTION_HISTORY = """
         order by outcome = 'taken_in' desc, batch_id, path limit 1
     ) f on true
 """
-FURTHER = """,
+ADDED_COLUMNS = """,
            p.id as prediction, p.caller, p.possible_labels, p.confidence, p.distance, p.unlike"""
 
 
@@ -43,7 +43,7 @@ def upgrade() -> None:
     for column in COLUMNS:
         op.add_column("prediction", column)
     op.execute("drop view prediction_history")
-    op.execute(PREDICTION_HISTORY.format(further=FURTHER))
+    op.execute(PREDICTION_HISTORY.format(added_columns=ADDED_COLUMNS))
     op.create_table(
         "api_key",
         sa.Column("name", sa.Text(), primary_key=True),
@@ -59,15 +59,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    asked = op.get_bind().scalar(sa.text("select count(*) from prediction where source = 'api'"))
-    if asked:
+    predictions = op.get_bind().scalar(sa.text("select count(*) from prediction where source = 'api'"))
+    if predictions:
         raise RuntimeError(
-            f"The older schema cannot hold {asked} predictions of the API. Copy them elsewhere and "
+            f"The older schema cannot hold {predictions} predictions of the API. Copy them elsewhere and "
             "delete them first."
         )
     op.drop_table("api_key")
     op.execute("drop view prediction_history")
-    op.execute(PREDICTION_HISTORY.format(further=""))
+    op.execute(PREDICTION_HISTORY.format(added_columns=""))
     for column in COLUMNS:
         op.drop_column("prediction", column.name)
     op.create_foreign_key("fk_prediction_scan_id", "prediction", "scan", ["scan_id"], ["id"])

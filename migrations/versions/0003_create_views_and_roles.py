@@ -91,7 +91,7 @@ GRANTS = (
     begin
         alter role tumorml_reader set default_transaction_read_only = on;
     exception when insufficient_privilege then
-        null;  -- another owner made the role, which has no right to write in any case
+        null;  -- another owner created the role; it has no write permission anyway
     end $$
     """,
     "grant usage on schema public to tumorml_writer, tumorml_reader",

@@ -1,7 +1,7 @@
 """Show the verdicts on the model of each prediction, including those made outside evaluations.
 
-Missing prediction sets were the JSON null in some rows and the SQL null in others. Now all are the
-SQL null.
+Missing prediction sets were JSON null in some rows and SQL null in others. This revision sets all
+of them to SQL null.
 """
 
 from alembic import op

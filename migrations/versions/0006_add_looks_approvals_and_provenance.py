@@ -1,4 +1,4 @@
-"""A verdict can be defended: looks are counted, winners approved, answers traced to their data."""
+"""Add numbered looks, approvals, and views that trace predictions to their data."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,7 +39,7 @@ COLUMNS: dict[str, list[sa.Column[object]]] = {
 }
 
 VIEWS = {
-    # From each prediction back to its origin, and forward to the verdicts that rest on it.
+    # Each prediction with its model, run and training data, and with the verdicts based on it.
     "prediction_provenance": """
         select p.created_at, p.id as prediction, p.source, p.scan_id as scan, p.true_label,
                p.label as predicted_label, p.probability,
@@ -57,7 +57,7 @@ VIEWS = {
         join run r on r.id = m.run_id
         join snapshot s on s.id = r.snapshot_id
     """,
-    # Policies and the periods in which they applied; a changed file is a new row.
+    # Each policy with the period in which it applied; a changed file is a new row.
     "policy_history": """
         select policy_sha256, min(created_at) as first_verdict_at,
                max(created_at) as last_verdict_at, count(*) as verdicts,
@@ -65,7 +65,7 @@ VIEWS = {
                min(policy_text) as policy_text
         from verdict group by policy_sha256
     """,
-    # The data of a run, down to the dropped files.
+    # The scans of a run, with the dropped files that contained them.
     "run_data": """
         select r.id as run, r.snapshot_id as snapshot, s.scan_id as scan, s.split, s.label,
                s.group_id, f.batch_id as batch, b.drop_name, f.path as file, f.sha256 as file_sha256,
