@@ -59,7 +59,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    predictions = op.get_bind().scalar(sa.text("select count(*) from prediction where source = 'api'"))
+    predictions = op.get_bind().scalar(
+        sa.text("select count(*) from prediction where source = 'api'")
+    )
     if predictions:
         raise RuntimeError(
             f"The older schema cannot hold {predictions} predictions of the API. Copy them elsewhere and "

@@ -41,7 +41,9 @@ def downgrade() -> None:
     for name in ("batch_summary", "champion_history", "disagreement"):
         op.execute(f"create view {name} as {migration['0003'].VIEWS[name]}")
     op.execute(migration["0006"].RUN_SUMMARY.format(verdict=migration["0006"].WAITING))
-    op.execute(migration["0010"].PREDICTION_HISTORY.format(added_columns=migration["0010"].ADDED_COLUMNS))
+    op.execute(
+        migration["0010"].PREDICTION_HISTORY.format(added_columns=migration["0010"].ADDED_COLUMNS)
+    )
     op.execute(f"create view label_conflict as {migration['0005'].LABEL_CONFLICT}")
     op.execute(migration["0011"].PREDICTION_PROVENANCE.format(judged="coalesce(p.run_id, r.id)"))
     for name in ("policy_history", "run_data"):

@@ -35,22 +35,22 @@ def test_prediction_sets_cover_the_true_label_as_stated() -> None:
     labels, logits, _ = draw(20_000)
     probabilities = softmax(logits, axis=1)
     for confidence in (0.8, 0.95):
-        possible = reference.labels_at(probabilities, confidence)
+        possible = reference.possible_labels(probabilities, confidence)
         covered = possible[np.arange(len(labels)), labels].mean()
         assert confidence - 0.04 < covered < confidence + 0.04
         assert possible.any(axis=1).all()
-    few = reference.labels_at(probabilities, 0.8).sum()
-    assert few < reference.labels_at(probabilities, 0.95).sum()
+    few = reference.possible_labels(probabilities, 0.8).sum()
+    assert few < reference.possible_labels(probabilities, 0.95).sum()
 
 
 def test_prediction_set_has_all_labels_with_too_few_scans() -> None:
-    assert made().labels_at(np.array([[0.97, 0.01, 0.01, 0.01]]), 0.9999).all()
+    assert made().possible_labels(np.array([[0.97, 0.01, 0.01, 0.01]]), 0.9999).all()
 
 
 def test_few_validation_scans_are_not_enough() -> None:
     reference = made()
-    assert reference.is_enough
-    assert not replace(reference, surprise=reference.surprise[:99]).is_enough
+    assert reference.has_enough_scans
+    assert not replace(reference, surprise=reference.surprise[:99]).has_enough_scans
 
 
 def test_scan_with_other_features_is_unlike_training() -> None:

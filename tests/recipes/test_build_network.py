@@ -113,7 +113,7 @@ def test_layers_of_the_cnns_are_those_of_saved_models(
     assert tuple(model.get_layer(f"conv_{number}").filters for number in (1, 2, 3)) == filters
 
 
-def test_published_keras_weights_are_loaded_into_the_backbone_alone(
+def test_published_keras_weights_are_loaded_into_backbone_only(
     keras_network: tuple[str, Callable[..., keras.Model]], tmp_path: Path
 ) -> None:
     import keras

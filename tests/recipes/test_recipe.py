@@ -74,7 +74,7 @@ def test_network_without_evidence_map_refuses_the_section() -> None:
         recipe_from_text(text)
 
 
-def test_evidence_map_needs_an_input_size_that_is_a_multiple_of_32() -> None:
+def test_evidence_map_needs_input_size_divisible_by_32() -> None:
     text = load_recipe("efficientnet-lite0").text.replace("input_size = 128", "input_size = 100")
     with pytest.raises(TumorMLError, match="multiple of 32, not 100"):
         recipe_from_text(text)

@@ -117,4 +117,4 @@ def test_label_without_validation_scans_is_logged(
     lacking = [e for e in entries if (e.split, e.label) != ("validation", "glioma")]
     with caplog.at_level(logging.WARNING):
         train(settings, lacking, tmp_path / "run", monkeypatch)
-    assert "there is no validation scan of glioma" in caplog.text
+    assert "no validation scan of glioma" in caplog.text

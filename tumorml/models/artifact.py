@@ -1,4 +1,4 @@
-"""A model version on disk: the network, its description and its further files."""
+"""A model version on disk: the network, its description and additional files."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class ModelDescription(BaseModel):
         versions: Versions of the packages that trained the model.
         preprocessing: Name of the preprocessing from a scan to the network's input.
         temperature: Divisor of the logits, fitted on validation scans.
-        operating_point: Least probability of ``tumor`` that a binary model classifies as tumor.
+        operating_point: Minimum probability of ``tumor`` at which a binary model predicts tumor.
         test_time_flip: Whether predictions use the mean logits of a scan and its mirror image.
         golden: Probabilities of some validation scans at training time, by scan id.
-        files: SHA-256 of each further file of the model version, by name.
+        files: SHA-256 of each additional file of the model version, by name.
         saved_at: Time of saving, in UTC.
-        details: Further values of the run, such as its id, snapshot and seed.
+        details: Other values of the run, such as its id, snapshot and seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,12 +96,12 @@ def save_model(
 
     Args:
         model: A network of the recipe, as `fit` returns it.
-        folder: A folder for this model version alone; made if missing.
+        folder: A folder for this model version only; created if missing.
         task: Task of the model.
         recipe: The recipe that trained it.
         calibration: Calibration on validation scans; None for a temperature of 1.
         golden: Probabilities by scan id that every loaded copy of the model must reproduce.
-        files: Names of further files in the folder that belong to the model version.
+        files: Names of additional files in the folder that belong to the model version.
         details: JSON values of the run to store with the model.
 
     Returns:
@@ -158,7 +158,7 @@ def load_predictor(folder: Path) -> Predictor:
 
     Raises:
         TumorMLError: The model is missing, has changed since it was saved, cannot be loaded, or
-            was trained with other labels or preprocessing than the task has today.
+            was trained with labels or a preprocessing that are not the current ones.
     """
     description = _read_current_description(folder)
     path = _verified_file(folder, MODEL_FILE, description.sha256)
@@ -201,7 +201,7 @@ def load_served(folder: Path) -> tuple[Served, Reference | None]:
 
 
 def _read_current_description(folder: Path) -> ModelDescription:
-    """Read the description, and check that its labels and preprocessing are those of today."""
+    """Read the description, and check that its labels and preprocessing are the current ones."""
     description = read_description(folder)
     if description.labels != LABELS[description.task]:
         raise TumorMLError(
@@ -211,7 +211,8 @@ def _read_current_description(folder: Path) -> ModelDescription:
     if description.preprocessing != PREPROCESSING:
         raise TumorMLError(
             f"The model in {folder} was trained with the preprocessing "
-            f"{description.preprocessing!r}, but today's is {PREPROCESSING!r}. Train a new model."
+            f"{description.preprocessing!r}, but the current one is {PREPROCESSING!r}. Train a new "
+            "model."
         )
     return description
 

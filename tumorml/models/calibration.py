@@ -22,7 +22,7 @@ class Calibration:
 
     Attributes:
         temperature: Divisor of the logits before the softmax.
-        operating_point: Least probability of ``tumor`` that a binary model classifies as tumor.
+        operating_point: Minimum probability of ``tumor`` at which a binary model predicts tumor.
     """
 
     temperature: float = 1.0
@@ -102,11 +102,11 @@ def calibrate(
 
 
 def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Fit a temperature by least log-loss (Guo et al., 2017, arXiv:1706.04599) with a prior.
+    """Fit a temperature by minimal log-loss (Guo et al., 2017, arXiv:1706.04599) with a prior.
 
-    If nearly all of a few scans are classified correctly, the log-loss alone falls without limit as
-    the temperature falls, which makes later wrong predictions fully confident. So the temperature's
-    logarithm has a normal prior around 0, with the weight of one scan.
+    If nearly all of a few scans are classified correctly, the log-loss alone is minimal at a
+    temperature near 0, which makes later wrong predictions fully confident. Therefore the logarithm
+    of the temperature has a normal prior around 0, with the weight of one scan.
 
     Args:
         logits: float32 [n, classes].
@@ -137,7 +137,7 @@ def operating_point(
     Args:
         probability: float64 [n], probabilities of a tumor.
         tumor: bool [n], whether the scan shows a tumor.
-        min_sensitivity: Least share of the tumors whose probability reaches the threshold, in 0..1.
+        min_sensitivity: Minimum share of tumors whose probability reaches the threshold, in 0..1.
     """
     tumor_probabilities = np.sort(probability[tumor])[::-1]
     if not len(tumor_probabilities):

@@ -1,4 +1,4 @@
-"""Golden scans: compare a stored model's answers with the answers recorded during training."""
+"""Golden scans: compare a stored model's predictions with those recorded during training."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GoldenAnswer:
-    """A model's answer about one golden scan, compared with the recorded one.
+    """A model's prediction for one golden scan, compared with the recorded one.
 
     Attributes:
         scan_id: The scan.
         difference: Largest absolute difference of a probability; NaN if a probability is NaN.
-        seconds: Time of the answer, in seconds.
+        seconds: Duration of the prediction, in seconds.
     """
 
     scan_id: str
@@ -36,8 +36,8 @@ def compare_golden_scans(
 ) -> Iterator[GoldenAnswer]:
     """Predict a model's golden scans one by one, as a server does, and yield each comparison.
 
-    The first scan is predicted twice: the first prediction of a network takes longer than all
-    others, so its time does not count.
+    The first scan is predicted twice, and the first time is ignored, because the first prediction
+    of a network takes longer than all others.
 
     Args:
         store: The object store that holds the scans.
@@ -52,6 +52,8 @@ def compare_golden_scans(
         if number == 0:
             served.predict(image)
         started = time.perf_counter()
-        answered = served.predict(image)[0]
+        probabilities = served.predict(image)[0]
         seconds = time.perf_counter() - started
-        yield GoldenAnswer(scan_id, float(np.abs(answered - np.array(expected)).max()), seconds)
+        yield GoldenAnswer(
+            scan_id, float(np.abs(probabilities - np.array(expected)).max()), seconds
+        )

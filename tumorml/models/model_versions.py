@@ -50,7 +50,7 @@ def put_model(settings: Settings, folder: Path, files: Sequence[str] = ()) -> St
     Args:
         settings: The settings.
         folder: The folder that `save_model` wrote.
-        files: Names of the further files of the model version, as given to `save_model`.
+        files: Names of the additional files of the model version, as given to `save_model`.
     """
     sha256 = sha256_of(folder / MODEL_FILE)
     model_id = f"m-{sha256[:12]}"
@@ -122,7 +122,7 @@ def _cached(settings: Settings, model_version_id: str) -> Path:
             _check(version, partial)
             shutil.rmtree(folder, ignore_errors=True)
             partial.replace(folder)
-        except OSError:  # another process may have downloaded it meanwhile
+        except OSError:  # another process may have downloaded it at the same time
             if not _is_complete(version, folder):
                 raise
         finally:
@@ -141,7 +141,7 @@ def _version(settings: Settings, model_version_id: str) -> ModelVersion:
 def _download(settings: Settings, version: ModelVersion, folder: Path) -> None:
     for name in (DESCRIPTION_FILE, MODEL_FILE):
         _fetch(settings, version, name, folder)
-    for name in _further_files(folder):
+    for name in _additional_files(folder):
         _fetch(settings, version, name, folder)
 
 
@@ -166,7 +166,7 @@ def _is_complete(version: ModelVersion, folder: Path) -> bool:
 
 def _check(version: ModelVersion, folder: Path) -> None:
     checksums = {MODEL_FILE: version.sha256, DESCRIPTION_FILE: version.description_sha256}
-    for name, sha256 in (checksums | _further_files(folder)).items():
+    for name, sha256 in (checksums | _additional_files(folder)).items():
         if sha256 is not None and sha256_of(folder / name) != sha256:
             raise TumorMLError(
                 f"The file {name} of model version {version.id} has been changed: its SHA-256 is "
@@ -174,8 +174,8 @@ def _check(version: ModelVersion, folder: Path) -> None:
             )
 
 
-def _further_files(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each further file that the description names, by file name."""
+def _additional_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each additional file in the description, by file name."""
     from tumorml.models.artifact import read_description
 
     try:

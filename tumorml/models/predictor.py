@@ -1,4 +1,4 @@
-"""Prediction with TensorFlow, used in training and evaluation; servers use `served`."""
+"""Predict with TensorFlow, in training and evaluation; servers use `tumorml.models.served`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Predictor(Calibrated):
     ) -> None:
         import tensorflow as tf
 
-        # With TensorFloat-32, a model gives other numbers on a GPU than on a CPU.
+        # With TensorFloat-32, a model's outputs on a GPU differ from those on a CPU.
         tf.config.experimental.enable_tensor_float_32_execution(False)
         super().__init__(task, calibration)
         self.model = model

@@ -1,7 +1,7 @@
 """Reference of a model version: features of training scans, and validation statistics.
 
-With it a server computes the labels that are possible at a stated confidence, whether a scan is
-unlike the training scans, and the most similar training scans.
+A server computes from it the prediction set at a confidence, whether a scan is unlike the training
+scans, and the most similar training scans.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from tumorml.models.calibration import Calibrated
 
 NEIGHBOR_RANK = 5
-"""Rank of the nearest training scan whose distance measures how unlike a scan is."""
+"""A scan's distance from training is its distance to the training scan of this rank, from 1."""
 UNLIKE_QUANTILE = 0.99
-"""A scan whose distance exceeds this quantile of validation counts as unlike training."""
+"""A scan is unlike training if its distance exceeds this quantile of the validation scans."""
 MIN_VALIDATION_SCANS = 100
-"""Least number of validation scans for statements about the 95th and 99th percentile."""
+"""Minimum number of validation scans for estimates of the 95th and 99th percentile."""
 MAX_TRAINING_SCANS = 10_000
-"""Most training scans in a reference, evenly spaced: 102 MB in memory with 2,560 features."""
+"""Maximum number of training scans, evenly spaced: 102 MB in memory with 2,560 features."""
 
 
 class Compared(NamedTuple):
@@ -61,17 +61,17 @@ class Reference:
     distances: NDArray[np.float64]
 
     @property
-    def is_enough(self) -> bool:
-        """Whether there were enough validation scans for `labels_at` and `unlike`."""
+    def has_enough_scans(self) -> bool:
+        """Whether there are enough validation scans for `possible_labels` and `unlike`."""
         return len(self.surprise) >= MIN_VALIDATION_SCANS
 
-    def labels_at(self, probabilities: np.ndarray, confidence: float) -> NDArray[np.bool_]:
+    def possible_labels(self, probabilities: np.ndarray, confidence: float) -> NDArray[np.bool_]:
         """Return the prediction sets of split conformal prediction.
 
-        Sadinle et al. 2019, doi:10.1080/01621459.2017.1395341. For scans like those of validation
-        and over all labels together, the set contains the true label with about the stated
-        confidence. It is not exact, because the epoch and the temperature were chosen on the same
-        validation scans, and because slices of one patient are not independent.
+        Sadinle et al. 2019, doi:10.1080/01621459.2017.1395341. For scans from the distribution of
+        the validation scans, and averaged over labels, the set contains the true label with about
+        the given confidence. The coverage is not exact, because the epoch and the temperature were
+        chosen on the same validation scans, and slices of one patient are not independent.
 
         Args:
             probabilities: float32 `[n, classes]`.
@@ -98,20 +98,20 @@ class Reference:
         """
         # In this order BLAS reads the training features only once, even for few scans.
         similarity = (self.features @ unit_length(features).T).T
-        most = min(max(count, NEIGHBOR_RANK), len(self.features))
-        found = np.argpartition(-similarity, most - 1, axis=1)[:, :most]
-        found = np.take_along_axis(
-            found, np.argsort(-np.take_along_axis(similarity, found, 1), 1, kind="stable"), 1
+        kept = min(max(count, NEIGHBOR_RANK), len(self.features))
+        nearest = np.argpartition(-similarity, kept - 1, axis=1)[:, :kept]
+        nearest = np.take_along_axis(
+            nearest, np.argsort(-np.take_along_axis(similarity, nearest, 1), 1, kind="stable"), 1
         )
-        cosines = np.clip(np.take_along_axis(similarity, found, 1), -1.0, 1.0).astype(np.float64)
+        cosines = np.clip(np.take_along_axis(similarity, nearest, 1), -1.0, 1.0).astype(np.float64)
         return Compared(
-            1.0 - cosines[:, min(NEIGHBOR_RANK, most) - 1],
+            1.0 - cosines[:, min(NEIGHBOR_RANK, kept) - 1],
             [
                 [
                     (str(self.scan_ids[row]), str(self.labels[row]), float(cosine))
                     for row, cosine in zip(rows[:count], near[:count], strict=True)
                 ]
-                for rows, near in zip(found, cosines, strict=True)
+                for rows, near in zip(nearest, cosines, strict=True)
             ],
         )
 

@@ -1,7 +1,7 @@
 """Models for serving: logits, features and evidence map in one forward pass.
 
-A model runs in LiteRT if its export gives the same numbers as the network, so that a server needs
-no TensorFlow; otherwise it runs in TensorFlow.
+A model runs in LiteRT if its export has the outputs of the network, so that a server needs no
+TensorFlow. Otherwise it runs in TensorFlow.
 """
 
 from __future__ import annotations

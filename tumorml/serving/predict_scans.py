@@ -153,8 +153,8 @@ def _predict_by_one_champion(
     if reference is not None:
         distance_array, similar = reference.compare(outputs.features, SIMILAR_SCANS)
         distances = distance_array.tolist()
-    if reference is not None and reference.is_enough:
-        is_possible = reference.labels_at(probabilities, confidence)
+    if reference is not None and reference.has_enough_scans:
+        is_possible = reference.possible_labels(probabilities, confidence)
         is_possible[np.arange(count), predicted] = True
         possible = [
             [label for label, included in zip(served.labels, row, strict=True) if included]

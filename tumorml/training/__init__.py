@@ -1,1 +1,1 @@
-"""Training: planning and execution of runs, checkpoints, and tuning of recipes."""
+"""Training: plan and train runs, store checkpoints, and tune recipes."""

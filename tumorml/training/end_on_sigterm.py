@@ -1,4 +1,4 @@
-"""Prompt end of a training on SIGTERM."""
+"""End a training promptly on SIGTERM."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def end_on_sigterm(how_to_resume: str) -> Iterator[None]:
 
     A thread watches for the signal, because Airflow's handler lets the task continue and Python's
     handlers wait until the current training step ends. The thread ends the process without an
-    exception, because the interpreter's exit and TensorFlow's input threads would wait for each
-    other. Checkpoints are written atomically, so the last one is complete. Outside the main thread,
-    where Python does not allow signal handlers, nothing changes.
+    exception, because a normal exit would deadlock with TensorFlow's input threads. Checkpoints are
+    written atomically, so the last one is complete. Outside the main thread this function does
+    nothing, because Python does not allow signal handlers there.
 
     Args:
         how_to_resume: Instruction in the log message.

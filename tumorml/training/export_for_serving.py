@@ -1,4 +1,4 @@
-"""Export of a trained network for serving: LiteRT model and reference."""
+"""Export a trained network for serving: LiteRT model and reference."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def export_for_serving(
         predictor: The trained and calibrated network.
         train: Training scans, at least one.
         validation: Validation scans.
-        folder: Folder of the model version; made if missing.
+        folder: Folder of the model version; created if missing.
 
     Returns:
         The names of the written files.
@@ -63,7 +63,7 @@ def export_for_serving(
 def _export_lite(
     predictor: Predictor, path: Path, validation: SplitPixels, expected: NetworkOutputs
 ) -> LiteServed | None:
-    """Write the LiteRT model and return it; None if it fails or gives other numbers."""
+    """Write the LiteRT model and return it; None if the export fails or its outputs differ."""
     try:
         write_lite(predictor, path)
         served = LiteServed(path, predictor.task, predictor.calibration)

@@ -1,4 +1,4 @@
-"""Planning of a run, or the reason why none is needed."""
+"""Plan a run, or give the reason why none is needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Plan:
 
     Attributes:
         run_id: Id of the run; None if none is needed.
-        reason: A sentence for people.
+        reason: Message about the planned run, or why none is needed.
     """
 
     run_id: str | None
@@ -53,7 +53,7 @@ def plan_run(
 
     The same trigger, recipe and seed always give the same run, on the snapshot that it was first
     planned on. Without ``force`` no run is planned if this recipe was already judged on this
-    snapshot against today's champion.
+    snapshot against the current champion.
 
     Args:
         settings: The settings, with the default recipe and seed.
@@ -63,13 +63,13 @@ def plan_run(
         recipe: Name or path of the recipe; None for the default.
         epochs: Total epochs; None for those of the recipe.
         seed: Seed of the training; None for the default.
-        force: Plan a run even if nothing is new.
+        force: Plan a run even if nothing has changed.
 
     Raises:
         TumorMLError: The recipe does not exist or is not valid, or its weights are missing.
     """
     chosen = load_recipe(recipe or settings.default_recipe)
-    # A missing file fails here, before any work. Changed weights in the same file make a new run.
+    # A missing file raises here, before any work. A changed file needs a new run.
     weights = find_weights(chosen, settings.weights_folder)
     weights_sha256 = sha256_of(weights) if weights else None
     if epochs is not None:
@@ -114,7 +114,7 @@ def plan_run(
         ).first()
         serving = champion_of(session, task)
         champion = None if serving is None else serving.model_version_id
-    # Against another champion the same model may win.
+    # A verdict is current only if its champion still serves: against another one the model may win.
     is_current = judged is not None and (
         snapshot.given_split or champion in (judged.challenger_id, judged.champion_id)
     )

@@ -1,4 +1,4 @@
-"""Training and calibration of a recipe on the scans of a snapshot. Writes no rows."""
+"""Train and calibrate a recipe on the scans of a snapshot, without writing rows."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def train_model(
         entries: The snapshot; its test scans are not used.
         seed: Seed of the weights, the order of scans, the augmentation and dropout.
         min_sensitivity: Sensitivity of a binary model's operating point on validation, in 0..1.
-        checkpoints: A folder for this training alone.
+        checkpoints: A folder for this training only.
         on_epoch: Called after every epoch.
         warm_start_id: Model version whose weights training starts from.
 
@@ -85,7 +85,7 @@ def train_model(
     labels_without_validation = set(train.labels.tolist()) - set(validation.labels.tolist())
     if labels_without_validation:
         names = ", ".join(LABELS[task][label] for label in sorted(labels_without_validation))
-        logger.warning("there is no validation scan of %s to choose the best epoch by", names)
+        logger.warning("no validation scan of %s; the best epoch is chosen without them", names)
     if warm_start_id is not None:
         fetch_model(settings, warm_start_id, checkpoints / "warm-start")
     model = fit(

@@ -1,4 +1,4 @@
-"""Training of a planned run, up to a stored model version."""
+"""Train a planned run and store its model version."""
 
 from __future__ import annotations
 
@@ -69,13 +69,15 @@ def train_run(settings: Settings, run_id: str) -> str:
     with session_lock(settings, f"trainer of {run_id}") as lock:
         with read_session(settings) as session:
             run = session.get(Run, run_id)
-            known = session.scalar(select(ModelVersion.id).where(ModelVersion.run_id == run_id))
+            model_version_id = session.scalar(
+                select(ModelVersion.id).where(ModelVersion.run_id == run_id)
+            )
         if run is None:
             raise TumorMLError(f"There is no run {run_id!r}.")
-        if known is not None:
-            logger.info("run %s already has model version %s", run_id, known)
+        if model_version_id is not None:
+            logger.info("run %s already has model version %s", run_id, model_version_id)
             _stored_checkpoint(settings, run_id).remove()
-            return known
+            return model_version_id
         try:
             return _train(settings, run, lock)
         except LockLostError:
@@ -110,17 +112,17 @@ def _train(settings: Settings, run: Run, lock: Lock) -> str:
     )
     folder = _folder(settings, run.id)
     stored_checkpoint = _stored_checkpoint(settings, run.id)
-    stored_checkpoint.take()
+    stored_checkpoint.download()
     # If a process was killed between writing a checkpoint and its row, the row is missing.
     for record in finished_epochs(folder / "checkpoints"):
         _write_epoch(lock, run.id, record, only_if_missing=True)
 
     def end_epoch(record: EpochRecord) -> None:
         _write_epoch(lock, run.id, record)
-        stored_checkpoint.put(record.epoch)
+        stored_checkpoint.upload(record.epoch)
 
     with end_on_sigterm(
-        f"the service retries by itself; to resume by hand: tumorml resume {run.id}"
+        f"the service retries automatically; to resume manually: tumorml resume {run.id}"
     ):
         trained = train_model(
             settings,
@@ -204,9 +206,9 @@ def _check_leaks(settings: Settings, run: Run, entries: list[SnapshotEntry]) -> 
 
     Raises:
         TumorMLError: A test scan is related to training data, by the groups of the snapshot or by
-            those of today, and the run is not a benchmark on a given split.
+            the current groups, and the run is not a benchmark on a given split.
     """
-    # Scans that arrived after the snapshot may connect groups of its two sides.
+    # Scans that arrived after the snapshot may connect groups on different sides of it.
     assign_groups(settings)
     kinds = write_leak_report(settings, run.id, entries)
     if run.given_split:

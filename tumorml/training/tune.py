@@ -1,8 +1,8 @@
 """Hyperparameter search for a recipe, on training and validation scans only.
 
 The search is an Optuna study in the results store (schema ``tuning``), so it can be inspected while
-it runs and resumed after it was stopped. Test scans are never used: a model of the tuned recipe has
-to win as every other challenger.
+it runs and resumed after it was stopped. Test scans are never used, because a model of the tuned
+recipe is judged on them like any other challenger.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ class Tuned:
     Attributes:
         study: Name of the study.
         trials: Number of finished trials.
-        log_loss: Least log-loss on validation scans after calibration.
-        own: Whether the recipe's own values reached it.
+        log_loss: Lowest log-loss on validation scans after calibration.
+        is_unchanged: Whether the best values are those of the original recipe.
         text: The recipe with the best values, as TOML.
     """
 
     study: str
     trials: int
     log_loss: float
-    own: bool
+    is_unchanged: bool
     text: str
 
 
@@ -75,7 +75,7 @@ def tune_recipe(
 
     There is one study for each recipe, weights file, number of epochs, task, snapshot and seed.
     Interrupted trials are resumed first, from their last finished epoch. Clearly worse trials are
-    pruned.
+    pruned (stopped early).
 
     Args:
         settings: The settings.
@@ -89,14 +89,14 @@ def tune_recipe(
         on_trial: Called with the number of finished trials after each one.
 
     Raises:
-        TumorMLError: A training failed, or no trial was trained to its end.
+        TumorMLError: A training failed, or all trials were pruned.
     """
     import optuna
 
-    tried = recipe if epochs is None else recipe.with_epochs(epochs)
+    trial_recipe = recipe if epochs is None else recipe.with_epochs(epochs)
     weights = find_weights(recipe, settings.weights_folder)
     start = sha256_of(weights)[:8] if weights else "random"
-    name = f"{recipe.name} {tried.digest[:8]} from {start}, {task} {snapshot_id} seed {seed}"
+    name = f"{recipe.name} {trial_recipe.digest[:8]} from {start}, {task} {snapshot_id} seed {seed}"
     entries = read_snapshot(settings, snapshot_id)
     check_no_leak(entries)
     entries = [entry for entry in entries if entry.split != "test"]
@@ -113,15 +113,17 @@ def tune_recipe(
         if not study.trials:
             study.enqueue_trial(_own_values(recipe))
         _enqueue_interrupted_trials(study)
-        logger.info("study %s: %s of %s trials are finished", name, _ended(study), trials)
-        while (ended := _ended(study)) < trials:
-            # With the same seed in each call, the sampler would draw the same values again.
+        logger.info(
+            "study %s: %s of %s trials are finished", name, _count_finished_trials(study), trials
+        )
+        while (finished := _count_finished_trials(study)) < trials:
+            # A sampler with the same seed in each call would draw the same values again.
             study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, len(study.trials)))
             with end_on_sigterm("run the same command again to resume"):
                 study.optimize(
                     lambda trial: _log_loss(
                         settings,
-                        varied(tried, trial),
+                        varied(trial_recipe, trial),
                         task,
                         entries,
                         seed=seed,
@@ -130,20 +132,20 @@ def tune_recipe(
                     ),
                     n_trials=1,
                 )
-            on_trial(ended + 1)
+            on_trial(finished + 1)
     if not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
         raise TumorMLError(
-            f"None of the {_ended(study)} trials of study {name!r} was trained to its end. Correct "
-            "the values in the recipe, or raise the number of trials."
+            f"All {finished} trials of study {name!r} were pruned. Correct the "
+            "values in the recipe, or raise the number of trials."
         )
     best = varied(recipe, optuna.trial.FixedTrial(study.best_params))
     best = best.with_fields(name=f"{recipe.name}-tuned")
-    found = (
-        f"# Found by {_ended(study)} trials of {tried.epochs} epochs from {recipe.name},\n"
+    header = (
+        f"# Found by {finished} trials of {trial_recipe.epochs} epochs from {recipe.name},\n"
         f"# {task}, snapshot {snapshot_id}: log-loss {study.best_value:.4f} on validation.\n"
     )
-    own = study.best_params == _own_values(recipe)
-    return Tuned(name, _ended(study), study.best_value, own, found + best.text)
+    is_unchanged = study.best_params == _own_values(recipe)
+    return Tuned(name, finished, study.best_value, is_unchanged, header + best.text)
 
 
 def _seed(seed: int, trials: int) -> int:
@@ -164,14 +166,15 @@ def _enqueue_interrupted_trials(study: optuna.Study) -> None:
     import optuna
 
     trials = study.get_trials(deepcopy=False)
-    asked = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials]
+    requested_values = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials]
     for trial in trials:
         if trial.state == optuna.trial.TrialState.RUNNING:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         elif trial.state != optuna.trial.TrialState.FAIL:
             continue
         # A trial that fails every time must not block the search.
-        if trial.params not in asked[trial.number + 1 :] and asked.count(trial.params) < _TRIES:
+        is_requested_later = trial.params in requested_values[trial.number + 1 :]
+        if not is_requested_later and requested_values.count(trial.params) < _TRIES:
             study.enqueue_trial(trial.params)
 
 
@@ -181,9 +184,9 @@ def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
     phases, warm_phases = (
         tuple(
             phase.model_copy(update={"learning_rate": phase.learning_rate * rate})
-            for phase in those
+            for phase in original_phases
         )
-        for those in (recipe.phases, recipe.warm_phases)
+        for original_phases in (recipe.phases, recipe.warm_phases)
     )
     augmentation = recipe.augmentation.model_copy(
         update={
@@ -209,12 +212,12 @@ def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
 
 
 def _own_values(recipe: Recipe) -> dict[str, float | int]:
-    """Return the recipe's own values, for the first trial; later ones stay within the ranges."""
-    own = recipe.augmentation.model_dump()
+    """Return the values of the recipe itself, for the first trial; they may exceed the ranges."""
+    augmentation = recipe.augmentation.model_dump()
     names = ("rotation_degrees", "zoom", "shift", "brightness", "contrast")
     return {
         "learning_rate_factor": 1.0,
-        **{name: own[name] for name in names},
+        **{name: augmentation[name] for name in names},
         "batch_size": recipe.batch_size,
         "dropout": recipe.dropout,
         "label_smoothing": recipe.label_smoothing,
@@ -282,7 +285,7 @@ def _log_loss(
     return float(-np.log(np.maximum(true_probabilities, 1e-12)).mean())
 
 
-def _ended(study: optuna.Study) -> int:
+def _count_finished_trials(study: optuna.Study) -> int:
     import optuna
 
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)

@@ -91,7 +91,7 @@ def test_each_test_image_has_its_strongest_relation_to_training(audit_settings, 
 
 
 @pytest.mark.parametrize("pack", [write_zip, write_tar])
-def test_archive_and_folder_of_the_same_files_have_equal_findings(
+def test_archive_and_folder_of_same_files_have_equal_findings(
     audit_settings, slices, tmp_path, pack
 ):
     files = leaky_files(slices)

@@ -51,9 +51,9 @@ def test_newest_epoch_is_downloaded_with_its_best_weights(
     first = StoredCheckpoint(store, "r-1", tmp_path / "a")
     for epoch, best in ((1, 1), (2, 2), (3, 2)):
         save(tmp_path / "a", epoch, best)
-        first.put(epoch)
+        first.upload(epoch)
     assert keys(store) == [f"{KEPT}/000003.zip"]
-    StoredCheckpoint(store, "r-1", tmp_path / "b").take()
+    StoredCheckpoint(store, "r-1", tmp_path / "b").download()
     assert len(finished_epochs(tmp_path / "b")) == 3
     assert load_best(tmp_path / "b", 2)[0].tolist() == [2, 2, 2]
     first.remove()
@@ -68,8 +68,8 @@ def test_local_checkpoint_is_kept_unless_the_store_is_newer(
         if epochs:
             save(folder, epochs, epochs)
     if there:
-        StoredCheckpoint(store, "r-1", tmp_path / "a").put(there)
-    StoredCheckpoint(store, "r-1", tmp_path / "b").take()
+        StoredCheckpoint(store, "r-1", tmp_path / "a").upload(there)
+    StoredCheckpoint(store, "r-1", tmp_path / "b").download()
     assert len(finished_epochs(tmp_path / "b")) == then
 
 
@@ -77,16 +77,16 @@ def test_late_worker_does_not_overwrite_a_newer_epoch(store: ObjectStore, tmp_pa
     late = StoredCheckpoint(store, "r-1", tmp_path / "late")
     save(tmp_path / "late", 2, 1)
     save(tmp_path / "on", 4, 3)
-    StoredCheckpoint(store, "r-1", tmp_path / "on").put(4)
-    late.put(2)
-    StoredCheckpoint(store, "r-1", tmp_path / "new").take()
+    StoredCheckpoint(store, "r-1", tmp_path / "on").upload(4)
+    late.upload(2)
+    StoredCheckpoint(store, "r-1", tmp_path / "new").download()
     assert len(finished_epochs(tmp_path / "new")) == 4
 
 
 def test_damaged_stored_checkpoint_error_names_its_key(store: ObjectStore, tmp_path: Path) -> None:
     store.write(f"{KEPT}/000002.zip", b"PK not really")
     with pytest.raises(TumorMLError, match=r"000002\.zip cannot be read .* remove it"):
-        StoredCheckpoint(store, "r-1", tmp_path / "a").take()
+        StoredCheckpoint(store, "r-1", tmp_path / "a").download()
 
 
 def test_training_resumes_in_another_folder_through_a_bucket(
@@ -108,14 +108,14 @@ def test_training_resumes_in_another_folder_through_a_bucket(
         return [np.asarray(weight) for weight in network.weights]
 
     def end_in_the_second_phase(record: EpochRecord) -> None:
-        StoredCheckpoint(store, "r-1", tmp_path / "a").put(record.epoch)
+        StoredCheckpoint(store, "r-1", tmp_path / "a").upload(record.epoch)
         if record.epoch == 3:
             raise KeyboardInterrupt
 
     uninterrupted = weights(tmp_path / "whole", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         weights(tmp_path / "a", end_in_the_second_phase)
-    StoredCheckpoint(store, "r-1", tmp_path / "b").take()
+    StoredCheckpoint(store, "r-1", tmp_path / "b").download()
     later: list[int] = []
     resumed = weights(tmp_path / "b", lambda record: later.append(record.epoch))
     assert later == [4, 5]

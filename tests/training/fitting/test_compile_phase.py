@@ -24,7 +24,7 @@ def test_weight_decay_spares_biases() -> None:
     for variable in network.trainable_variables:
         variable.assign(np.ones(variable.shape, np.float32))
     rates = compile_phase(network, recipe, recipe.phases[0], steps=1)
-    rates.follow(np.array([0.5]), first=0)
+    rates.set_rates(np.array([0.5]), first=0)
     network.optimizer.apply([np.zeros(v.shape, np.float32) for v in network.trainable_variables])
     for variable in network.trainable_variables:
         expected = 1.0 if variable.name == "bias" else 1.0 - 0.5 * 0.1

@@ -157,7 +157,7 @@ def test_validation_loss_excludes_the_regularization_penalty(tmp_path: Path) -> 
     assert validation_loss(model) == pytest.approx(best.validation_loss, rel=1e-3)
 
 
-def test_early_stopping_ends_the_last_phase_and_plateaus_lower_the_rate(tmp_path: Path) -> None:
+def test_early_stopping_ends_training_and_plateau_lowers_rate(tmp_path: Path) -> None:
     recipe = tiny_recipe(early_stopping_patience=3).with_epochs(40)
     plateau = recipe.reduce_on_plateau
     assert plateau is not None

@@ -34,7 +34,7 @@ def test_each_step_uses_its_rate_even_after_skipped_steps(scaled: bool) -> None:
     variable = keras.Variable(np.zeros(2, np.float32))
     optimizer.build([variable])
     for epoch in ([0.1, 0.2, 0.3], [1.0, 2.0, 3.0]):
-        rates.follow(np.array(epoch), int(optimizer.iterations))
+        rates.set_rates(np.array(epoch), int(optimizer.iterations))
         if scaled:
             optimizer.apply([tf.constant([np.inf, 0.0])])
         found = []

@@ -59,5 +59,5 @@ def tune(
     output.write_text(tuned.text, encoding="utf-8")
     console.print(
         f"{output}: validation log-loss {tuned.log_loss:.4f}, the best of {tuned.trials} trials"
-        + (f"; the best values are those of {start.name}" if tuned.own else "")
+        + (f"; the best values are those of {start.name}" if tuned.is_unchanged else "")
     )

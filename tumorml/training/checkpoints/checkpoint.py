@@ -1,7 +1,7 @@
 """Checkpoints of a training on disk, written atomically.
 
-One ``.npz`` file contains the variables of the network and of the optimizer and the state of the
-training, so the three always belong together. It contains no pickles.
+One ``.npz`` file contains the variables of the network, the variables of the optimizer and the
+state of the training, so the three are always consistent. It contains no pickles.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class TrainingState:
     Attributes:
         fingerprint: Fingerprint of the recipe, data and seed, as of `training_fingerprint`.
         records: Records of all finished epochs, in order.
-        best_epoch: Epoch with the least validation loss; 0 before the first epoch.
+        best_epoch: Epoch with the lowest validation loss; 0 before the first epoch.
         best_validation_loss: Validation loss of the best epoch.
         epochs_since_gain: Epochs of this phase since the best epoch.
         epochs_since_reduction: Epochs of this phase since the best epoch or the last reduction of
@@ -132,7 +132,7 @@ def finished_epochs(folder: Path) -> tuple[EpochRecord, ...]:
 
 
 def save_best(folder: Path, epoch: int, network: list[np.ndarray]) -> None:
-    """Write an epoch's weights to a file of their own, atomically."""
+    """Write an epoch's weights to a separate file, atomically."""
     _write_arrays(_best_path(folder, epoch), _numbered("network", network))
 
 

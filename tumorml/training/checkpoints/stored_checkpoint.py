@@ -1,8 +1,8 @@
 """Checkpoints in the object store, so that another machine can resume a run.
 
 Each finished epoch is one object, ``runs/<id>/checkpoint/<epoch>.zip``, with the files of the
-checkpoint folder. So a checkpoint is stored completely or not at all, and a worker that was cut off
-can store an old epoch late but never overwrite a newer one.
+checkpoint folder, so a checkpoint is stored completely or not at all. A worker that lost its
+connection may store an old epoch late, but cannot overwrite a newer one.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class StoredCheckpoint:
         self._prefix = checkpoints_key(run_id)
         self._folder = folder
 
-    def take(self) -> None:
+    def download(self) -> None:
         """Download the newest checkpoint, unless the folder has a newer one.
 
-        For the same epoch the stored checkpoint is used: the rows of table `epoch` describe it.
+        If both have the same epoch, the stored checkpoint is used, because the rows of the table
+        `epoch` belong to it.
 
         Raises:
             TumorMLError: The checkpoint cannot be read.
@@ -55,7 +56,7 @@ class StoredCheckpoint:
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             with self._store.open(key) as stream, zipfile.ZipFile(stream) as archive:
-                # The checkpoint file is the last one, so until then the old checkpoint is valid.
+                # The checkpoint file comes last, so the old checkpoint stays valid until then.
                 for name in archive.namelist():
                     if PurePosixPath(name).name != name:
                         raise zipfile.BadZipFile(f"invalid member name {name!r}")
@@ -67,7 +68,7 @@ class StoredCheckpoint:
             ) from error
         logger.info("downloaded the checkpoint of epoch %s from the object store", newest)
 
-    def put(self, epoch: int) -> None:
+    def upload(self, epoch: int) -> None:
         """Upload the folder's checkpoint as that of an epoch, and remove earlier ones."""
         part = self._folder / _PART
         with zipfile.ZipFile(part, "w") as archive:  # uncompressed: weights do not compress

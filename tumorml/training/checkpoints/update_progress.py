@@ -1,4 +1,4 @@
-"""Best epoch, early stopping and learning-rate reduction after each epoch."""
+"""Update best epoch, early stopping and learning-rate reduction after each epoch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Fitting of a network: input pipeline, optimizer, and the training of phases."""
+"""Fit a network: input pipeline, optimizer and phases."""

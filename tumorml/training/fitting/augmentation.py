@@ -1,4 +1,4 @@
-"""Augmentation of training scans: drawn for a whole epoch, applied batch by batch."""
+"""Augmentation of training scans: drawn once per epoch, applied batch by batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow as tf  # noqa: TID253
 
 from tumorml.recipes.sections import Augmentation
 
-# Batches are already augmented in parallel.
+# The input pipeline already augments batches in parallel.
 cv2.setNumThreads(1)
 
 
@@ -77,7 +77,7 @@ def draw_transforms(
 def augment(
     pixels: Any, chosen: tf.Tensor, augmentation: Augmentation, transforms: Transforms
 ) -> tf.Tensor:
-    """Read scans and transform each one; all geometry is one interpolation.
+    """Read scans and transform each one; all geometric transforms are one interpolation.
 
     Args:
         pixels: uint8 `[n, S, S]`, all scans.
@@ -88,7 +88,7 @@ def augment(
     Returns:
         float32 `[b, S, S, 1]` in 0..255; pixels from outside the scan are black.
     """
-    # One call into Python reads and transforms: a call costs as much as transforming some scans.
+    # Reading and transforming share one call into Python, which takes as long as several scans.
     warped = tf.numpy_function(
         lambda rows, matrices: _warp(pixels[rows], matrices),
         [chosen, transforms.matrices],

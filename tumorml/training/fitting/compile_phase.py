@@ -1,4 +1,4 @@
-"""Preparation of a network for one phase: trainable layers, losses, metrics and optimizer."""
+"""Prepare a network for one phase: trainable layers, losses, metrics and optimizer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tumorml.training.fitting.learning_rates import EpochRates
 logger = logging.getLogger(__name__)
 
 STEPS_AT_ONCE = 8
-"""Steps of a small network per call from Python; a call for each step would slow it down."""
+"""Steps of a small network per call from Python; one call per step would be slower."""
 
 
 def with_evidence_output(network: keras.Model) -> keras.Model:
@@ -31,7 +31,7 @@ def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase, steps: int
     """Set which layers a phase trains, and compile the network with a fresh optimizer.
 
     Args:
-        network: The network, with the output `evidence` too where masks train it.
+        network: The network; also with the output `evidence` if masks train the evidence map.
         recipe: Its losses, optimizer and options are used.
         phase: A phase of the recipe.
         steps: Steps of one epoch.
@@ -77,13 +77,13 @@ def evidence_loss(masks: tf.Tensor, evidence: tf.Tensor) -> tf.Tensor:
     The Dice coefficient is smoothed by adding 1 to its numerator and denominator.
 
     Args:
-        masks: float32 `[n, side, side, 1]`, the share of each place that is tumor, in 0..1.
+        masks: float32 `[n, side, side, 1]`, the tumor share of each cell, in 0..1.
         evidence: float32 `[n, side, side, 1]` in 0..1.
     """
-    place_axes = [1, 2, 3]
-    cross_entropy = tf.reduce_mean(keras.ops.binary_crossentropy(masks, evidence), place_axes)
-    intersection = tf.reduce_sum(masks * evidence, place_axes)
-    dice = (2.0 * intersection + 1.0) / (tf.reduce_sum(masks + evidence, place_axes) + 1.0)
+    cell_axes = [1, 2, 3]
+    cross_entropy = tf.reduce_mean(keras.ops.binary_crossentropy(masks, evidence), cell_axes)
+    intersection = tf.reduce_sum(masks * evidence, cell_axes)
+    dice = (2.0 * intersection + 1.0) / (tf.reduce_sum(masks + evidence, cell_axes) + 1.0)
     return cross_entropy + 1.0 - dice
 
 

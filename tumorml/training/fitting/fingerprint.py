@@ -1,4 +1,4 @@
-"""Identity of a training, so that a checkpoint of another training is never resumed."""
+"""Fingerprint of a training, so that no checkpoint of another training is resumed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def training_fingerprint(
 ) -> str:
     """Return the SHA-256, in hex, of everything that determines a training.
 
-    Of the scans it covers the number, size and labels, not the pixels.
+    It covers the number, size and labels of the scans, but not their pixels.
     """
     weights_sha256 = hashlib.sha256(weights.read_bytes()).hexdigest() if weights else None
     parts: list[Any] = [recipe.digest, task.value, seed, weights_sha256]

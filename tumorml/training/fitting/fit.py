@@ -1,4 +1,4 @@
-"""Training of a recipe's network, phase by phase, with a checkpoint after every epoch."""
+"""Train a recipe's network, phase by phase, with a checkpoint after every epoch."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def fit(
         task: The task; it determines the classes.
         train: Training scans at the recipe's input size.
         validation: Validation scans at the recipe's input size; the best epoch is the one with the
-            least loss on them.
-        checkpoint_dir: A folder for this training alone; made if missing.
+            lowest loss on them.
+        checkpoint_dir: A folder for this training only; created if missing.
         seed: Seed of the weights, the order of scans, the augmentation and dropout.
-        on_epoch: Called after every epoch; its exception ends the training, which can be resumed.
+        on_epoch: Called after every epoch; an exception ends the training, which can be resumed.
         pretrained: The recipe's weights, as returned by `find_weights`.
         initial_weights: A ``.keras`` file of the same network and classes to start from, instead
             of `pretrained`.

@@ -1,6 +1,6 @@
 """Adam with one fused operation per variable.
 
-Keras's Adam is ten operations, each of which reads or writes all weights in memory again.
+Keras's Adam has ten operations, and each of them reads or writes all weights in memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Batch normalization with one fused operation during training.
 
-Keras 3 uses a dozen operations, whose gradient is not bit-repeatable on TensorFlow's CPU kernels.
-With the fused operation, which is as fast, the same seed gives the same network.
+Keras 3 uses a dozen operations, whose gradient is not deterministic on TensorFlow's CPU kernels.
+With the fused operation, which is as fast, the same seed gives the same network bit by bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""tf.data input: batches are read and augmented while the previous step runs.
+"""Input with tf.data: batches are read and augmented while the previous step runs.
 
 An epoch's order and augmentation depend only on the seed and the number of the epoch, so a resumed
 training sees the same batches as an uninterrupted one.
@@ -37,7 +37,10 @@ def balanced_weights(labels: np.ndarray, class_count: int) -> np.ndarray:
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return int64 `[n]` indices with equally many scans of each class, each scan equally often."""
+    """Return a random order, int64 `[n]`, with equally many scans of each class.
+
+    Scans of one class are repeated or omitted equally often, within one repetition.
+    """
     classes = np.unique(labels)
     class_shares = np.bincount(np.arange(len(labels)) % len(classes))
     drawn = []
@@ -66,9 +69,8 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return the batches of one epoch.
 
-    All batches have the same size: scans from the start of the epoch's order complete the last one.
-    Balanced sampling draws equally many scans of each class and does not change the length of the
-    epoch.
+    All batches have the same size: the last one is filled with the epoch's first scans. Balanced
+    sampling draws equally many scans of each class and does not change the length of the epoch.
 
     Args:
         data: Training scans.
@@ -149,7 +151,7 @@ def validation_batches(
 def _read_ahead(batches: tf.data.Dataset, read: Callable[..., Any]) -> tf.data.Dataset:
     """Read batches in a private thread pool.
 
-    In TensorFlow's shared pool, reading would wait behind the operations of the training step.
+    In TensorFlow's shared pool, reading would wait for the operations of the training step.
     """
     threads = max(1, (os.cpu_count() or 1) // 2)
     options = tf.data.Options()
@@ -189,7 +191,7 @@ def _mask_weights(data: LabeledImages) -> np.ndarray:
 
 
 def _tumor_shares(masks: tf.Tensor, side: int) -> tf.Tensor:
-    """Return the share of tumor pixels in each place of the evidence map.
+    """Return the share of tumor pixels in each cell of the evidence map.
 
     Args:
         masks: float32 `[n, S, S, 1]` in 0..255.

@@ -16,7 +16,7 @@ class LabeledImages:
     """Square grayscale images and their class indices.
 
     Attributes:
-        images: uint8 `[n, S, S]`; images in a file are read batch by batch, never all at once.
+        images: uint8 `[n, S, S]`; images in a file are read batch by batch.
         labels: int64 `[n]`, an index into the task's labels.
         masks: Tumor masks of the scans that have one; None if no scan has one.
 

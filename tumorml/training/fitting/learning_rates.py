@@ -23,7 +23,7 @@ def learning_rates(phase: Phase, epoch: int, steps: int, *, share: float = 1.0) 
 
     Returns:
         float64 `[steps]`. The cosine schedule is that of Loshchilov and Hutter 2017
-        (arXiv:1608.03983) without restarts; the warm-up is a factor on it.
+        (arXiv:1608.03983) without restarts; it is multiplied by the warm-up.
     """
     step = epoch * steps + np.arange(steps)
     rates = np.full(steps, phase.learning_rate * share)
@@ -47,7 +47,7 @@ class EpochRates(keras.optimizers.schedules.LearningRateSchedule):  # type: igno
         self._rates = tf.Variable(tf.zeros(steps), trainable=False, name="rates")
         self._first = tf.Variable(0, trainable=False, dtype=tf.int64, name="first")
 
-    def follow(self, rates: np.ndarray, first: int) -> None:
+    def set_rates(self, rates: np.ndarray, first: int) -> None:
         """Set the rates of the next epoch; later epochs repeat them until they are set again.
 
         Args:

@@ -1,4 +1,4 @@
-"""Training of the epochs of one phase, with a checkpoint after each."""
+"""Train the epochs of one phase, with a checkpoint after each."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Training:
-    """Everything about one training that stays the same in all its epochs.
+    """The constants of one training.
 
     Attributes:
         recipe: The recipe.
         network: The network with the output `logits`; its variables are saved.
-        trained_network: The same layers; with the output `evidence` too where masks train it.
+        trained_network: The same layers; also with the output `evidence` if masks train the map.
         class_count: Number of classes.
         train: Training scans.
         validation: Validation scans.
-        evidence_side: Side of the evidence map, in places; None if it is not trained on masks.
+        evidence_side: Side of the evidence map, in cells; None if it is not trained on masks.
         checkpoint_dir: Folder of the checkpoints.
         seed: Seed of the training.
         on_epoch: Called after every epoch.
@@ -101,7 +101,7 @@ def train_phase(
         step_rates = learning_rates(
             phase, epoch - first_epoch, len(batches), share=progress.rate_share
         )
-        rates.follow(step_rates, int(np.asarray(network.optimizer.iterations)))
+        rates.set_rates(step_rates, int(np.asarray(network.optimizer.iterations)))
         try:
             history = network.fit(
                 batches, validation_data=validation_data, shuffle=False, verbose=0

@@ -1,4 +1,4 @@
-"""Reading and setting of a network's or an optimizer's variables."""
+"""Read and set the variables of a network or an optimizer."""
 
 from __future__ import annotations
 
