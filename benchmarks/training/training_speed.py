@@ -124,7 +124,7 @@ def network_of(
     if fused:
         network = with_fused_batch_normalization(network)
     rates = compile_phase(network, recipe, recipe.phases[-1], steps)
-    rates.follow(learning_rates(recipe.phases[-1], 0, steps), first=0)
+    rates.set_rates(learning_rates(recipe.phases[-1], 0, steps), first=0)
     if xla or at_once != STEPS_AT_ONCE:
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         network.compile(
