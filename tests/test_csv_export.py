@@ -50,7 +50,7 @@ def test_dicts_and_lists_become_json() -> None:
     assert row == ['{"glioma": 0.5}', '["=1"]']
 
 
-def test_line_end_is_the_callers() -> None:
+def test_line_end_can_be_chosen() -> None:
     assert written(["a"], ["b"], line_end="\n") == "a\nb\n"
 
 

@@ -11,7 +11,7 @@ from tumorml.timers import Interval, PeriodicThread
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A fake clock: its one item is what ``time.monotonic`` returns."""
+    """A fake clock: ``time.monotonic`` returns its only item."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now

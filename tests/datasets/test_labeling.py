@@ -109,7 +109,7 @@ def test_invalid_label_decision_is_refused_with_the_problem(
 def test_labels_conflict_through_an_unlabeled_twin(
     settings: Settings,
 ) -> None:
-    """In a crowd not every pair has a row: connected twins show one picture, too."""
+    """In a crowd some pairs have no row, so scans connected through other twins count, too."""
     add_batch(settings, "b", [*four_class_batch(), Dropped("x", "glioma"), Dropped("between")])
     add_batch(settings, "c", [Dropped("y", "pituitary")])
     add_twins(settings, "x", "between")

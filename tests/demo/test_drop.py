@@ -138,7 +138,7 @@ def test_patients_of_a_label_differ_by_more_than_noise(
 
 
 def test_background_does_not_reveal_the_label(drop: Path, rows: list[dict[str, str]]) -> None:
-    """The background contains only noise, drawn alike for every class."""
+    """The background contains only noise, with the same distribution for every class."""
     levels = defaultdict(list)
     for row in rows:
         levels[row["label"]].append(float(_pixels(drop / row["path"])[:12, :12].mean()))

@@ -61,7 +61,7 @@ REFUSAL_REASONS = {
     "glioma/nested.zip": "zip archive",
 }
 """A part of the reason for which each of the bad files is refused."""
-LABELLED_FILES = GOOD_FILES | BAD_FILES | {"glioma/again.png": png(3), ".DS_Store": b"system"}
+LABELED_FILES = GOOD_FILES | BAD_FILES | {"glioma/again.png": png(3), ".DS_Store": b"system"}
 """Good and bad files, a duplicate, and a system file."""
 
 

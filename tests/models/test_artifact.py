@@ -1,4 +1,4 @@
-"""A saved model answers as it did before, and says when it is not what it claims."""
+"""Saving and loading of models, and refusal of changed or unsuitable ones."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tumorml.models.calibration import Calibration, calibrate, fit_temperature, 
 
 
 class Logits(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A fitted classifier of scikit-learn's kind, whose features are its logits."""
+    """A fitted scikit-learn classifier whose features are its logits."""
 
     def __init__(self) -> None:
         self.classes_ = np.arange(4)

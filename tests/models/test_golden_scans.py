@@ -1,4 +1,4 @@
-"""Comparison of a model's answers about golden scans with the recorded answers."""
+"""Comparison of a model's predictions for golden scans with the recorded ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCANS = ["0a" * 32, "0b" * 32]
 
 
 class FakeServed:
-    """Answers every scan with the same probabilities, and counts the predictions."""
+    """Returns the same probabilities for every scan, and counts the predictions."""
 
     input_size = 16
 

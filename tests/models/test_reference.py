@@ -1,4 +1,4 @@
-"""What a model version remembers: covering sets of labels, and how far a scan is."""
+"""Reference of a model version: prediction sets, and distances from training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(5)
 
 
 def draw(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, logits that follow them by and large, and features near their label's direction."""
+    """Return labels, logits that mostly agree, and features near their label's direction."""
     labels = RNG.integers(0, 4, count)
     logits = (RNG.normal(size=(count, 4)) + 1.5 * np.eye(4)[labels]).astype(np.float32)
     features = (np.eye(16)[labels] + 0.2 * RNG.random((count, 16))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What servers ask answers as the network does, with LiteRT and with TensorFlow."""
+"""Served models have the outputs of the network, with LiteRT and with TensorFlow."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def bucket(s3_server: S3Server, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def own_server(s3_server: S3Server, tmp_path: Path) -> Iterator[S3Server]:
-    """A server that may be killed; the credentials are those of the common one."""
+    """A server that tests may kill, with the credentials of the shared server."""
     server = S3Server(tmp_path / "own")
     server.start()
     yield server
@@ -29,7 +29,7 @@ def own_server(s3_server: S3Server, tmp_path: Path) -> Iterator[S3Server]:
 
 @pytest.fixture
 def fresh_clients() -> Iterator[None]:
-    """Let clients take their credentials anew, and forget them again."""
+    """Clear the cached clients before and after the test, so that credentials are read again."""
     s3_bucket.connection.cache_clear()
     yield
     s3_bucket.connection.cache_clear()

@@ -21,7 +21,7 @@ from tumorml.settings import Settings
 
 
 def paged(settings: Settings, size: int) -> tuple[S3Objects, list[int]]:
-    """A store with small pages, and the number of keys of each page that was operations for."""
+    """Return a store with small pages, and a list of the number of keys on each requested page."""
     store = object_store(settings)
     assert isinstance(store, S3Objects)
     store._page_size = size

@@ -24,7 +24,7 @@ from tumorml.settings import Settings
 
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PART_BYTES", 5 * 1024**2)  # the least that S3 allows
+    monkeypatch.setattr(s3, "PART_BYTES", 5 * 1024**2)  # the minimum of S3
     monkeypatch.setattr(s3_bucket, "_MAX_PAUSE_SECONDS", 0.5)
 
 

@@ -30,7 +30,6 @@ TABLE_NAMES = {
     "disagreement": {"v": "verdict", "a": "challenger", "b": "champion"},
     "label_conflict": {
         "decided": "settled",
-        "said": "current_label",
         "place": "first_file",
         "a": "one",
         "b": "other",
@@ -56,9 +55,9 @@ TABLE_NAMES = {
         "taken": "snapshot",
     },
 }
-"""Views that are the same query since revision 0012: its aliases, and those of today's files.
+"""Views whose query is the same as in revision 0012: old aliases and those of the current files.
 
-Take a view out when you change what it returns.
+Remove a view from here when you change its result.
 """
 
 
@@ -100,7 +99,7 @@ def query(settings: Settings, sql: str) -> list[tuple[str, ...]]:
 
 
 def with_names(definition: str, names: dict[str, str]) -> str:
-    """A definition with its aliases replaced, without alias where it repeats the table's name."""
+    """Return a definition with replaced aliases; one that equals its table's name is dropped."""
     aliased = (
         re.sub(
             r"\b(?<!')(" + "|".join(names) + r")\b(?!')", lambda found: names[found[0]], definition
@@ -216,9 +215,9 @@ def test_view_that_another_view_uses_is_named_in_the_error(
     empty_database: Settings, view_files: Path
 ) -> None:
     migrate(empty_database)
-    query_of_a_person = "create view of_a_person as select run from run_summary"
+    dependent_view = "create view of_a_person as select run from run_summary"
     with write_session(empty_database) as session:
-        session.execute(text(query_of_a_person))
+        session.execute(text(dependent_view))
     file = view_files / "run_summary.sql"
     file.write_text(file.read_text() + "-- changed\n")
     with pytest.raises(TumorMLError, match="view of_a_person depends on view run_summary"):

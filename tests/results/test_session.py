@@ -10,7 +10,7 @@ from tumorml.errors import LockLostError
 from tumorml.results.session import read_session, session_lock, write_session
 from tumorml.settings import Settings
 
-END_THE_OTHERS = text(
+END_LOCK_HOLDERS = text(
     "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' "
     "and database = (select oid from pg_database where datname = current_database())"
 )
@@ -27,7 +27,7 @@ def test_lost_lock_prevents_further_writes(settings: Settings) -> None:
         with lock.writing() as session:
             session.execute(INSERT, {"name": "held"})
         with write_session(settings) as session:
-            assert session.execute(END_THE_OTHERS).scalar_one() == 1
+            assert session.execute(END_LOCK_HOLDERS).scalar_one() == 1
         for _ in range(2):
             with pytest.raises(LockLostError, match="lock of the tester"), lock.writing() as own:
                 own.execute(INSERT, {"name": "lost"})

@@ -1,4 +1,4 @@
-"""Two machines, which are two homes here, with one results store and one S3 store between them."""
+"""Two machines (two home folders) that share one results store and one S3 store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from PIL import Image
 from sqlalchemy import text
 
 from tests.factories.s3_server import environment
-from tests.training.test_train_run import DAG_TESTS
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.labels import LABELS, Task
 from tumorml.models.model_versions import fetch_predictor
@@ -35,11 +34,12 @@ TRAIN = (
     "train_run; train_run(Settings(), sys.argv[1])"
 )
 EPOCHS = 10
+DAG_TESTS = PROJECT_ROOT / "tests" / "dags"
 
 
 @pytest.fixture
 def shared(s3_settings: Settings, tmp_path: Path) -> Settings:
-    """Settings of machine A with scans taken in."""
+    """Settings of machine A, with ingested scans."""
     settings = s3_settings.model_copy(
         update={
             "default_recipe": str(DAG_TESTS / "tiny.toml"),
@@ -54,7 +54,7 @@ def shared(s3_settings: Settings, tmp_path: Path) -> Settings:
 
 
 def write_squares(folder: Path) -> None:
-    """Scans of clouds, with a bright square whose place is the label; quicker made than heads."""
+    """Write scans of clouds with a bright square, whose position depends on the label."""
     random = np.random.default_rng(5)
     for index, label in enumerate(LABELS[Task.FOUR_CLASS]):
         (folder / label).mkdir(parents=True)
@@ -96,7 +96,7 @@ def wait_for_epoch(
 
 
 def epochs(settings: Settings, run_id: str) -> dict[int, object]:
-    """When the row of each epoch was written."""
+    """Return the time at which the row of each epoch was written."""
     with read_session(settings) as session:
         rows = session.execute(
             text("select epoch, created_at from epoch where run_id = :run"), {"run": run_id}
@@ -135,7 +135,7 @@ def test_worker_that_lost_its_lock_changes_nothing(shared: Settings, tmp_path: P
     process = begin(shared, run_id)
     wait_for_epoch(shared, run_id, 1, process)
     process.send_signal(signal.SIGSTOP)
-    with write_session(shared) as session:  # what Postgres does with a peer that is silent too long
+    with write_session(shared) as session:  # as Postgres does if a client is silent for too long
         ended = session.execute(
             text(
                 "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' "
@@ -146,9 +146,9 @@ def test_worker_that_lost_its_lock_changes_nothing(shared: Settings, tmp_path: P
     train_run(shared.model_copy(update={"home": tmp_path / "another-machine"}), run_id)
     before = epochs(shared, run_id)
     process.send_signal(signal.SIGCONT)
-    _, said = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert b"another may be it by now" in said
+    assert b"Another process may hold the lock now" in log
     assert epochs(shared, run_id) == before
     with read_session(shared) as session:
         state = session.execute(
@@ -161,10 +161,10 @@ def test_second_machine_judges_and_reports_from_the_stores(
     shared: Settings, tmp_path: Path
 ) -> None:
     other = shared.model_copy(update={"home": tmp_path / "another-machine"})
-    run_id = plan(shared, "whole")
+    run_id = plan(shared, "other machine")
     process = begin(other, run_id, "-m", "tumorml.cli", "resume")
-    _, said = process.communicate()
-    assert process.returncode == 0, said.decode()
+    _, log = process.communicate()
+    assert process.returncode == 0, log.decode()
     with read_session(shared) as session:
         verdict = session.execute(text("select outcome from verdict")).scalar_one()
         keys = session.execute(text("select object_key from artifact")).scalars().all()

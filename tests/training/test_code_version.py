@@ -1,4 +1,4 @@
-"""Which code a run says that it was trained by."""
+"""The version of the code that a run records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training leaves for servers: an export that answers as the network, or none."""
+"""Export for serving: kept only if its outputs are those of the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which run a request leads to."""
+"""Planning of runs by trigger, recipe, weights and champion."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def test_recipe_judged_on_the_snapshot_needs_no_run(store: Settings) -> None:
     assert run_id is not None
     assert plan(store, "two").run_id is not None
     judge(store, run_id)
-    # No champion stands now, and none stood then but the challenger lost: worth another look only
-    # when somebody asks for it or something changes.
+    # The challenger lost without a champion, and there is still none: only `force` or a change of
+    # recipe or data needs another run.
     skipped = plan(store, "three")
     forced = plan(store, "four", force=True)
     assert forced.run_id is not None
@@ -119,12 +119,12 @@ def test_training_under_airflow_ends_on_sigterm(
 
     def listen(*_: object, **__: object) -> None:
         handlers.append(signal.getsignal(signal.SIGTERM))
-        raise TumorMLError("that is all")
+        raise TumorMLError("stopped by the test")
 
     monkeypatch.setattr(train_run_module, "train_model", listen)
     before = signal.getsignal(signal.SIGTERM)
     run_id = plan(store, "one", recipe="baseline-cnn").run_id
-    with pytest.raises(TumorMLError, match="that is all"):
+    with pytest.raises(TumorMLError, match="stopped by the test"):
         train_run(store, str(run_id))
     assert handlers != [before] and signal.getsignal(signal.SIGTERM) == before
 

@@ -1,4 +1,4 @@
-"""A network is trained on training scans and calibrated on validation scans, and on no other."""
+"""A network is trained on training scans only and calibrated on validation scans only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs without Airflow: of every recipe, and one that is killed and run again."""
+"""Runs without Airflow: every recipe, and a run that is killed several times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tumorml.training.train_run import train_run
 DAG_TESTS = PROJECT_ROOT / "tests" / "dags"
 
 
-def take_in_demo(settings: Settings, folder: Path) -> None:
+def ingest_demo(settings: Settings, folder: Path) -> None:
     write_demo_drop(folder, slices_per_patient=2)
     put_drop(settings, folder, "drop")
     for batch_id in claim_drops(settings):
@@ -38,7 +38,7 @@ def take_in_demo(settings: Settings, folder: Path) -> None:
 
 @pytest.mark.parametrize("task", Task)
 def test_every_recipe_trains_for_both_tasks(task: Task, settings: Settings, tmp_path: Path) -> None:
-    take_in_demo(settings, tmp_path / "drop")
+    ingest_demo(settings, tmp_path / "drop")
     for name in recipe_names():
         recipe = load_recipe(name)
         small = recipe.with_epochs(len(recipe.phases)).with_fields(
@@ -74,7 +74,7 @@ def test_repeatedly_killed_run_has_each_epoch_once(settings: Settings, tmp_path:
             "promotion_policy": DAG_TESTS / "lenient.toml",
         }
     )
-    take_in_demo(settings, tmp_path / "drop")
+    ingest_demo(settings, tmp_path / "drop")
     snapshot_id = take_snapshot(settings, Task.FOUR_CLASS)
     run_id = plan_run(settings, snapshot_id, task=Task.FOUR_CLASS, trigger="test").run_id
     environment = {

@@ -28,7 +28,7 @@ TASK = Task.FOUR_CLASS
 
 
 @pytest.fixture
-def taken_in(settings: Settings, tmp_path: Path) -> Settings:
+def settings_with_scans(settings: Settings, tmp_path: Path) -> Settings:
     write_demo_drop(tmp_path / "drop", patients_per_label=16, slices_per_patient=1)
     put_drop(settings, tmp_path / "drop", "drop")
     for batch_id in claim_drops(settings):
@@ -44,7 +44,7 @@ def recipe() -> Recipe:
 def search(
     settings: Settings, recipe: Recipe, trials: int, epochs: int | None = 2
 ) -> tuple[Tuned, list[int]]:
-    told: list[int] = []
+    finished_counts: list[int] = []
     tuned = tune_recipe(
         settings,
         recipe,
@@ -53,13 +53,13 @@ def search(
         trials=trials,
         seed=1,
         epochs=epochs,
-        on_trial=told.append,
+        on_trial=finished_counts.append,
     )
-    return tuned, told
+    return tuned, finished_counts
 
 
 def test_stopped_study_resumes_and_writes_a_recipe(
-    taken_in: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    settings_with_scans: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[Recipe] = []
 
@@ -72,28 +72,28 @@ def test_stopped_study_resumes_and_writes_a_recipe(
 
     monkeypatch.setattr(tune, "train_model", record_variant)
     with pytest.raises(KeyboardInterrupt):
-        search(taken_in, recipe, trials=4)
+        search(settings_with_scans, recipe, trials=4)
     assert len(trained) == 3
-    tuned, told = search(taken_in, recipe, trials=4)
+    tuned, finished_counts = search(settings_with_scans, recipe, trials=4)
     assert trained[3].digest == trained[2].digest, "the interrupted trial comes first"
     assert len(trained) == 5
-    assert (tuned.trials, told) == (4, [3, 4])
+    assert (tuned.trials, finished_counts) == (4, [3, 4])
     assert trained[0].digest == recipe.with_epochs(2).digest, "the recipe itself is the first trial"
-    assert len({variant.digest for variant in trained}) == 4, "nothing else is tried twice"
+    assert len({variant.digest for variant in trained}) == 4, "no other variant is tried twice"
     found = recipe_from_text(tuned.text)
     assert found.name == "tiny-tuned"
     assert (found.network, found.epochs) == (recipe.network, recipe.epochs)
     assert f"log-loss {tuned.log_loss:.4f} on validation" in tuned.text
-    with write_session(taken_in) as session:
+    with write_session(settings_with_scans) as session:
         states = session.execute(text("select state::text from tuning.trials")).scalars()
         assert sorted(states).count("COMPLETE") + 1 >= 4
-    again, told = search(taken_in, recipe, trials=4)
-    assert (again, told) == (tuned, [])
-    assert not list((taken_in.home / "tuning").glob("*"))
+    again, finished_counts = search(settings_with_scans, recipe, trials=4)
+    assert (again, finished_counts) == (tuned, [])
+    assert not list((settings_with_scans.home / "tuning").glob("*"))
 
 
 def test_diverging_trial_is_pruned_and_other_errors_raise(
-    taken_in: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    settings_with_scans: Settings, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: Counter[str] = Counter()
 
@@ -104,10 +104,10 @@ def test_diverging_trial_is_pruned_and_other_errors_raise(
     monkeypatch.setattr(tune, "train_model", fail)
     error: TumorMLError = BrokenTrainingError("loss nan")
     with pytest.raises(TumorMLError, match=r"All 2 trials .* were pruned"):
-        search(taken_in, recipe, trials=2)
+        search(settings_with_scans, recipe, trials=2)
     tries.clear()
     error = TumorMLError("no weights")
     for _ in range(5):
         with pytest.raises(TumorMLError, match="no weights"):
-            search(taken_in, recipe, trials=3)
-    assert sorted(tries.values()) == [2, 3], "what stops the search must not stop it for ever"
+            search(settings_with_scans, recipe, trials=3)
+    assert sorted(tries.values()) == [2, 3], "a failing trial must not block the search"

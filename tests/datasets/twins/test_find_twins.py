@@ -149,11 +149,11 @@ def test_twins_do_not_depend_on_the_block_sizes(
     families: FingerprintedScans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = list(families.fingerprints)
-    whole = {(t.first, t.second, t.score, t.orientation) for t in families.twins()}
+    expected = {(t.first, t.second, t.score, t.orientation) for t in families.twins()}
     monkeypatch.setattr(twins_module, "_ROWS", 3)
     monkeypatch.setattr(candidates, "_COLUMNS", 5)
     monkeypatch.setattr(twins_module, "_PAIRS_AT_ONCE", 2)
-    assert {(t.first, t.second, t.score, t.orientation) for t in families.twins(names)} == whole
+    assert {(t.first, t.second, t.score, t.orientation) for t in families.twins(names)} == expected
 
 
 def test_blank_and_flat_pictures_are_not_twins() -> None:

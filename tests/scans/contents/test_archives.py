@@ -13,7 +13,7 @@ from tumorml.settings import Settings
 
 
 class Refusing(io.BytesIO):
-    """An archive whose store lets nobody read on after some reads."""
+    """An archive whose store refuses every read after the first ``reads`` reads."""
 
     def __init__(self, data: bytes, reads: int) -> None:
         super().__init__(data)

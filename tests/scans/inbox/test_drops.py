@@ -28,7 +28,7 @@ def test_put_drop_refuses_a_text_file(settings: Settings, tmp_path: Path) -> Non
     assert waiting_drops(settings) == []
 
 
-def test_put_folder_is_complete_at_once(unsettled: Settings, tmp_path: Path) -> None:
+def test_put_folder_is_complete_immediately(unsettled: Settings, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "mine", {"glioma/a.png": png(1), "no/b c[1].png": png(2)})
     assert put_drop(unsettled, folder) == "mine"
     (drop,) = waiting_drops(unsettled)

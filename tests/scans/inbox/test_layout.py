@@ -40,8 +40,8 @@ def test_scans_outside_label_folders_are_unlabeled(path: str) -> None:
     assert label_and_split(path) == (None, None)
 
 
-def test_unlabelled_folder_is_allowed_beside_label_folders() -> None:
-    assert label_and_split("unlabelled/a.jpg", "glioma/b.jpg") == (None, None)
+def test_unlabeled_folder_is_allowed_beside_label_folders() -> None:
+    assert label_and_split("unlabeled/a.jpg", "glioma/b.jpg") == (None, None)
 
 
 @pytest.mark.parametrize("path", ["gliom/a.jpg", "Training/stuff/a.jpg", "glioma_x/b/a.jpg"])

@@ -77,7 +77,7 @@ def test_archive_over_a_limit_is_quarantined(
 
 def test_zip_with_wrong_sizes_in_headers_is_limited(settings: Settings) -> None:
     path = write_zip(
-        settings.home / "objects/inbox/lies.zip", GOOD_FILES | {"glioma/x.png": bytes(10**7)}
+        settings.home / "objects/inbox/wrong-sizes.zip", GOOD_FILES | {"glioma/x.png": bytes(10**7)}
     )
     data = path.read_bytes()
     real = (10**7).to_bytes(4, "little")

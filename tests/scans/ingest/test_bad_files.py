@@ -111,7 +111,7 @@ def test_wrong_manifest_rows_refuse_only_their_files(
 
 def test_manifest_without_label_column_quarantines_the_drop(settings: Settings) -> None:
     files = {"manifest.csv": b"path,class\na.png,glioma\n", "a.png": png(1)}
-    write_zip(settings.home / "objects/inbox/unlabelled.zip", files)
+    write_zip(settings.home / "objects/inbox/unlabeled.zip", files)
     rows = ingest_one(settings)
     (batch,) = batches(settings)
     assert batch.state == "quarantined"

@@ -29,7 +29,7 @@ class CrashError(Exception):
 
 
 def crash_at(monkeypatch: pytest.MonkeyPatch, target: str, call: int) -> None:
-    """Make the n-th call of a function raise after it has done its work."""
+    """Make the n-th call of a function raise after it has finished."""
     path, _, name = target.rpartition(".")
     owner = pkgutil.resolve_name(path)
     real, calls = getattr(owner, name), []
@@ -65,7 +65,7 @@ CRASHES = [
     (f"{STORE}.remove_empty_folders", 1),
     (f"{INGEST}.finish_batch.move_originals", 1),
 ]
-"""The function that crashes, and in which of its calls."""
+"""Functions that crash, each with the number of the crashing call."""
 
 
 @pytest.mark.parametrize("archive", [False, True], ids=["folder", "zip"])

@@ -87,8 +87,8 @@ def test_duplicate_scan_keeps_its_second_label(
 ) -> None:
     write_inbox(settings, "first", {"glioma/a.png": png(1)})
     (first,) = ingest_all(settings)
-    as_colour = image_bytes(np.stack([picture(1)] * 3, axis=-1), "BMP")
-    write_inbox(settings, "first", {"no/b.bmp": as_colour, "no/c.bmp": as_colour})
+    as_color = image_bytes(np.stack([picture(1)] * 3, axis=-1), "BMP")
+    write_inbox(settings, "first", {"no/b.bmp": as_color, "no/c.bmp": as_color})
     rows = ingest_one(settings)
     reason = f"The same picture as glioma/a.png in batch {first}."
     assert [(row.outcome, row.reason) for row in rows.values()] == [("duplicate", reason)] * 2
@@ -164,12 +164,12 @@ def test_other_manifest_columns_are_stored_as_attributes(
     rows = ingest_one(settings)
     query = "select path, attributes ->> 'plane' from batch_file where attributes is not null"
     with read_session(settings) as session:
-        said = session.execute(text(query)).all()
-    assert list(map(tuple, said)) == [("a.png", '"axial", \\x\\x00 Größe')]
+        planes = session.execute(text(query)).all()
+    assert list(map(tuple, planes)) == [("a.png", '"axial", \\x\\x00 Größe')]
     assert rows["manifest.csv"].attributes is None
 
 
-def test_single_image_and_folder_without_labels_are_unlabelled(settings: Settings) -> None:
+def test_single_image_and_folder_without_labels_are_unlabeled(settings: Settings) -> None:
     write_files(settings.home / "objects/inbox", {"one.png": png(1), "more/two.png": png(2)})
     ids = ingest_all(settings)
     rows = {path: row for i in ids for path, row in files_of(settings, i).items()}

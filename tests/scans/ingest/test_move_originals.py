@@ -52,6 +52,6 @@ def test_file_changed_during_moves_stays_in_the_inbox(
     monkeypatch.setattr(LocalObjects, "move", move_and_overwrite_another)
     (batch,) = claim_drops(settings)
     ingest_batch(settings, batch)
-    (left,) = store.list("inbox")
-    assert store.read(left.key) == png(9)
+    (remaining,) = store.list("inbox")
+    assert store.read(remaining.key) == png(9)
     assert len(list(store.list("archive"))) == 2

@@ -17,7 +17,7 @@ from tests.factories.drop_files import (
 )
 from tests.factories.mixed_drops import (
     GOOD_FILES,
-    LABELLED_FILES,
+    LABELED_FILES,
     ingest_in_threads,
     masked_files,
     with_shard_files,
@@ -55,11 +55,11 @@ def in_a_process(settings: Settings, function: Any, shard: dict[str, Any]) -> An
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
 def test_killed_shard_is_read_again(settings: Settings, kind: str) -> None:
     sharded = with_shard_files(settings, 10)
-    write_drop(settings, kind, LABELLED_FILES)
+    write_drop(settings, kind, LABELED_FILES)
     ingest_all(settings)
     expected = everything(settings)
     start_again(settings)
-    write_drop(settings, kind, LABELLED_FILES)
+    write_drop(settings, kind, LABELED_FILES)
     shards = plan_shards(sharded, claim_drops(sharded))
     killed = in_a_process(sharded, read_and_be_killed, shards[0])
     killed.join()

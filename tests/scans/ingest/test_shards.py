@@ -13,7 +13,7 @@ from tests.factories.drop_files import (
 )
 from tests.factories.mixed_drops import (
     GOOD_FILES,
-    LABELLED_FILES,
+    LABELED_FILES,
     ingest_in_threads,
     mask_png,
     masked_files,
@@ -39,7 +39,7 @@ from tumorml.scans.ingest.shard_files import read_work
 from tumorml.settings import Settings
 
 
-@pytest.mark.parametrize("files", [LABELLED_FILES, masked_files()], ids=["folders", "manifest"])
+@pytest.mark.parametrize("files", [LABELED_FILES, masked_files()], ids=["folders", "manifest"])
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tar.gz"])
 def test_shard_size_does_not_change_rows_or_objects(
     settings: Settings, kind: str, files: dict[str, bytes]
@@ -73,17 +73,17 @@ def test_shard_size_does_not_change_rows_or_objects(
 def test_shard_size_does_not_change_a_quarantined_drop(
     settings: Settings, kind: str, files: dict[str, bytes]
 ) -> None:
-    left = []
+    contents = []
     for size in (2_000, 1):
         write_drop(settings, kind, files)
         (settings.home / "objects/inbox/drop").mkdir(parents=True, exist_ok=kind == "folder")
         if kind == "zip":
             (settings.home / "objects/inbox/drop").rmdir()
         ingest_in_threads(with_shard_files(settings, size))
-        left.append(everything(settings))
+        contents.append(everything(settings))
         assert batches(settings)[0].state == "quarantined"
         start_again(settings)
-    assert left[0] == left[1]
+    assert contents[0] == contents[1]
 
 
 def test_mask_is_in_the_shard_of_its_scans(settings: Settings) -> None:
@@ -127,9 +127,9 @@ def test_shard_work_lists_only_the_files_of_the_shard(settings: Settings) -> Non
     (batch_id,) = claim_drops(sharded)
     assert plan_batch(sharded, batch_id).shards == 3
     store = object_store(settings)
-    told = [read_work(store, batch_id, shard) for shard in (1, 2, 3)]
-    assert [len(work.claim.files) for work in told] == [4, 4, 4]
-    assert sorted(f.profile.path for work in told for f in work.files) == sorted(GOOD_FILES)
+    works = [read_work(store, batch_id, shard) for shard in (1, 2, 3)]
+    assert [len(work.claim.files) for work in works] == [4, 4, 4]
+    assert sorted(f.profile.path for work in works for f in work.files) == sorted(GOOD_FILES)
 
 
 def test_plan_does_not_change_with_the_shard_size(settings: Settings) -> None:

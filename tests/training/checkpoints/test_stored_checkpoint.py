@@ -112,7 +112,7 @@ def test_training_resumes_in_another_folder_through_a_bucket(
         if record.epoch == 3:
             raise KeyboardInterrupt
 
-    uninterrupted = weights(tmp_path / "whole", lambda _: None)
+    uninterrupted = weights(tmp_path / "uninterrupted", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         weights(tmp_path / "a", end_in_the_second_phase)
     StoredCheckpoint(store, "r-1", tmp_path / "b").download()

@@ -1,4 +1,4 @@
-"""The evidence map: masks move with their scans, unknown ones count for nothing, and it learns."""
+"""The evidence map: masks are augmented with their scans, and training on them localizes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tumorml.training.fitting.labeled_images import LabeledImages
 
 
 def masked_blobs(count: int, seed: int, known: float = 1.0) -> tuple[LabeledImages, np.ndarray]:
-    """Blobs of 64 px with masks of some of those that there are; and where they lie."""
+    """Return scans of 64 px, masks of some of their blobs, and all blobs, bool [count, 64, 64]."""
     data, inside = blobs(count, 64, seed)
     rows = np.where(data.labels == 1, np.cumsum(data.labels == 1) - 1, Masks.EMPTY)
     rows[(data.labels == 1) & (np.arange(count) / count >= known)] = Masks.UNKNOWN
@@ -91,11 +91,11 @@ def test_validation_masks_are_not_augmented() -> None:
 def test_evidence_loss_is_least_for_the_mask_itself() -> None:
     mask = np.zeros((1, 4, 4, 1), np.float32)
     mask[0, 1:3, 1:3] = 1.0
-    right, wrong, grey = (
+    right, wrong, gray = (
         float(evidence_loss(mask, m)[0]) for m in (mask, 1 - mask, mask * 0 + 0.5)
     )
     assert right == pytest.approx(0, abs=1e-5)
-    assert right < grey < wrong
+    assert right < gray < wrong
     empty = np.zeros_like(mask)
     assert float(evidence_loss(empty, empty)[0]) == pytest.approx(0, abs=1e-5)
 
@@ -157,10 +157,10 @@ def test_best_epoch_counts_class_and_evidence_loss(
     both = with_evidence_output(model).predict(images, verbose=0)
     logits = both["logits"][:, 0]
     targets = np.where(data.labels == 1, 0.975, 0.025)  # smoothed by 0.05
-    called = np.mean(np.logaddexp(0, logits) - targets * logits)
+    class_loss = np.mean(np.logaddexp(0, logits) - targets * logits)
     fields = inside.reshape(32, 16, 4, 16, 4).mean(axis=(2, 4), dtype=np.float32)[..., None]
-    pointed = np.mean(evidence_loss(fields, both["evidence"]))
-    assert called + pointed == pytest.approx(best.validation_loss, rel=1e-3)
+    map_loss = np.mean(evidence_loss(fields, both["evidence"]))
+    assert class_loss + map_loss == pytest.approx(best.validation_loss, rel=1e-3)
 
 
 def test_network_with_a_map_gives_the_same_output_after_loading(

@@ -82,7 +82,7 @@ def test_record_of_each_epoch_has_phase_rate_time_and_memory(blob_training: Blob
     ids=lambda changes: list(changes)[-1],
 )
 def test_each_key_of_a_recipe_changes_its_training(changes: dict[str, Any], tmp_path: Path) -> None:
-    """Two trainings differ only in one key: they start alike and end with other weights."""
+    """Two trainings that differ in one key start from the same weights and end with others."""
     (phase, _) = tiny_recipe().phases
     one_epoch = tiny_recipe(
         phases=(phase.model_copy(update={"epochs": 1}),),

@@ -1,4 +1,4 @@
-"""Adam's fused step is Keras's."""
+"""The fused step of Adam equals that of Keras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fused batch normalisation does what Keras's own does, and repeats itself."""
+"""Fused batch normalization has the outputs of Keras's layer and is deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches depend on the seed and the epoch alone."""
+"""Batches are determined by the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -104,11 +104,11 @@ def test_blended_classes_have_equal_total_weight(class_count: int) -> None:
         seed=1,
         epoch=1,
     )
-    of_class = np.zeros(2)
+    weight_of_class = np.zeros(2)
     for _, target, weight in batches.as_numpy_iterator():
         second = target[:, 0] if class_count == 2 else target[:, 1]
-        of_class += [(weight * (1 - second)).sum(), (weight * second).sum()]
-    assert of_class[1] == pytest.approx(of_class[0], rel=0.1)
+        weight_of_class += [(weight * (1 - second)).sum(), (weight * second).sum()]
+    assert weight_of_class[1] == pytest.approx(weight_of_class[0], rel=0.1)
 
 
 def test_mixup_blends_scans_and_labels_by_the_same_share() -> None:

@@ -112,12 +112,12 @@ def _describe(path: str, folders: list[str], has_labels: bool) -> FileDescriptio
         return FileDescription(
             "refused",
             f"The folder {other_folders[-1]!r} is not a known label. Known labels are "
-            f"{KNOWN_LABELS}, and 'unlabelled' for scans without a label.",
+            f"{KNOWN_LABELS}, and 'unlabeled' for scans without a label.",
         )
     return FileDescription(
         "refused",
         "It is beside the label folders, not inside one: move it to the folder of its label, or "
-        "to 'unlabelled'.",
+        "to 'unlabeled'.",
     )
 
 
