@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 _TEMPORARY_NAME = re.compile(r"\..*\.[0-9a-f]{32}\.part", re.DOTALL)
 _MAX_REPEATED_CHARACTERS = 100
-"""Characters of the target's name in a temporary name; file systems allow 255 bytes."""
+"""Maximum length of the target's name in a temporary name; file systems allow 255 bytes."""
 
 
 def write_atomically(

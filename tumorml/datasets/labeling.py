@@ -25,7 +25,7 @@ def settle_label(settings: Settings, scan: str, label: str, *, reason: str, who:
 def settle_labels(
     settings: Settings, scans: Sequence[str], label: str, *, reason: str, who: str
 ) -> list[str]:
-    """Settle the label of scans in one transaction. It replaces their labels from batches.
+    """Settle the label of scans in one transaction; it overrides their labels from batches.
 
     Every decision is kept as a row of ``label_decision``; the newest of a scan counts.
 

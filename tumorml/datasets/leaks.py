@@ -53,7 +53,7 @@ def write_leak_report(
 ) -> dict[str, TwinKind]:
     """Replace the ``leak`` rows of a run, and return the result of ``find_leaks``.
 
-    Scans that the ancestors of the run's weights were trained on count as training.
+    The training scans include those of all models that the run's weights descend from.
     """
     with read_session(settings) as session:
         also_seen = scans_seen_by_ancestors(session, run_id)

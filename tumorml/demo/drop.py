@@ -25,7 +25,7 @@ MANIFEST_COLUMNS = ("path", "label", "patient_id", "mask", "site")
 _LEVEL_ZERO = 128
 _MIN_LESION_PIXELS = 80
 _LEVEL_GAP = 3
-"""Distance in mm between a patient's slices in one plane, if the lesion is large enough."""
+"""Minimum distance between a patient's slices in one plane, in mm; 1 for a small lesion."""
 _MAX_SLICES = 9
 
 
@@ -140,7 +140,7 @@ def _choose_level(
     taken: set[tuple[Plane, int]],
     rng: np.random.Generator,
 ) -> tuple[int, Points]:
-    """Return the number and the points of a free level of the plane that shows the lesion."""
+    """Choose a level that is not taken and shows the lesion; return its number and points."""
     middle = pose.to_scanner(lesion.center_mm)[plane.axes[2]]
     reach = 0.5 * lesion.radius_mm
     attempts = 0

@@ -58,7 +58,7 @@ class Volume:
     def at(self, points: Points) -> Floats:
         """Interpolate linearly at points, float32 of shape ``(...)``.
 
-        Outside the volume, a share is 0 and a distance that of the nearest voxel.
+        Outside the volume, a share is 0, and a distance is that of the nearest voxel.
         """
         is_share = self.voxels.dtype == np.uint8
         values: Floats = ndimage.map_coordinates(

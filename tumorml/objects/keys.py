@@ -43,12 +43,12 @@ def shard_found_key(batch_id: str, shard: int) -> str:
 
 
 def archive_key(batch_id: str, path: str) -> str:
-    """The original of an accepted file."""
+    """An original file that was accepted."""
     return f"archive/{batch_id}/{_storable(path)}"
 
 
 def quarantine_key(batch_id: str, path: str) -> str:
-    """The original of a refused file.
+    """An original file that was refused.
 
     A dropped ``reasons.json`` is stored as ``reasons.json.dropped``, because the service writes a
     file of this name itself.
@@ -60,7 +60,7 @@ def quarantine_key(batch_id: str, path: str) -> str:
 
 
 def reasons_key(batch_id: str) -> str:
-    """The reasons for which a batch's files were refused."""
+    """The reasons why files of a batch were refused."""
     return f"quarantine/{batch_id}/{_REASONS_NAME}"
 
 

@@ -92,7 +92,7 @@ class Bucket:
         return self._retry(send, purpose, self._patience_seconds)
 
     def _retry(self, send: Callable[[], Response], purpose: str, patience: float) -> Response:
-        """Repeat a request that fails for a transient reason until ``patience`` seconds passed."""
+        """Send a request, and retry transient failures for up to ``patience`` seconds."""
         endpoint = self._endpoint_url or "Amazon S3"
         started, pause, waited = time.monotonic(), 0.2, False
         while True:

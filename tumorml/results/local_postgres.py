@@ -57,7 +57,7 @@ def stop_local_postgres(home: Path) -> None:
         pgdata=data_folder(home),
         user=server.system_user,
     )
-    # The library caches the server per process; the entry would prevent a restart in this process.
+    # Without its entry in the library's cache, this process can start the server again.
     type(server)._instances.pop(data_folder(home), None)
     atexit.unregister(server._cleanup)
 

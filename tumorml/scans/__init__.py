@@ -1,1 +1,1 @@
-"""From a dropped file to a trusted scan: drops, decoding, validation, ingest."""
+"""Scans: inbox, archives, image decoding, validation and ingest."""

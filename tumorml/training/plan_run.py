@@ -114,7 +114,7 @@ def plan_run(
         ).first()
         serving = champion_of(session, task)
         champion = None if serving is None else serving.model_version_id
-    # A verdict is current only if its champion still serves: against another one the model may win.
+    # After a change of champion, the recipe is judged again: its model may now win.
     is_current = judged is not None and (
         snapshot.given_split or champion in (judged.challenger_id, judged.champion_id)
     )

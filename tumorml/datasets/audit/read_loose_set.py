@@ -38,7 +38,7 @@ _IMAGE_FOLDERS = {"image", "images", "imgs"}
 
 @dataclass(frozen=True, slots=True)
 class LooseSet:
-    """A folder or archive of scans that was read.
+    """The scans of a folder or archive, read for an audit.
 
     Attributes:
         name: Name of the folder or archive.

@@ -130,7 +130,7 @@ def _pairs_with_similar_grids(
     for frame, minimum in enumerate(MIN_GRID_CORRELATIONS):
         other_grids = catalogue.grids[others, frame].reshape(len(others), -1).astype(np.float32)
         grid = catalogue.grids[row, frame].astype(np.float32)
-        # The inverse orientation of one grid replaces the orientation of all other grids.
+        # Applying the inverse orientation to this grid equals orienting all the other grids.
         turned = np.stack([oriented(grid, INVERSE_ORIENTATIONS[o]).ravel() for o in range(8)])
         # einsum, because starting BLAS threads takes longer than so small a product.
         products = np.einsum("ij,kj->ik", other_grids, turned)

@@ -15,7 +15,7 @@ class Crowds:
     """The connected components of scans that show one picture, with twins counted per scan.
 
     Only twins of the same picture form a crowd. Skipping a pair within a crowd therefore changes no
-    connected component: neither of twins of all kinds, nor of twins of the same picture.
+    connected component, whether all twins count or only twins of the same picture.
 
     Args:
         count: Number of scans.

@@ -1,6 +1,6 @@
-"""Search for twins: scans of the same or nearly the same picture, after any common change.
+"""Search for twins: scans of the same or nearly the same picture.
 
-Common changes are re-encoding, resizing, padding, quarter turns and mirroring. A pair must pass
+Twins may differ by re-encoding, resizing, padding, quarter turns and mirroring. A pair must pass
 three filters. The first two compare fingerprints (``candidates``). The third aligns and correlates
 the thumbnails (``likeness``), so each pair of twins is confirmed on pixels.
 

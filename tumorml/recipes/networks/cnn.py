@@ -45,8 +45,8 @@ def _build_cnn(
 ) -> keras.Model:
     """Build a network of 3x3 convolutions with ReLU, each followed by 2x2 pooling.
 
-    The first convolution has stride 2: at full resolution its few edge maps would take half the
-    time of a step.
+    The first convolution has stride 2, because at full resolution it would take half of the time of
+    a training step.
 
     Args:
         recipe: Its `input_size`, `regularization` and head are used.

@@ -49,7 +49,7 @@ def add_logits(
 
 
 def kernel_regularizer(recipe: Recipe) -> keras.regularizers.Regularizer | None:
-    """Return the recipe's penalty on new kernels; None if it has none."""
+    """Return the regularizer of kernels that are not pretrained; None without a penalty."""
     penalty = recipe.regularization
     return (
         keras.regularizers.L1L2(l1=penalty.l1, l2=penalty.l2) if penalty.l1 or penalty.l2 else None

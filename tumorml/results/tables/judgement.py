@@ -185,7 +185,7 @@ class Champion(Base):
     why: Mapped[str]
     verdict_id: Mapped[str | None] = mapped_column(ForeignKey("verdict.id"))
     request: Mapped[str | None] = mapped_column(unique=True)
-    """Origin of a change by hand, such as an Airflow run; each request is carried out once."""
+    """Origin of a manual change, such as an Airflow run; each request is carried out once."""
     pinned: Mapped[bool] = mapped_column(server_default="false")
     """Whether the champion is pinned; no challenger replaces a pinned champion."""
 

@@ -21,8 +21,8 @@ class Entry:
 
     Attributes:
         path: The path in the drop, unique and printable.
-        size: In bytes; None where unknown.
-        refusal: Why the file must not be read; None where it may be.
+        size: In bytes; None if unknown.
+        refusal: Why the file must not be read; None if it may be read.
     """
 
     path: str
@@ -31,7 +31,7 @@ class Entry:
 
 
 class ReadEntry(NamedTuple):
-    """The result of reading one entry: either its bytes or the reason for having none."""
+    """The result of reading one entry: its bytes, or the reason why it could not be read."""
 
     entry: Entry
     data: bytes | None
@@ -43,7 +43,7 @@ class Contents(Protocol):
 
     @property
     def entries(self) -> list[Entry]:
-        """Every file; listed on first access."""
+        """All files; listed on first access."""
         ...
 
     def read(self, paths: Container[str]) -> Iterator[ReadEntry]:

@@ -19,7 +19,7 @@ from tumorml.settings import Settings
 
 _CHUNK_BYTES = 64 * 1024
 _HEADER_BYTES = 4 * 1024**2
-"""Limit for the bytes between two members: long names and attributes, which ``tarfile`` holds in
+"""Limit for the headers between two members: ``tarfile`` holds long names and attributes in
 memory."""
 _SMALLEST_BOMB_BYTES = 64 * 1024**2
 """The compression ratio is checked from this unpacked size on."""
@@ -28,7 +28,7 @@ _XZ_MEMORY_BYTES = 256 * 1024**2
 
 
 class TarContents:
-    """The members of a tar, in their order.
+    """The members of a tar, in archive order.
 
     The archive is read once for the list and once for the data. Both raise `DropRefusedError` if it
     is damaged or unpacks to more bytes than allowed; listing also if it has too many members.
@@ -86,7 +86,7 @@ class TarContents:
             if header is None:
                 return
             limited.allow_until(archive.offset + _HEADER_BYTES)
-            archive.members.clear()  # type: ignore[attr-defined]  # else memory grows by member
+            archive.members.clear()  # type: ignore[attr-defined]  # otherwise memory grows
             if not header.isdir():
                 path = unique(printable(header.name), taken)
                 yield _Member(Entry(path, header.size, self._refusal(header)), archive, header)

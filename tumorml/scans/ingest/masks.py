@@ -24,8 +24,8 @@ class MaskPairs:
     """Matches masks and scans of a shard; they may be read in any order.
 
     A stored mask is a PNG of the scan's size: 255 where the mask file is brighter than half of its
-    brightest pixel, else 0. An existing mask of a scan is not overwritten; `store_first_masks`
-    corrects the choice if a scan has several masks.
+    brightest pixel, else 0. An existing mask of a scan is not overwritten. If a scan has
+    several masks, `store_first_masks` chooses one afterwards.
 
     Attributes:
         stored: SHA-256 of the mask's PNG, by the path of the scan.

@@ -28,7 +28,7 @@ def with_evidence_output(network: keras.Model) -> keras.Model:
 
 
 def compile_phase(network: keras.Model, recipe: Recipe, phase: Phase, steps: int) -> EpochRates:
-    """Set which layers a phase trains, and compile the network with a fresh optimizer.
+    """Set which layers a phase trains, and compile the network with a new optimizer.
 
     Args:
         network: The network; also with the output `evidence` if masks train the evidence map.

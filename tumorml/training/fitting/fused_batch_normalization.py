@@ -47,7 +47,7 @@ def with_fused_batch_normalization(network: keras.Model) -> keras.Model:
         return kind.from_config(layer.get_config())
 
     previous_policy = keras.config.dtype_policy()
-    # Keras chooses the optimizer's loss scaling by the model's policy, which is the global one now.
+    # A new model takes the global policy, and Keras selects loss scaling by the model's policy.
     keras.config.set_dtype_policy(network.dtype_policy)
     try:
         copy = keras.models.clone_model(network, clone_function=clone)

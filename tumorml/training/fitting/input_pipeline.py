@@ -39,7 +39,7 @@ def balanced_weights(labels: np.ndarray, class_count: int) -> np.ndarray:
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a random order, int64 `[n]`, with equally many scans of each class.
 
-    Scans of one class are repeated or omitted equally often, within one repetition.
+    Within a class, the numbers of repetitions of two scans differ by at most one.
     """
     classes = np.unique(labels)
     class_shares = np.bincount(np.arange(len(labels)) % len(classes))
