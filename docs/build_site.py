@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "site"
 CACHE = ROOT / ".venv" / "docs"
-"""Survives `git clean` of the site, goes with the virtual environment."""
+"""Cache of npm files, in the virtual environment, so that removing ``site/`` keeps it."""
 
 SCRIPTS = {
     "mermaid.min.js": (

@@ -22,7 +22,7 @@ class Placeholder(str):
 
 
 SAMPLES = {"run_file_key": "<file>", "model_file_key": "<file>", "drop_key": "<drop>"}
-"""What the parameter ``name`` stands for in a function."""
+"""Placeholder of the parameter ``name`` of each function."""
 
 
 def keys_page() -> str:

@@ -34,8 +34,8 @@ def tables_page() -> str:
     return page(
         "Tables",
         "tumorml/results/tables",
-        "Tables of the results store. For questions use the [views](views.md), whose columns stay "
-        "stable; the tables are the service's own.",
+        "Tables of the results store. Use the [views](views.md) for queries: their columns are "
+        "stable. Tables can change with a new version.",
         _diagram([mapper.local_table for mapper in mappers]),
         *parts,
     )

@@ -15,15 +15,15 @@ from tumorml.settings import Settings
 
 VIEWS = {
     "batch_summary": "One row per batch: its state, its files by outcome and its warnings.",
-    "champion_history": "Every champion of every task: since when, until when, by whom and why.",
+    "champion_history": "Every champion of every task: its time, the person and the reason.",
     "disagreement": "Test scans on which champion and challenger of a verdict predict different "
     "labels.",
-    "label_conflict": "Scans with contradicting labels that nobody has settled yet.",
+    "label_conflict": "Scans with contradicting labels that are not settled yet.",
     "policy_history": "Each version of the promotion policy: its text and the verdicts under it.",
-    "prediction_history": "Every prediction of every source, with the file that brought the scan.",
-    "prediction_provenance": "From a prediction to its model version, training run, snapshot and "
+    "prediction_history": "Every prediction of every source, with the file of the scan.",
+    "prediction_provenance": "Each prediction with its model version, training run, snapshot and "
     "verdicts.",
-    "run_data": "Every scan of a run's snapshot, with the files and drops that brought it.",
+    "run_data": "Every scan of a run's snapshot, with the files and drops that contained it.",
     "run_summary": "One row per run: its state, its main test metrics and its verdict.",
 }
 """One sentence per view; a view without a sentence stops the generator."""
@@ -41,7 +41,7 @@ def views_page() -> str:
     return page(
         "Views",
         "a migrated database",
-        "The views are the stable interface for questions in SQL. `tumorml sql` queries them as a "
+        "The views are the stable interface for queries in SQL. `tumorml sql` queries them as a "
         "role that can only select. Columns are added over time; none is removed or renamed.",
         *parts,
     )

@@ -51,7 +51,7 @@ def test_dags_and_plugin_load_in_the_image(control_plane: Airflow, tmp_path: Pat
 
 
 def test_api_server_of_the_image_serves_the_pages(control_plane: Airflow) -> None:
-    script = str(Path(__file__).with_name("ask_pages.py"))
+    script = str(Path(__file__).with_name("request_pages.py"))
     pages = ("/tumorml/overview", "/tumorml/runs?dag_run=none")
     output = control_plane.python(*IN_IMAGE, script, *pages).stdout.splitlines()[-1]
     assert [status for status, _, _ in json.loads(output)] == [200, 200]

@@ -1,4 +1,4 @@
-"""From a drop to a first champion, by ``dag.test()``, and what can be read about it afterwards."""
+"""A drop, a first champion, and the pages and records about them, by ``dag.test()``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_drop_becomes_scans_and_run_becomes_champion(first_champion: Airflow) ->
     assert b"f1_floor" in object_store(airflow.settings).read(report)
 
 
-def test_api_server_shows_pages_and_files_to_logged_in_users_only(first_champion: Airflow) -> None:
+def test_api_server_shows_pages_to_logged_in_users_only(first_champion: Airflow) -> None:
     run_id, dag_run, heatmap = first_champion.rows(
         "select r.id, r.trigger, a.object_key from run r join artifact a on a.run_id = r.id "
         "where a.kind = 'heatmap' order by a.object_key",
@@ -61,7 +61,7 @@ def test_api_server_shows_pages_and_files_to_logged_in_users_only(first_champion
         f"!{overview}",
         "/api/v2/plugins",
     ]
-    script = str(Path(__file__).with_name("ask_pages.py"))
+    script = str(Path(__file__).with_name("request_pages.py"))
     answers = json.loads(first_champion.python(script, *paths).stdout.splitlines()[-1])
     assert [status for status, _, _ in answers] == [200] * 6 + [404] * 2 + [401] * 3 + [200]
     overview_page, runs_page, no_runs_page, report_page, slides, picture, *_, plugins = answers

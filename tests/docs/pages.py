@@ -10,7 +10,7 @@ from tumorml.settings import PROJECT_ROOT
 DOCS = PROJECT_ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 ROOT_PAGES = sorted(PROJECT_ROOT.glob("*.md"))
-"""README, CONTRIBUTING and the others beside it."""
+"""The Markdown files in the root folder, such as README and CONTRIBUTING."""
 
 
 def page_id(page: Path) -> str:

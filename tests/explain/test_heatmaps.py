@@ -43,7 +43,7 @@ def blob_finder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 def test_map_of_a_brightness_meter_is_hottest_on_the_blob() -> None:
-    """Its features are local means, so a shift between map and scan would be seen."""
+    """The features are local means, so a shift between map and scan would move the maximum."""
     predictor = brightness_meter()
     images, labels, inside = blob_arrays(40, 64, seed=4)
     images, inside = images[labels == 1], inside[labels == 1]
@@ -56,7 +56,7 @@ def test_map_of_a_brightness_meter_is_hottest_on_the_blob() -> None:
 def test_map_of_a_trained_network_is_warmer_on_the_blob(
     blob_finder: Predictor,
 ) -> None:
-    """Warmer on average only: such a network is right on every blob and uses the blob's rim."""
+    """The map is warmer on average only, because the network also uses the rim of the blob."""
     images, labels, inside = blob_arrays(40, 64, seed=4)
     images, inside = images[labels == 1], inside[labels == 1]
     assert np.mean(blob_finder.predict(images)[:, 1] > 0.5) > 0.9
@@ -137,7 +137,7 @@ def test_explained_predictions_equal_those_of_the_predictor(
 def maps_through_the_whole_network(
     model: keras.Model, layer: str, method: Method, images: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    """Compute maps with one gradient tape for each scan, through the whole network."""
+    """Compute maps with one gradient tape for each scan, through the entire network."""
     import keras
     import tensorflow as tf
 

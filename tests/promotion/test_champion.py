@@ -26,7 +26,7 @@ def test_one_request_changes_the_champion_once(store: Settings, evaluated: Evalu
         assert session.scalar(select(func.count()).select_from(Champion)) == 3
 
 
-def test_rollback_goes_back_and_forth_and_is_recorded(
+def test_rollback_can_be_rolled_back_and_is_recorded(
     store: Settings, evaluated: EvaluatedRuns
 ) -> None:
     judge_and_promote(store, evaluated("a", 0.4))

@@ -71,7 +71,7 @@ def test_of_two_judged_at_once_exactly_one_becomes_champion(
         assert f"{champion} became champion meanwhile" in reasons[1 - winner]
 
 
-def test_returned_champion_is_not_the_challenged_one(
+def test_champion_changed_and_restored_keeps_the_winner_out(
     store: Settings, evaluated: EvaluatedRuns
 ) -> None:
     judge_and_promote(store, evaluated("a", 0.3))

@@ -30,7 +30,7 @@ def test_queued_items_share_a_batch_and_get_their_own_result() -> None:
     batcher.stop(10)
 
 
-def test_stopped_batcher_finishes_its_queue_and_refuses_new_items() -> None:
+def test_stopped_batcher_finishes_queue_and_refuses_new_items() -> None:
     release = threading.Event()
 
     def wait(items: Sequence[int]) -> list[int]:

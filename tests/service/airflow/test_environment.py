@@ -18,7 +18,7 @@ from tumorml.settings import Settings
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    # Not below pytest's folder, which every session that starts closes to Postgres's system user.
+    # Not in pytest's folder: each new pytest session removes Postgres's system user's access to it.
     with tempfile.TemporaryDirectory(prefix="tumorml-test-") as folder:
         home = Path(folder) / "home"
         start_local_postgres(home)
@@ -88,19 +88,19 @@ class Workload:
     def model_dump_json(self): return "{}"
 for _ in range(2):
     *_, result = celery.send_workload_to_executor(("key", Workload(), "default", None))
-    print("became", type(result.exception).__name__)
+    print("raised", type(result.exception).__name__)
 """
 
 
 def test_task_is_resent_while_the_broker_is_down(settings) -> None:
-    """What else than AirflowTaskTimeout comes of it, Airflow's executor takes for a failed task."""
+    """Airflow's executor retries to publish a task only after an AirflowTaskTimeout."""
     environment = airflow_environment(settings) | {
         "AIRFLOW__CELERY__BROKER_URL": "redis://:secret@127.0.0.1:1/0",
         "AIRFLOW__CELERY__RESULT_BACKEND": f"db+sqlite:///{settings.home}/results.db",
     }
-    asked = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", PUBLISH], env=environment, capture_output=True, text=True, check=True
     )
-    said = [line for line in asked.stdout.splitlines() if line.startswith("became ")]
-    assert said == ["became AirflowTaskTimeout"] * 2, asked.stdout
+    raised = [line for line in result.stdout.splitlines() if line.startswith("raised ")]
+    assert raised == ["raised AirflowTaskTimeout"] * 2, result.stdout
     assert int(environment["AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES"]) >= 300

@@ -1,4 +1,4 @@
-"""Roles and databases on a server of one's own, over TCP as others reach it."""
+"""Creation of roles and databases on a user's own Postgres server, with a real Postgres."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tumorml.settings import Settings
 
 @pytest.fixture
 def names() -> dict[str, str]:
-    """Of roles and databases that no other test has."""
-    own = uuid.uuid4().hex[:8]
-    return {name: f"{name}_{own}" for name in ("owns", "writes", "reads", "airflow", "results")}
+    """Names of roles and databases that are unique to a test."""
+    suffix = uuid.uuid4().hex[:8]
+    return {name: f"{name}_{suffix}" for name in ("owns", "writes", "reads", "airflow", "results")}
 
 
 @pytest.fixture
-def elsewhere(postgres: Settings, names: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
+def server(postgres: Settings, names: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
     def url(role: str, database: str) -> str:
         local = make_url(database_url(postgres, database, role)).set(password="secret of " + role)
         return local.render_as_string(hide_password=False)
@@ -50,10 +50,10 @@ def airflow_url(settings: Settings, names: dict[str, str]) -> str:
     return owner.set(username=names["airflow"], database=names["airflow"]).render_as_string(False)
 
 
-def owned_by_nobody_special(
+def with_unprivileged_owner(
     postgres: Settings, settings: Settings, names: dict[str, str]
 ) -> Settings:
-    """With an owner who may make neither roles nor databases."""
+    """Return settings whose owner may create neither roles nor databases."""
     run_as_owner(postgres, f"create role {names['owns']} login")
     owner = make_url(str(settings.owner_database_url)).set(username=names["owns"])
     return settings.model_copy(
@@ -61,32 +61,35 @@ def owned_by_nobody_special(
     )
 
 
-def test_custom_roles_can_read_and_write_only(elsewhere: Settings, names: dict[str, str]) -> None:
+def test_custom_roles_can_read_and_write_only(server: Settings, names: dict[str, str]) -> None:
     for _ in range(2):
-        create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
-        migrate(elsewhere)
-    with write_session(elsewhere) as session:
+        create_roles_and_databases(server, airflow_url(server, names))
+        migrate(server)
+    with write_session(server) as session:
         assert session.scalar(text("select current_user")) == names["writes"]
         session.execute(
             text("insert into api_key (name, sha256, role) values ('a', 'b', 'reader')")
         )
-    with read_session(elsewhere) as session:
+    with read_session(server) as session:
         assert session.scalar(text("select current_user")) == names["reads"]
         assert session.scalar(text("select count(*) from api_key")) == 1
         with pytest.raises(DBAPIError, match="permission denied"):
             session.execute(text("delete from api_key"))
-    with write_session(elsewhere) as session, pytest.raises(DBAPIError, match="must be owner"):
+    with (
+        write_session(server) as session,
+        pytest.raises(DBAPIError, match="must be owner"),
+    ):
         session.execute(text("drop table api_key"))
 
 
 def test_owner_without_superuser_rights_is_enough(
-    postgres: Settings, elsewhere: Settings, names: dict[str, str]
+    postgres: Settings, server: Settings, names: dict[str, str]
 ) -> None:
     run_as_owner(postgres, f"create role {names['owns']} login createrole createdb")
     for group in (WRITER, READER):
         run_as_owner(postgres, f"grant {group} to {names['owns']} with admin option")
-    owner = make_url(str(elsewhere.owner_database_url)).set(username=names["owns"])
-    managed = elsewhere.model_copy(
+    owner = make_url(str(server.owner_database_url)).set(username=names["owns"])
+    managed = server.model_copy(
         update={"owner_database_url": owner.render_as_string(hide_password=False)}
     )
     create_roles_and_databases(managed, airflow_url(managed, names))
@@ -95,9 +98,9 @@ def test_owner_without_superuser_rights_is_enough(
         assert session.scalar(text("select count(*) from champion_history")) == 0
 
 
-def test_airflow_role_owns_its_database(elsewhere: Settings, names: dict[str, str]) -> None:
-    url = airflow_url(elsewhere, names)
-    create_roles_and_databases(elsewhere, url)
+def test_airflow_role_owns_its_database(server: Settings, names: dict[str, str]) -> None:
+    url = airflow_url(server, names)
+    create_roles_and_databases(server, url)
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text("create table mine (id int)"))
@@ -105,25 +108,25 @@ def test_airflow_role_owns_its_database(elsewhere: Settings, names: dict[str, st
 
 
 def test_missing_permission_error_names_the_setting(
-    postgres: Settings, elsewhere: Settings, names: dict[str, str]
+    postgres: Settings, server: Settings, names: dict[str, str]
 ) -> None:
-    powerless = owned_by_nobody_special(postgres, elsewhere, names)
+    unprivileged = with_unprivileged_owner(postgres, server, names)
     with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL to a role that may"):
-        create_roles_and_databases(powerless, airflow_url(elsewhere, names))
-    create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
+        create_roles_and_databases(unprivileged, airflow_url(server, names))
+    create_roles_and_databases(server, airflow_url(server, names))
     run_as_owner(postgres, f"revoke {WRITER} from {names['writes']}")
     with pytest.raises(TumorMLError, match="TUMORML_OWNER_DATABASE_URL to a role that may"):
-        create_roles_and_databases(powerless, airflow_url(elsewhere, names))
+        create_roles_and_databases(unprivileged, airflow_url(server, names))
 
 
 def test_unprivileged_owner_is_enough_when_all_exists(
-    postgres: Settings, elsewhere: Settings, names: dict[str, str]
+    postgres: Settings, server: Settings, names: dict[str, str]
 ) -> None:
-    create_roles_and_databases(elsewhere, airflow_url(elsewhere, names))
-    powerless = owned_by_nobody_special(postgres, elsewhere, names)
+    create_roles_and_databases(server, airflow_url(server, names))
+    unprivileged = with_unprivileged_owner(postgres, server, names)
     run_as_owner(postgres, f"alter database {names['results']} owner to {names['owns']}")
     run_as_owner(postgres, f"grant {WRITER} to {names['owns']}")
-    create_roles_and_databases(powerless, airflow_url(elsewhere, names))
-    migrate(powerless)
-    with read_session(powerless) as session:
+    create_roles_and_databases(unprivileged, airflow_url(server, names))
+    migrate(unprivileged)
+    with read_session(unprivileged) as session:
         assert session.scalar(text("select count(*) from champion_history")) == 0

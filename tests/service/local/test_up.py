@@ -1,4 +1,4 @@
-"""`tumorml up`, whole: Postgres, Airflow's own scheduler, a first drop, a first champion."""
+"""`tumorml up` from start to stop: Postgres, Airflow, a synthetic drop, a first champion."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_up_once_trains_a_first_champion_in_a_new_home(tmp_path: Path) -> None:
         )
         outcomes = {row.outcome: row.files for row in counts}
         assert outcomes["taken_in"] == 384 and "refused" not in outcomes
-        # Each query of the first screen is one that Postgres answers.
+        # Postgres accepts each query that the start-up summary prints.
         queries = [
             line.split('"')[1] for line in result.stdout.splitlines() if "tumorml sql" in line
         ]

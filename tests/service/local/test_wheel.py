@@ -1,4 +1,4 @@
-"""The built wheel, installed where no checkout is: it bundles DAGs, migrations and the policy."""
+"""The built wheel, installed outside a checkout: it bundles DAGs, migrations and the policy."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Installation]:
-    # Pytest's own folders are closed to the user that Postgres runs as under root.
+    # Under root, Postgres runs as another user, who has no access to pytest's own folders.
     root = Path(tempfile.mkdtemp(prefix="tumorml-wheel-"))
     root.chmod(0o711)
     installed = Installation(root / "venv", root / "empty", root / "user")

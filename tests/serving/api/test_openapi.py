@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: generated requests get only documented responses."""
+"""The OpenAPI document is complete: generated requests get only documented responses."""
 
 from __future__ import annotations
 

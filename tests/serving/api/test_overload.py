@@ -1,4 +1,4 @@
-"""Overload and stores that hang: requests get a 503 in time, and the server goes on."""
+"""Overload and hanging stores: requests get a 503 in time, and the server keeps running."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_outdated_api_keys_give_503_until_they_can_be_read(
         wait_until(lambda: client.get("/champion").status_code == 200)
 
 
-def test_timed_out_request_keeps_its_pixels_while_they_are_decoded(
+def test_timed_out_request_keeps_its_pixels_until_decoded(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoding, most_decoding = 0, 0

@@ -7,7 +7,7 @@ import asyncio
 from tumorml.serving.api.state import PixelBudget
 
 
-def test_pixel_budget_is_never_exceeded_and_first_come_first_served() -> None:
+def test_pixel_budget_is_never_exceeded_and_served_in_order() -> None:
     order: list[int] = []
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Files and bodies that cannot be used: the problem names the file and the reason."""
+"""Refused files and bodies: the problem names the file and the reason."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tumorml.results.session import write_session
 from tumorml.settings import Settings
 
 
-def test_page_shows_metrics_history_reports_and_synthetic_warning(
+def test_page_shows_metrics_history_reports_and_warning(
     settings: Settings, champion: str, other_model: BuiltModel
 ) -> None:
     new = make_champion(settings, other_model)

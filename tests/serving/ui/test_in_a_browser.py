@@ -143,7 +143,7 @@ def go_to(page: Page, title: str) -> None:
 
 
 def check_width_and_shoot(page: Page, path: Path) -> None:
-    """Check that nothing sticks out to the side, and save a screenshot."""
+    """Check that no element is wider than the window, and save a screenshot."""
     from playwright.sync_api import expect
 
     expect(page.get_by_text("not a medical device")).to_be_visible()

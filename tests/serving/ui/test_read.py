@@ -24,7 +24,7 @@ from tumorml.settings import Settings
 NOT_MEASURED = "How well the heatmaps locate tumors was not measured"
 
 
-def test_uploaded_scan_is_predicted_once_and_shown_under_its_heatmap(
+def test_uploaded_scan_is_predicted_once_and_shown_with_heatmap(
     api: Settings, champion: str
 ) -> None:
     page = open_page("read", api)
@@ -47,7 +47,7 @@ def test_uploaded_scan_is_predicted_once_and_shown_under_its_heatmap(
     assert len(prediction_history(api)) == 1
 
 
-def test_prediction_of_a_replaced_champion_keeps_its_heatmap_claim(
+def test_replaced_champions_prediction_keeps_its_heatmap_claim(
     api: Settings, champion: str, other_model: BuiltModel
 ) -> None:
     page = open_page("read", api)
