@@ -13,7 +13,7 @@ class DropRefusedError(TumorMLError):
     """A drop cannot be ingested at all."""
 
 
-class BrokenTrainingError(TumorMLError):
+class DivergedTrainingError(TumorMLError):
     """A training failed because its loss is not finite."""
 
 

@@ -104,7 +104,7 @@ def test_existing_object_is_overwritten_only_on_request(
     assert store.read("a") == b"old"
     store.write_file("b", source, overwrite=False)
     store.write_file("a", source)
-    assert store.holds_same("a", "b")
+    assert store.are_identical("a", "b")
 
 
 def test_interrupted_move_is_finished_by_a_second_call(store: ObjectStore) -> None:
@@ -114,18 +114,18 @@ def test_interrupted_move_is_finished_by_a_second_call(store: ObjectStore) -> No
     assert (keys(store, "inbox"), store.read("archive/a")) == ([], b"data")
 
 
-def test_holds_same_compares_bytes(store: ObjectStore, tmp_path: Path) -> None:
+def test_identical_objects_have_the_same_bytes(store: ObjectStore, tmp_path: Path) -> None:
     data = bytes(2 * PART_BYTES)
     (tmp_path / "parts").write_bytes(data)
     store.write_file("parts", tmp_path / "parts")
     store.write("one", data)
     store.write("longer", data + b"x")
     store.write("other", data[:-1] + b"x")
-    assert store.holds_same("parts", "one")
-    assert not store.holds_same("parts", "longer")
-    assert not store.holds_same("parts", "other")
+    assert store.are_identical("parts", "one")
+    assert not store.are_identical("parts", "longer")
+    assert not store.are_identical("parts", "other")
     with pytest.raises(FileNotFoundError):
-        store.holds_same("parts", "nothing")
+        store.are_identical("parts", "nothing")
 
 
 def test_unsupported_url_error_names_the_setting(tmp_path: Path) -> None:

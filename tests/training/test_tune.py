@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tumorml.datasets.snapshots import take_snapshot
 from tumorml.demo.drop import write_demo_drop
-from tumorml.errors import BrokenTrainingError, TumorMLError
+from tumorml.errors import DivergedTrainingError, TumorMLError
 from tumorml.labels import Task
 from tumorml.recipes.load_recipe import load_recipe, recipe_from_text
 from tumorml.recipes.recipe import Recipe
@@ -22,7 +22,7 @@ from tumorml.scans.ingest.put_drop import put_drop
 from tumorml.settings import PROJECT_ROOT, Settings
 from tumorml.training import tune
 from tumorml.training.train_model import train_model
-from tumorml.training.tune import Tuned, tune_recipe
+from tumorml.training.tune import TuningResult, tune_recipe
 
 TASK = Task.FOUR_CLASS
 
@@ -43,7 +43,7 @@ def recipe() -> Recipe:
 
 def search(
     settings: Settings, recipe: Recipe, trials: int, epochs: int | None = 2
-) -> tuple[Tuned, list[int]]:
+) -> tuple[TuningResult, list[int]]:
     finished_counts: list[int] = []
     tuned = tune_recipe(
         settings,
@@ -102,7 +102,7 @@ def test_diverging_trial_is_pruned_and_other_errors_raise(
         raise error
 
     monkeypatch.setattr(tune, "train_model", fail)
-    error: TumorMLError = BrokenTrainingError("loss nan")
+    error: TumorMLError = DivergedTrainingError("loss nan")
     with pytest.raises(TumorMLError, match=r"All 2 trials .* were pruned"):
         search(settings_with_scans, recipe, trials=2)
     tries.clear()

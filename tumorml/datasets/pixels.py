@@ -56,7 +56,7 @@ class Masks:
         return (len(self.rows), *self.pixels.shape[1:])
 
     def __getitem__(self, scans: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the masks at indices int64 [b], as uint8 [b, size, size]; zeros for no mask."""
+        """Return the masks at indices int64 [b], as uint8 [b, size, size]; 0 if unknown."""
         rows = self.rows[scans]
         pixels = np.zeros((len(scans), *self.pixels.shape[1:]), np.uint8)
         pixels[rows >= 0] = self.pixels[rows[rows >= 0]]

@@ -21,7 +21,7 @@ class Placement(NamedTuple):
 
 
 def placement(height: int, width: int, size: int) -> Placement:
-    """Return where `fit_to_square` puts a scan of a height and width, in pixels."""
+    """Return the position of a scan of this height and width, in pixels, in `fit_to_square`."""
     scale = size / max(height, width)
     fitted_height = min(size, max(1, round(height * scale)))
     fitted_width = min(size, max(1, round(width * scale)))

@@ -28,7 +28,7 @@ MAX_TRAINING_SCANS = 10_000
 """Maximum number of training scans, evenly spaced: 102 MB in memory with 2,560 features."""
 
 
-class Compared(NamedTuple):
+class Comparison(NamedTuple):
     """Comparison of n scans with the training scans.
 
     Attributes:
@@ -89,7 +89,7 @@ class Reference:
         is_possible[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
         return np.asarray(is_possible, np.bool_)
 
-    def compare(self, features: np.ndarray, count: int = NEIGHBOR_RANK) -> Compared:
+    def compare(self, features: np.ndarray, count: int = NEIGHBOR_RANK) -> Comparison:
         """Compare scans with the training scans (Sun et al. 2022, arXiv:2204.06507).
 
         Args:
@@ -104,7 +104,7 @@ class Reference:
             nearest, np.argsort(-np.take_along_axis(similarity, nearest, 1), 1, kind="stable"), 1
         )
         cosines = np.clip(np.take_along_axis(similarity, nearest, 1), -1.0, 1.0).astype(np.float64)
-        return Compared(
+        return Comparison(
             1.0 - cosines[:, min(NEIGHBOR_RANK, kept) - 1],
             [
                 [

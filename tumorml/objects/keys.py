@@ -37,7 +37,7 @@ def shard_work_key(batch_id: str, shard: int) -> str:
     return f"claims/{batch_id}/work-{shard:04}.json.gz"
 
 
-def shard_found_key(batch_id: str, shard: int) -> str:
+def shard_findings_key(batch_id: str, shard: int) -> str:
     """The results of reading a shard; shards are counted from 1."""
     return f"claims/{batch_id}/found-{shard:04}.json.gz"
 

@@ -159,7 +159,7 @@ class S3Objects(ObjectStore):
     def remove_empty_folders(self, prefix: str) -> None:
         """Do nothing, because a bucket has no folders."""
 
-    def holds_same(self, one: str, other: str) -> bool:
+    def are_identical(self, one: str, other: str) -> bool:
         """Compare two objects; reads them only if their sizes are equal and their ETags differ."""
         heads = self._head(one), self._head(other)
         for key, head in zip((one, other), heads, strict=True):
@@ -168,7 +168,7 @@ class S3Objects(ObjectStore):
         first, second = (head or {} for head in heads)
         if first["ContentLength"] != second["ContentLength"]:
             return False
-        return first["ETag"] == second["ETag"] or super().holds_same(one, other)
+        return first["ETag"] == second["ETag"] or super().are_identical(one, other)
 
     def _name(self, key: str) -> str:
         check_key(key)
@@ -267,14 +267,14 @@ class S3Objects(ObjectStore):
                 **condition,
             )
         except BaseException as error:
-            if error_code(error) == "NoSuchUpload" and self._is_made_of(key, parts):
+            if error_code(error) == "NoSuchUpload" and self._consists_of(key, parts):
                 return  # the upload was completed, but the response was lost
             self._abort(upload)
             if error_code(error) in _PRECONDITION_CODES:
                 raise FileExistsError(self.display(key)) from error
             raise
 
-    def _is_made_of(self, key: str, parts: Sequence[dict[str, Any]]) -> bool:
+    def _consists_of(self, key: str, parts: Sequence[dict[str, Any]]) -> bool:
         """Return whether the object consists of these parts.
 
         The ETag of a multipart object is the MD5 of its parts' MD5 digests, a dash, and the number

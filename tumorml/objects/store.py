@@ -107,7 +107,7 @@ class ObjectStore(ABC):
     def remove_empty_folders(self, prefix: str) -> None:
         """Remove empty folders at and below a prefix; does nothing in a store without folders."""
 
-    def holds_same(self, one: str, other: str) -> bool:
+    def are_identical(self, one: str, other: str) -> bool:
         """Return whether two objects have the same bytes, in constant memory.
 
         Raises:

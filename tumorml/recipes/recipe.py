@@ -164,7 +164,7 @@ class Recipe(Section):
 
     @property
     def text(self) -> str:
-        """The TOML text that this recipe was read from, verbatim; otherwise its rendered fields."""
+        """The TOML text that this recipe was read from, verbatim, or else its rendered fields."""
         if self._text is not None:
             return self._text
         return render_toml(self.model_dump(mode="json", exclude_none=True))
@@ -187,7 +187,7 @@ class Recipe(Section):
         return recipe
 
     def with_fields(self, **fields: object) -> Recipe:
-        """Return this recipe with other values, not validated; its text is rendered again."""
+        """Return a copy with changed fields, without validation; its text is rendered again."""
         recipe = self.model_copy(update=fields)
         recipe._text = None
         return recipe

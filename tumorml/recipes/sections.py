@@ -52,7 +52,7 @@ class Augmentation(Section):
 
 
 class Regularization(Section):
-    """Penalty on kernels that are not pretrained: of a small network, or of the head."""
+    """Penalty on kernels that are not pretrained: all of a small network, or the head's."""
 
     l1: NonNegativeFloat = Field(0.0, description="Factor of the sum of absolute weights.")
     l2: NonNegativeFloat = Field(0.0, description="Factor of the sum of squared weights.")

@@ -20,7 +20,7 @@ import numpy as np
 
 from tumorml.datasets.pixels import split_pixels
 from tumorml.datasets.snapshots import SnapshotEntry, check_no_leak, read_snapshot
-from tumorml.errors import BrokenTrainingError, TumorMLError
+from tumorml.errors import DivergedTrainingError, TumorMLError
 from tumorml.labels import LABELS, Task
 from tumorml.models.files import sha256_of
 from tumorml.recipes.find_weights import find_weights
@@ -42,7 +42,7 @@ _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TuningResult:
     """The result of a study.
 
     Attributes:
@@ -70,7 +70,7 @@ def tune_recipe(
     seed: int,
     epochs: int | None = None,
     on_trial: Callable[[int], None],
-) -> Tuned:
+) -> TuningResult:
     """Train variants of a recipe until the study has the given number of trials.
 
     There is one study for each recipe, weights file, number of epochs, task, snapshot and seed.
@@ -123,7 +123,7 @@ def tune_recipe(
                 study.optimize(
                     lambda trial: _log_loss(
                         settings,
-                        varied(trial_recipe, trial),
+                        suggest_variant(trial_recipe, trial),
                         task,
                         entries,
                         seed=seed,
@@ -138,14 +138,14 @@ def tune_recipe(
             f"All {finished} trials of study {name!r} were pruned. Correct the "
             "values in the recipe, or raise the number of trials."
         )
-    best = varied(recipe, optuna.trial.FixedTrial(study.best_params))
+    best = suggest_variant(recipe, optuna.trial.FixedTrial(study.best_params))
     best = best.with_fields(name=f"{recipe.name}-tuned")
     header = (
         f"# Found by {finished} trials of {trial_recipe.epochs} epochs from {recipe.name},\n"
         f"# {task}, snapshot {snapshot_id}: log-loss {study.best_value:.4f} on validation.\n"
     )
     is_unchanged = study.best_params == _own_values(recipe)
-    return Tuned(name, finished, study.best_value, is_unchanged, header + best.text)
+    return TuningResult(name, finished, study.best_value, is_unchanged, header + best.text)
 
 
 def _seed(seed: int, trials: int) -> int:
@@ -178,7 +178,7 @@ def _enqueue_interrupted_trials(study: optuna.Study) -> None:
             study.enqueue_trial(trial.params)
 
 
-def varied(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
+def suggest_variant(recipe: Recipe, trial: optuna.trial.BaseTrial) -> Recipe:
     """Return a recipe with the values that a trial suggests."""
     rate = trial.suggest_float("learning_rate_factor", 0.2, 5.0, log=True)
     phases, warm_phases = (
@@ -272,7 +272,7 @@ def _log_loss(
     except optuna.TrialPruned:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    except BrokenTrainingError as error:
+    except DivergedTrainingError as error:
         logger.warning("trial %s is pruned: %s", trial.number, error)
         shutil.rmtree(folder, ignore_errors=True)
         raise optuna.TrialPruned from error

@@ -180,7 +180,7 @@ class Audit:
 
     @property
     def leaks(self) -> bool:
-        """Whether the split of the set leaks, or a random split would if it has none."""
+        """Whether the set's split leaks; without a split, whether a random split would leak."""
         overall = self.overall
         return bool(overall.with_twin or (self.has_split and overall.kinds[TwinKind.SAME_PATIENT]))
 

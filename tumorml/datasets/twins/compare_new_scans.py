@@ -27,8 +27,8 @@ _ROWS_AT_ONCE = 20_000
 def compare_new_scans(settings: Settings) -> int:
     """Find and record the twins of all scans that have not been compared yet.
 
-    Each new scan is compared with all compared scans and with the other new scans of its part, so
-    that each pair is compared once.
+    Each new scan is compared with all compared scans and with the other new scans of the same
+    transaction, so that each pair is compared once.
 
     Returns:
         Number of pairs of twins that were found.

@@ -31,7 +31,7 @@ class ClaimedFile:
     """The path in the drop, printable and unique in the batch."""
 
     def is_unchanged(self, stored: StoredObject | None) -> bool:
-        """Return whether the stored object is still the claimed one; None means it is gone."""
+        """Return whether the stored object is still the claimed one; None for a removed object."""
         return stored is not None and (stored.size, stored.version) == (self.size, self.version)
 
 
@@ -57,7 +57,8 @@ def claim_drops(settings: Settings) -> list[str]:
     unfinished = select(Batch).where(Batch.finished_at.is_(None))
     with write_session(settings) as session:
         transaction_lock(session, "claim drops")
-        # Queried before the inbox is listed: a batch that finishes in between has moved its files.
+        # Queried before the inbox is listed: if a batch finished between listing and query, files
+        # that it has just moved would be claimed again.
         busy = {batch.drop_name for batch in session.scalars(unfinished)}
         for drop in waiting_drops(settings):
             if not drop.complete or drop.name in busy:

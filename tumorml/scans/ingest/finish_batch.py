@@ -28,7 +28,8 @@ def ingest_batch(
 ) -> str:
     """Ingest one claimed batch in this process, one shard after the other.
 
-    After a crash, a second call ends with the same rows and files. A finished batch is not changed.
+    After a crash, a second call completes the ingest, with the same rows and files as without the
+    crash. A finished batch is not changed.
 
     Args:
         settings: The stores and the limits.
@@ -61,7 +62,7 @@ def ingest_batch(
 def finish_batch(settings: Settings, batch_id: str) -> str:
     """Validate and record a batch whose shards have been read, and move its files.
 
-    Needs the findings of the shards, but no pixels. A finished batch is not changed.
+    It reads the findings of the shards, but decodes no images. A finished batch is not changed.
 
     Returns:
         The id of the batch.

@@ -93,7 +93,7 @@ def _move(store: ObjectStore, file: ClaimedFile, target: str) -> None:
     try:
         if not store.exists(target):
             store.move(file.key, target)
-        elif store.holds_same(file.key, target):
+        elif store.are_identical(file.key, target):
             # An earlier move was interrupted between copy and delete.
             store.remove(file.key)
         else:

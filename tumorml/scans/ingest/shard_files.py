@@ -13,7 +13,7 @@ from typing import Any
 
 from tumorml.errors import MissingObjectError
 from tumorml.objects import ObjectStore
-from tumorml.objects.keys import plan_key, shard_found_key, shard_work_key
+from tumorml.objects.keys import plan_key, shard_findings_key, shard_work_key
 from tumorml.scans.images.profile import FileProfile
 from tumorml.scans.inbox.claim import Claim, ClaimedFile
 from tumorml.scans.inbox.layout import FileDescription
@@ -120,7 +120,7 @@ def write_findings(store: ObjectStore, batch_id: str, shard: int, findings: Shar
         "seconds": findings.seconds,
         "peak_memory_bytes": findings.peak_memory_bytes,
     }
-    _write(store, shard_found_key(batch_id, shard), stored)
+    _write(store, shard_findings_key(batch_id, shard), stored)
 
 
 def read_findings(store: ObjectStore, batch_id: str, shard: int) -> ShardFindings:
@@ -129,13 +129,13 @@ def read_findings(store: ObjectStore, batch_id: str, shard: int) -> ShardFinding
     Raises:
         MissingObjectError: The shard has not been read yet.
     """
-    stored = _read(store, shard_found_key(batch_id, shard))
+    stored = _read(store, shard_findings_key(batch_id, shard))
     return ShardFindings(**stored | {"files": [_unpacked(file) for file in stored["files"]]})
 
 
 def is_read(store: ObjectStore, batch_id: str, shard: int) -> bool:
     """Return whether the findings of a shard exist."""
-    return store.exists(shard_found_key(batch_id, shard))
+    return store.exists(shard_findings_key(batch_id, shard))
 
 
 def _write(store: ObjectStore, key: str, content: Any) -> None:

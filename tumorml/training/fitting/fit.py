@@ -73,7 +73,7 @@ def fit(
         The network with the weights of the kept epoch, not compiled.
 
     Raises:
-        BrokenTrainingError: The loss is not finite.
+        DivergedTrainingError: The loss is not finite.
         TooLittleMemoryError: A batch does not fit into memory.
         TumorMLError: The weights do not fit, or the folder has a checkpoint of another training.
         ValueError: The scans have another size than the recipe's input, a label is out of range,

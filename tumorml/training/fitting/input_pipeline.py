@@ -184,7 +184,7 @@ def _blend_targets(
 
 
 def _mask_weights(data: LabeledImages) -> np.ndarray:
-    """Return weights of the evidence loss, float32 `[n]`: 0 without a mask, 1 on average."""
+    """Return weights of the evidence loss, float32 `[n]`: 0 for an unknown mask, 1 on average."""
     masks = data.masks
     is_known = np.zeros(len(data), np.bool_) if masks is None else masks.rows != Masks.UNKNOWN
     return np.asarray(is_known / max(is_known.mean(), 1 / len(data)), np.float32)

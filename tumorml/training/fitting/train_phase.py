@@ -13,7 +13,7 @@ import keras  # noqa: TID253
 import numpy as np
 import tensorflow as tf  # noqa: TID253
 
-from tumorml.errors import BrokenTrainingError, TooLittleMemoryError
+from tumorml.errors import DivergedTrainingError, TooLittleMemoryError
 from tumorml.memory import peak_memory_bytes
 from tumorml.recipes.recipe import Recipe
 from tumorml.recipes.sections import Phase
@@ -168,7 +168,7 @@ def _log_epoch(recipe: Recipe, record: EpochRecord) -> None:
 
 def _check_finite(recipe: Recipe, record: EpochRecord) -> None:
     if not (math.isfinite(record.loss) and math.isfinite(record.validation_loss)):
-        raise BrokenTrainingError(
+        raise DivergedTrainingError(
             f"Training {recipe.name} diverged in epoch {record.epoch} (phase {record.phase}): loss "
             f"{record.loss}, validation loss {record.validation_loss}. Lower the phase's "
             "learning_rate, or set its warmup_epochs."

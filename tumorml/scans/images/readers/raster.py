@@ -75,7 +75,7 @@ class RasterReader:
             limits.check(*image.size)
             warnings: list[str] = []
             has_person = _may_name_a_person(image)
-            # MPO is a JPEG with several pictures; Pillow opens it as such by itself.
+            # MPO is a JPEG with several pictures; Pillow's JPEG decoder detects it.
             mode, format_name = image.mode, "JPEG" if image.format == "MPO" else str(image.format)
             if getattr(image, "is_animated", False):
                 warnings.append("more_frames")
