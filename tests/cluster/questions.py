@@ -32,15 +32,15 @@ def airflow_rows(cluster: Cluster, query: str) -> list[Any]:
 
 
 def wait_until(
-    happened: Callable[[], object], cluster: Cluster, timeout_seconds: float, what: str
+    condition: Callable[[], object], cluster: Cluster, timeout_seconds: float, description: str
 ) -> None:
-    """Wait for a condition, also while processes end.
+    """Wait for a condition; processes may end and restart meanwhile.
 
     Raises:
         AssertionError: The condition was not met in time; with the last lines of all logs.
     """
-    until = time.monotonic() + timeout_seconds
-    while not happened():
-        late = time.monotonic() >= until
-        assert not late, (what, {name: cluster.log(name) for name in cluster.started()})
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        late = time.monotonic() >= deadline
+        assert not late, (description, {name: cluster.log(name) for name in cluster.started()})
         time.sleep(1)

@@ -1,4 +1,4 @@
-"""The stack as processes: a drop becomes a champion that answers, over Celery's queues."""
+"""The stack as processes: a drop leads to a champion that predicts, with tasks run by Celery."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from tumorml.settings import PROJECT_ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-def wait_for(happened: Callable[[], bool], cluster: Cluster, timeout_seconds: float) -> None:
-    until = time.monotonic() + timeout_seconds
-    while not happened():
+def wait_for(condition: Callable[[], bool], cluster: Cluster, timeout_seconds: float) -> None:
+    """Wait for a condition; fail when a process ends or the time is over."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
         ended = [name for name in cluster.started() if not cluster.is_running(name)]
         assert set(ended) <= {"airflow-init"}, {name: cluster.log(name) for name in ended}
-        assert time.monotonic() < until, {name: cluster.log(name) for name in cluster.started()}
+        assert time.monotonic() < deadline, {name: cluster.log(name) for name in cluster.started()}
         time.sleep(2)
 
 
@@ -42,7 +43,7 @@ def airflow(cluster: Cluster) -> Iterator[AirflowApi]:
 def champion(
     cluster: Cluster, airflow: AirflowApi, tmp_path_factory: pytest.TempPathFactory
 ) -> str:
-    """The model version that a first drop and a first retraining lead to."""
+    """The id of the model version that the first retraining on a first drop promotes."""
     folder = tmp_path_factory.mktemp("drop") / "synthetic"
     write_demo_drop(folder, patients_per_label=24, slices_per_patient=2)
     subprocess.run(
@@ -71,11 +72,13 @@ def test_drop_leads_to_a_champion(cluster: Cluster, champion: str) -> None:
 
 
 def test_only_training_ran_on_gpu_workers(cluster: Cluster, champion: str) -> None:
-    ran = airflow_rows(
+    task_queues = airflow_rows(
         cluster,
         "select task_id, queue from task_instance where state = 'success' and pid is not null",
     )
-    queues = {queue: {task for task, on in ran if on == queue} for _, queue in ran}
+    queues: dict[str, set[str]] = {}
+    for task_id, queue in task_queues:
+        queues.setdefault(queue, set()).add(task_id)
     assert queues.keys() == {"default", "gpu"}
     assert queues["gpu"] == {"retrain.train"}
     assert queues["default"] >= {
@@ -105,8 +108,8 @@ def test_predictions_need_the_api_key(cluster: Cluster, champion: str) -> None:
     address = f"{cluster.address('api')}/predict"
     assert httpx.post(address, files=files, trust_env=False).status_code == 401
     key = {"X-API-Key": cluster.variables["PAGE_API_KEY"]}
-    answer = httpx.post(address, files=files, headers=key, timeout=60, trust_env=False)
-    assert (answer.status_code, answer.json()["model_version"]) == (200, champion)
+    response = httpx.post(address, files=files, headers=key, timeout=60, trust_env=False)
+    assert (response.status_code, response.json()["model_version"]) == (200, champion)
 
 
 def test_airflow_pages_need_a_login(cluster: Cluster, champion: str) -> None:
@@ -150,9 +153,9 @@ def test_killed_worker_restarts_with_the_same_name(cluster: Cluster) -> None:
     cluster.wait_until_healthy("worker-cpu-train-1", 120)
 
 
-def test_secret_files_have_mode_0600(cluster: Cluster) -> None:
+def test_logs_contain_no_secret(cluster: Cluster) -> None:
     logs = Path(cluster.folder / "logs")
     for name in ("POSTGRES_PASSWORD", "READER_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "S3_SECRET_KEY"):
         secret = cluster.variables[name].encode()
-        telling = [path.name for path in logs.iterdir() if secret in path.read_bytes()]
-        assert telling == [], name
+        logs_with_secret = [path.name for path in logs.iterdir() if secret in path.read_bytes()]
+        assert logs_with_secret == [], name

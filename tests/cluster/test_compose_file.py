@@ -52,7 +52,7 @@ def test_file_matches_the_compose_schema(stack: dict[str, Any]) -> None:
 def test_docker_compose_resolves_the_file_like_the_tests(
     services: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Where Docker Compose is installed; it needs no engine for this."""
+    """Skipped unless Docker Compose is installed; a Docker engine is not needed."""
     standalone = shutil.which("docker-compose")
     plugin = (
         shutil.which("docker")
@@ -63,13 +63,13 @@ def test_docker_compose_resolves_the_file_like_the_tests(
     variables = draw_variables(gpu=False) | {"COMPOSE_PROFILES": "cpu,gpu"}
     (tmp_path / ".env").write_text("".join(f"{k}={v}\n" for k, v in variables.items()))
     command = [standalone] if standalone else ["docker", "compose"]
-    read = subprocess.run(
+    config = subprocess.run(
         [*command, "--env-file", tmp_path / ".env", "-f", COMPOSE_FILE, "config", "--format=json"],
         capture_output=True,
         text=True,
         check=True,
     )
-    theirs = json.loads(read.stdout.replace("$$", "$"))["services"]
+    theirs = json.loads(config.stdout.replace("$$", "$"))["services"]
     ours = resolve(variables)["services"]
     assert theirs.keys() == ours.keys()
     for name, service in ours.items():
@@ -90,8 +90,8 @@ def test_missing_secret_error_names_init_env() -> None:
 
 def test_no_secret_has_a_default() -> None:
     text = COMPOSE_FILE.read_text()
-    for name, how in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)(:?.)", text):
-        assert how == ":?", name
+    for name, operator in re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)(:?.)", text):
+        assert operator == ":?", name
 
 
 def test_every_image_is_pinned(services: dict[str, Any]) -> None:
@@ -117,18 +117,18 @@ def test_services_have_health_checks_and_restart_policies(services: dict[str, An
 
 
 def test_alpine_health_checks_use_busybox_options(services: dict[str, Any]) -> None:
-    """BusyBox's wget knows few of GNU's long options; what runs here as a process is GNU's."""
+    """BusyBox's wget has few of GNU wget's long options; the process tests run GNU wget."""
     for name, service in services.items():
-        asked = " ".join(service.get("healthcheck", {}).get("test", ()))
-        if "wget" in asked or "curl" in asked:
-            assert " --" not in asked, name
+        check = " ".join(service.get("healthcheck", {}).get("test", ()))
+        if "wget" in check or "curl" in check:
+            assert " --" not in check, name
 
 
 def test_healthy_conditions_refer_to_services_with_checks(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        for needed, how in service.get("depends_on", {}).items():
-            done = how["condition"] == "service_completed_successfully"
-            assert done == (needed in ONE_SHOT), (name, needed)
+        for dependency, options in service.get("depends_on", {}).items():
+            waits_for_end = options["condition"] == "service_completed_successfully"
+            assert waits_for_end == (dependency in ONE_SHOT), (name, dependency)
 
 
 def test_volumes_are_named_and_declared(stack: dict[str, Any]) -> None:
@@ -141,14 +141,16 @@ def test_volumes_are_named_and_declared(stack: dict[str, Any]) -> None:
 
 
 def test_addresses_match_the_listening_ports(services: dict[str, Any]) -> None:
-    told = re.findall(r"[/@]([a-z][a-z-]*):(\d+)(?=[/'])", str(services))
-    assert {(name, int(port)) for name, port in told} <= LISTENING.items()
+    addresses = re.findall(r"[/@]([a-z][a-z-]*):(\d+)(?=[/'])", str(services))
+    assert {(name, int(port)) for name, port in addresses} <= LISTENING.items()
     assert PUBLISHED.items() <= LISTENING.items()
 
 
 def test_only_airflow_init_has_the_superuser_password(services: dict[str, Any]) -> None:
-    knowing = {name for name, service in services.items() if "psycopg2://postgres:" in str(service)}
-    assert knowing == ONE_SHOT
+    superusers = {
+        name for name, service in services.items() if "psycopg2://postgres:" in str(service)
+    }
+    assert superusers == ONE_SHOT
 
 
 @pytest.mark.parametrize("name", ["first-host", "gpu-host"])
@@ -156,35 +158,35 @@ def test_host_overrides_publish_on_the_private_address_only(
     services: dict[str, Any], name: str
 ) -> None:
     hosts = {"PRIVATE_ADDRESS": "10.0.0.1", "WORKER_ADDRESS": "10.0.0.2"}
-    over = resolve(draw_variables(gpu=True) | hosts, PROJECT_ROOT / "docker" / f"{name}.yml")
-    assert over["services"].keys() <= services.keys()
-    for service, described in over["services"].items():
-        for port in described.get("ports", ()):
-            address, published, inside = port.split(":")
-            assert address in hosts.values() and published == inside
-            assert int(inside) == LISTENING.get(service, 8793)
+    override = resolve(draw_variables(gpu=True) | hosts, PROJECT_ROOT / "docker" / f"{name}.yml")
+    assert override["services"].keys() <= services.keys()
+    for service, definition in override["services"].items():
+        for port in definition.get("ports", ()):
+            address, published, container_port = port.split(":")
+            assert address in hosts.values() and published == container_port
+            assert int(container_port) == LISTENING.get(service, 8793)
 
 
 def test_gpu_host_worker_takes_trainings_and_serves_logs(
     services: dict[str, Any],
 ) -> None:
     hosts = {"PRIVATE_ADDRESS": "10.0.0.1", "WORKER_ADDRESS": "10.0.0.2"}
-    over = resolve(hosts, PROJECT_ROOT / "docker" / "gpu-host.yml")["services"]["worker-gpu"]
-    here, there = _words(services["worker-gpu"]["command"]), _words(over["command"])
-    assert [word for word in here if word not in there] == ["--skip-serve-logs"]
-    named = {host.partition(":")[0] for host in over["extra_hosts"]}
-    asked = set(re.findall(r"[/@]([a-z-]+):\d+(?=[/'])", str(services["worker-gpu"])))
-    assert named == asked
+    override = resolve(hosts, PROJECT_ROOT / "docker" / "gpu-host.yml")["services"]["worker-gpu"]
+    default, overridden = _words(services["worker-gpu"]["command"]), _words(override["command"])
+    assert [word for word in default if word not in overridden] == ["--skip-serve-logs"]
+    extra_hosts = {host.partition(":")[0] for host in override["extra_hosts"]}
+    contacted = set(re.findall(r"[/@]([a-z-]+):\d+(?=[/'])", str(services["worker-gpu"])))
+    assert extra_hosts == contacted
 
 
 def commands(services: dict[str, Any]) -> dict[str, list[str]]:
-    """The command lines of our own programs: what services run, and how they say they are well."""
+    """Return the commands and health checks of the services that run our images, by name."""
     found: dict[str, list[str]] = {}
     for name, service in services.items():
         if service["image"].startswith("tumorml-"):
             found[name] = _words(service["command"])
             if "healthcheck" in service:
-                found[f"{name}, healthy"] = _words(service["healthcheck"]["test"])
+                found[f"{name}, health check"] = _words(service["healthcheck"]["test"])
     return found
 
 
@@ -223,12 +225,12 @@ def test_only_training_uses_the_gpu_queue(services: dict[str, Any]) -> None:
 
 
 def test_only_the_cuda_worker_reserves_a_gpu(services: dict[str, Any]) -> None:
-    asking = {
+    reserving = {
         name: service["build"]["target"]
         for name, service in services.items()
         if "deploy" in service
     }
-    assert asking == {"worker-gpu": "worker-gpu"}
+    assert reserving == {"worker-gpu": "worker-gpu"}
     (device,) = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
 

@@ -1,4 +1,4 @@
-"""What dies during a retraining: the worker that trains, the broker, the store, Postgres."""
+"""Retraining while the training worker, the broker, the store or Postgres is killed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SCANS = 192
 EPOCHS = 400
-"""More than fit into the time that the broker is away."""
+"""More epochs than a training can do during an outage of the broker."""
 OUTAGE_SECONDS = 30.0
 TRAIN = "task_id = 'retrain.train'"
 
 
 @dataclass
 class Stack:
-    """A stack that has taken in a first drop."""
+    """A running stack that has ingested a first drop."""
 
     cluster: Cluster
     restarting: Restarting
@@ -41,7 +41,7 @@ class Stack:
         self.airflow.trigger("retrain_champion", name, conf)
 
     def run(self, trigger: str) -> str:
-        """The id of the run that a DAG run has led to."""
+        """Wait for the run that a DAG run plans; return its id."""
         found: list[Any] = []
 
         def planned() -> bool:
@@ -52,7 +52,7 @@ class Stack:
         return str(found[0][0])
 
     def ask(self, query: str) -> list[Any]:
-        """Rows of the results store; none while it is away."""
+        """Return rows of the results store; an empty list while Postgres is down."""
         try:
             return results(self.cluster, query)
         except OperationalError:
@@ -112,17 +112,17 @@ def test_another_worker_continues_a_killed_training(stack: Stack) -> None:
     assert 5 <= len(before) < 60
 
     wait_until(lambda: trains(stack.cluster, other, run), stack.cluster, 300, f"{other} trains")
-    taken_after = time.monotonic() - killed_at
+    takeover_seconds = time.monotonic() - killed_at
     stack.wait_for_epoch(run, len(before) + 1)
-    went_on_after = time.monotonic() - killed_at
+    next_epoch_seconds = time.monotonic() - killed_at
     print(
-        f"killed at epoch {len(before)}; taken after {taken_after:.0f} s, "
-        f"the next epoch after {went_on_after:.0f} s"
+        f"killed at epoch {len(before)}; another worker took over after {takeover_seconds:.0f} s, "
+        f"the next epoch was done after {next_epoch_seconds:.0f} s"
     )
     stack.wait_for_the_end("killed-worker")
     after = stack.epochs(run)
     assert_every_epoch_once(stack, run, 60)
-    # The last row's checkpoint may not have reached the store: that epoch alone is done again.
+    # The last epoch is repeated if its checkpoint was not uploaded before the worker was killed.
     assert after[: len(before) - 1] == before[:-1]
     assert "downloaded the checkpoint of epoch" in task_logs(stack.cluster, "killed-worker")
     assert tries(stack.cluster, "killed-worker") == 2
@@ -144,21 +144,21 @@ def test_run_completes_after_broker_store_and_postgres_outages(
     dropped: Counter[tuple[str, str]] = Counter()
     stack.trigger("outages", epochs=EPOCHS)
     run = stack.run("outages")
-    for turn, part in enumerate(("broker", "store", "postgres")):
+    for turn, service in enumerate(("broker", "store", "postgres")):
         stack.wait_for_epoch(run, len(stack.epochs(run)) + 3)
         some = files[12 * turn : 12 * turn + 12]
-        dropped.update(drop(s3_client(stack.cluster), f"before-{part}-died", some))
+        dropped.update(drop(s3_client(stack.cluster), f"before-{service}-died", some))
         done = len(stack.epochs(run))
-        assert done < EPOCHS, "the training is over before all have been away"
-        stack.restarting.down(part)
+        assert done < EPOCHS, "the training ended before all outages"
+        stack.restarting.down(service)
         time.sleep(OUTAGE_SECONDS)
-        stack.restarting.up(part)
-        back_at = time.monotonic()
-        stack.cluster.wait_until_healthy(part, 120)
+        stack.restarting.up(service)
+        restarted_at = time.monotonic()
+        stack.cluster.wait_until_healthy(service, 120)
         stack.wait_for_epoch(run, len(stack.epochs(run)) + 1)
         print(
-            f"{part} died at epoch {done}, was back after {OUTAGE_SECONDS:.0f} s, and the next "
-            f"epoch was done {time.monotonic() - back_at:.0f} s later; started again: "
+            f"{service} was killed at epoch {done} and restarted after {OUTAGE_SECONDS:.0f} s; the "
+            f"next epoch was done {time.monotonic() - restarted_at:.0f} s later; restarts: "
             f"{dict(stack.restarting.restarts)}"
         )
     stack.wait_for_the_end("outages")
@@ -182,27 +182,27 @@ def test_run_completes_after_broker_store_and_postgres_outages(
 
 
 def trainer_first(cluster: Cluster, run: str) -> list[str]:
-    """The two training workers, the one that trains the run first."""
+    """Return the two training workers; the one that trains the run is first."""
     return sorted(
         cluster.names("worker-cpu-train"), key=lambda name: not trains(cluster, name, run)
     )
 
 
 def trains(cluster: Cluster, worker: str, run: str) -> bool:
-    """Whether the run's own folder is in the worker's home, which it leaves when it is trained."""
+    """Return whether the run's folder is in the worker's home; the end of training deletes it."""
     return (Path(cluster.environment(worker)["TUMORML_HOME"]) / "runs" / run).exists()
 
 
 def assert_every_epoch_once(stack: Stack, run: str, epochs: int) -> None:
-    """In their order: a second trainer at the same time would have written over the first's."""
+    """Assert one row per epoch, in order of time; two concurrent trainings would break it."""
     rows = stack.epochs(run)
     assert [epoch for epoch, _ in rows] == list(range(1, epochs + 1))
-    written = [at for _, at in rows]
-    assert written == sorted(written)
+    times = [created_at for _, created_at in rows]
+    assert times == sorted(times)
 
 
 def assert_one_of_everything(stack: Stack, run: str) -> None:
-    """One model version, verdict, and champion; one prediction for each model and scan."""
+    """Assert one model version, verdict and champion, and one prediction per model and scan."""
     ((model,),) = stack.ask(f"select id from model_version where run_id = '{run}'")
     ((outcome,),) = stack.ask(f"select outcome from verdict where run_id = '{run}'")
     serving = stack.ask(f"select 1 from champion where model_version_id = '{model}'")
@@ -221,7 +221,7 @@ def assert_one_of_everything(stack: Stack, run: str) -> None:
 
 
 def tries(cluster: Cluster, trigger: str) -> int:
-    """How often Airflow tried the training."""
+    """Return the number of tries of the training task."""
     ((number,),) = airflow_rows(
         cluster,
         f"select try_number from task_instance where run_id = '{trigger}' and {TRAIN}",
@@ -230,6 +230,6 @@ def tries(cluster: Cluster, trigger: str) -> int:
 
 
 def task_logs(cluster: Cluster, trigger: str) -> str:
-    """All that the tasks of a DAG run have logged."""
+    """Return the logs of all tasks of a DAG run."""
     logs = cluster.folder / "volumes" / "logs"
     return "".join(path.read_text() for path in logs.glob(f"**/run_id={trigger}/**/*.log"))

@@ -1,6 +1,6 @@
-"""Two schedulers at once and a drop every ten seconds: no batch lost, none taken twice.
+"""Two schedulers and a drop every ten seconds: each drop becomes one batch, ingested once.
 
-TUMORML_TEST_DROP_MINUTES says for how long; 20 unless it is set.
+TUMORML_TEST_DROP_MINUTES sets the duration in minutes (default 20).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MINUTES = float(os.environ.get("TUMORML_TEST_DROP_MINUTES", "20"))
 EVERY_SECONDS = 10.0
 FILES = 3
 PATIENCE_SECONDS = 3600.0
-"""For what waits when the last drop has come: a slow machine takes drops in more slowly."""
+"""Timeout for the ingest of the drops that are still waiting after the last drop."""
 DROPS = max(1, round(60 * MINUTES / EVERY_SECONDS))
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 * MINUTES + 2 * PATIENCE_SECONDS)]
@@ -32,7 +32,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 * MINUTES + 2 * PATIENCE_
 
 @dataclass(frozen=True)
 class Evening:
-    """A stack that has taken in all drops: what was dropped, by drop and path, and its store."""
+    """A stack that has ingested all drops.
+
+    Attributes:
+        cluster: The running stack.
+        dropped: Number of files by drop and path.
+        store: S3 client of the stack's object store.
+        restarts: Number of restarts by replica.
+    """
 
     cluster: Cluster
     dropped: Counter[tuple[str, str]]
@@ -48,12 +55,12 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
         with Restarting(cluster) as restarting:
             dropped = drop_all(store, files)
             wait_until(
-                lambda: unfinished(cluster) == 0 and known(cluster) == DROPS,
+                lambda: unfinished_count(cluster) == 0 and batch_count(cluster) == DROPS,
                 cluster,
                 PATIENCE_SECONDS,
                 "every batch is finished",
             )
-            wait_until(lambda: not active_runs(cluster), cluster, 300, "no run is left")
+            wait_until(lambda: not has_active_runs(cluster), cluster, 300, "no run is left")
         yield Evening(cluster, dropped, store, restarting.restarts)
 
 
@@ -108,13 +115,13 @@ def test_both_schedulers_worked(evening: Evening) -> None:
         "select queued_by_job_id, count(*) from task_instance "
         "where queued_by_job_id is not null group by queued_by_job_id",
     )
-    print(f"tasks by scheduler: {queued}; started again: {dict(evening.restarts)}")
+    print(f"tasks by scheduler: {queued}; restarts: {dict(evening.restarts)}")
     assert not [name for name in evening.restarts if name.startswith("scheduler")]
     assert len(queued) == 2
 
 
 def drop_all(store: Any, files: list[tuple[str, Path]]) -> Counter[tuple[str, str]]:
-    """Put a drop into the inbox every ten seconds, as any S3 tool would; what was put there."""
+    """Put a drop into the inbox every ten seconds; return the files by drop and path."""
     dropped: Counter[tuple[str, str]] = Counter()
     started = time.monotonic()
     for number in range(DROPS):
@@ -124,17 +131,17 @@ def drop_all(store: Any, files: list[tuple[str, Path]]) -> Counter[tuple[str, st
     return dropped
 
 
-def known(cluster: Cluster) -> int:
+def batch_count(cluster: Cluster) -> int:
     ((count,),) = results(cluster, "select count(*) from batch")
     return int(count)
 
 
-def unfinished(cluster: Cluster) -> int:
+def unfinished_count(cluster: Cluster) -> int:
     ((count,),) = results(cluster, "select count(*) from batch where finished_at is null")
     return int(count)
 
 
-def active_runs(cluster: Cluster) -> bool:
+def has_active_runs(cluster: Cluster) -> bool:
     return bool(
         airflow_rows(cluster, "select 1 from dag_run where state in ('queued', 'running') limit 1")
     )

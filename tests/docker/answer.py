@@ -1,4 +1,4 @@
-"""Lets the API answer one picture; the last line is its answer as JSON."""
+"""Send one image to the API; the last line of the output is the response as JSON."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from tumorml.settings import get_settings
 
 with TestClient(create_app(get_settings()), base_url="http://127.0.0.1") as client:
     live = client.get("/health/live")
-    answer = client.post(
+    response = client.post(
         "/predict?heatmap=map", files={"images": ("one.png", Path(sys.argv[1]).read_bytes())}
     )
-print(json.dumps([live.status_code, answer.status_code, answer.json()]))
+print(json.dumps([live.status_code, response.status_code, response.json()]))

@@ -1,4 +1,4 @@
-"""Runs a program where nothing can be imported but what an image installs.
+"""Run a program that can import only the packages of an image.
 
 python -m tests.docker.as_installed_in control-plane program.py arguments...
 """
@@ -10,18 +10,18 @@ import sys
 from importlib.abc import MetaPathFinder
 from importlib.metadata import packages_distributions
 
-from tests.docker.image_packages import image_packages, name_of
+from tests.docker.image_packages import image_packages, normalized_name
 
 
 class NotInstalled(MetaPathFinder):
-    """Answers for the packages that the image lacks, before anybody finds them."""
+    """Import finder that rejects all installed packages that the image lacks."""
 
     def __init__(self, target: str) -> None:
-        there = image_packages(target).keys() | {"tumorml"}
+        installed = image_packages(target).keys() | {"tumorml"}
         self.lacking = {
             package
             for package, distributions in packages_distributions().items()
-            if not {name_of(distribution) for distribution in distributions} & there
+            if not {normalized_name(distribution) for distribution in distributions} & installed
         }
 
     def find_spec(self, fullname, path=None, target=None):
@@ -34,9 +34,9 @@ class NotInstalled(MetaPathFinder):
 if __name__ == "__main__":
     _, image, program, *arguments = sys.argv
     finder = NotInstalled(image)
-    # setuptools, where it is installed, brings that one along whenever Python starts.
-    too_early = finder.lacking & sys.modules.keys() - {"_distutils_hack"}
-    assert not too_early, too_early
+    # If setuptools is installed, Python imports _distutils_hack at its start.
+    already_imported = finder.lacking & sys.modules.keys() - {"_distutils_hack"}
+    assert not already_imported, already_imported
     sys.meta_path.insert(0, finder)
     sys.argv = [program, *arguments]
     runpy.run_path(program, run_name="__main__")

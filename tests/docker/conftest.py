@@ -1,4 +1,4 @@
-"""A champion that an image can serve."""
+"""A champion, an image to predict, and the environment of a process that serves it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(settings: Settings) -> dict[str, str]:
-    """Of a process that has these settings and nothing of this one's."""
+    """Environment with the test's settings, without the variables of the test process."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(PROJECT_ROOT),

@@ -1,4 +1,4 @@
-"""What each image installs, from the files that `make lock` writes."""
+"""Packages of each image, from the lock files that `make lock` writes."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ CUDA_LOCK = PROJECT_ROOT / "docker" / "cuda.lock"
 
 
 def image_packages(target: str) -> dict[str, str]:
-    """Version of each package, by name; only what this platform installs."""
+    """Return the version of each package of an image on this platform, by name."""
     if target == "worker-gpu":
         return image_packages("worker") | pinned(CUDA_LOCK)
     return pinned(PROJECT_ROOT / "docker" / f"{target}.txt")
 
 
 def pinned(path: Path) -> dict[str, str]:
-    """Version of each package of a lock, by name, with or without hashes."""
-    found = {}
+    """Return the version of each package of a lock file on this platform, by name."""
+    versions = {}
     for line in path.read_text().splitlines():
         if not line or line.startswith((" ", "#")):
             continue
         requirement = Requirement(line.rstrip("\\ "))
         if requirement.marker is None or requirement.marker.evaluate():
             (version,) = requirement.specifier
-            found[name_of(requirement.name)] = version.version
-    return found
+            versions[normalized_name(requirement.name)] = version.version
+    return versions
 
 
-def name_of(distribution: str) -> str:
-    """Its name as indexes spell it."""
+def normalized_name(distribution: str) -> str:
+    """Return the normalized name of a distribution (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -1,4 +1,4 @@
-"""The images: of one lock, each with what it needs and without what it must not have."""
+"""Packages, build stages and users of the images, from the Dockerfile and the lock files."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ LACKS = {
 
 def test_hadolint_accepts_the_dockerfile() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
-    told = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True)
-    assert (told.returncode, told.stdout) == (0, "")
+    result = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -47,12 +47,12 @@ def test_image_has_its_own_packages_only(target: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_image_versions_match_requirements_lock(target: str) -> None:
     tested = pinned(LOCK)
-    elsewhere = {
+    different = {
         name: version
         for name, version in image_packages(target).items()
         if tested.get(name) != version
     }
-    assert all(target == "worker-gpu" and name.startswith("nvidia-") for name in elsewhere)
+    assert all(target == "worker-gpu" and name.startswith("nvidia-") for name in different)
 
 
 def test_cuda_packages_have_hashes_in_cuda_lock() -> None:
@@ -88,8 +88,8 @@ def test_dockerignore_allows_only_copied_paths() -> None:
         for source in line.split()
     }
     lines = (PROJECT_ROOT / ".dockerignore").read_text().splitlines()
-    let_in = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    allowed = [line.removeprefix("!") for line in lines if line.startswith("!")]
     assert "*" in lines
     for source in copied:
         assert (PROJECT_ROOT / source).exists(), source
-        assert any(Path(source).match(pattern) for pattern in let_in), source
+        assert any(Path(source).match(pattern) for pattern in allowed), source

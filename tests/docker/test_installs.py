@@ -1,4 +1,4 @@
-"""Each image's packages, alone in a new virtual environment, installed as the Dockerfile does."""
+"""The packages of each image, installed with the Dockerfile's commands into a new environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UV = Path(sys.executable).with_name("uv")
 
 
 def commands(stage: str) -> list[list[str]]:
-    """The `uv pip` command lines of a stage of the Dockerfile."""
+    """Return the `uv pip` command lines of a stage of the Dockerfile."""
     body = DOCKERFILE.read_text().partition(f"FROM uv AS {stage}\n")[2].partition("\nFROM ")[0]
     lines = re.findall(r"uv pip (.*?)(?: \\)?$", body, re.M)
     return [shlex.split(line) for line in lines]
@@ -44,7 +44,7 @@ def target(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def venv(target: str, tmp_path: Path) -> Path:
-    """An environment of the target's packages and the project."""
+    """A virtual environment with the packages of the image and the project."""
     path = tmp_path / "venv"
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, path], check=True)
     install(f"{target}-packages", path)
@@ -53,7 +53,7 @@ def venv(target: str, tmp_path: Path) -> Path:
 
 
 def python(venv: Path, program: str, environment: dict[str, str]) -> str:
-    told = subprocess.run(
+    result = subprocess.run(
         [venv / "bin" / "python", "-c", program],
         env={**environment, "PATH": f"{venv / 'bin'}:/usr/bin:/bin"},
         cwd="/",
@@ -61,8 +61,8 @@ def python(venv: Path, program: str, environment: dict[str, str]) -> str:
         text=True,
         timeout=300,
     )
-    assert told.returncode == 0, told.stderr[-4000:]
-    return told.stdout
+    assert result.returncode == 0, result.stderr[-4000:]
+    return result.stdout
 
 
 AIRFLOW_LOADS = """
@@ -98,8 +98,8 @@ def test_installation_works_without_other_packages(
     del environment["PYTHONPATH"]
     lacks = (
         "from importlib.util import find_spec\n"
-        f"there = [name for name in {LACKS[target]} if find_spec(name)]\n"
-        "assert not there, there\n"
+        f"unexpected = [name for name in {LACKS[target]} if find_spec(name)]\n"
+        "assert not unexpected, unexpected\n"
     )
     python(venv, lacks + WORKS[target], environment)
 
@@ -128,23 +128,23 @@ def test_serving_installation_answers_http_requests(
                 except httpx.TransportError:
                     time.sleep(0.5)
             files = {"images": ("one.png", picture.read_bytes())}
-            answer = client.post("/predict", files=files, timeout=120)
-        assert (answer.status_code, answer.json()["model_version"]) == (200, champion)
+            response = client.post("/predict", files=files, timeout=120)
+        assert (response.status_code, response.json()["model_version"]) == (200, champion)
     finally:
         server.terminate()
         server.wait()
 
 
 def test_cuda_lock_installs_beside_the_worker_packages(tmp_path: Path) -> None:
-    """Resolved, not downloaded: it is gigabytes that only a card can try."""
+    """The packages are resolved, not downloaded: gigabytes that only a GPU could run."""
     venv = tmp_path / "venv"
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], check=True)
     ((verb, *words),) = commands("worker-gpu-packages")
-    told = subprocess.run(
+    result = subprocess.run(
         [UV, "pip", verb, "--dry-run", "--python", venv / "bin" / "python", *words],
         cwd=PROJECT_ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "+ nvidia-cudnn-cu12" in told.stderr and "+ tensorflow==" in told.stderr
+    assert "+ nvidia-cudnn-cu12" in result.stderr and "+ tensorflow==" in result.stderr

@@ -1,4 +1,4 @@
-"""The page about Kubernetes: its values against the stack that runs, its hook applied to a pod."""
+"""docs/how-to/kubernetes.md: values compared with the compose file, and the hook run on a pod."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE = (PROJECT_ROOT / "docs" / "how-to" / "kubernetes.md").read_text()
 HOOK: str = re.findall(r"```python\n(def .*?)```", PAGE, re.S)[0]
 DOCKERFILE = (PROJECT_ROOT / "docker" / "Dockerfile").read_text()
 
-# Parts of the values, by the service of the compose file that does the same.
+# Section of the values for each service of the compose file.
 PARTS = {
     "airflow-init": "migrateDatabaseJob",
     "api-server": "apiServer",
@@ -36,8 +36,8 @@ PARTS = {
     "worker": "workers",
     "worker-gpu": "workers",
 }
-# What the chart itself makes of a value that names a secret, and the key it asks for there.
-BY_THE_CHART = {
+# Variables that the chart sets from secrets: the value that names a secret, and its key.
+SET_BY_CHART = {
     "AIRFLOW__CORE__FERNET_KEY": ("fernetKeySecretName", "fernet-key"),
     "AIRFLOW__API_AUTH__JWT_SECRET": ("jwtSecretName", "jwt-secret"),
     "AIRFLOW__API__SECRET_KEY": ("apiSecretKeySecretName", "api-secret-key"),
@@ -60,16 +60,18 @@ def services() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def secrets() -> dict[str, set[str]]:
-    """The keys of each secret that the page makes."""
-    made = re.findall(r"create secret generic (\S+)((?:[^\n]*\\\n)*[^\n]*)", PAGE)
-    return {name: set(re.findall(r"--from-literal=([\w-]+)=", rest)) for name, rest in made}
+    """The keys of each secret that the page's commands create."""
+    created = re.findall(r"create secret generic (\S+)((?:[^\n]*\\\n)*[^\n]*)", PAGE)
+    return {name: set(re.findall(r"--from-literal=([\w-]+)=", rest)) for name, rest in created}
 
 
-def given(values: dict[str, Any], secrets: dict[str, set[str]], part: str) -> dict[str, Any]:
-    """Every variable of a part's process, with its value where one stands in the values."""
-    named = re.findall(r"secretRef: \{name: ([\w-]+)\}", values["extraEnvFrom"])
-    variables: dict[str, Any] = {key: None for name in named for key in secrets[name]}
-    variables |= dict.fromkeys(BY_THE_CHART)
+def environment_of(
+    values: dict[str, Any], secrets: dict[str, set[str]], part: str
+) -> dict[str, Any]:
+    """Return the variables of a section's process; None for values that come from a secret."""
+    shared = re.findall(r"secretRef: \{name: ([\w-]+)\}", values["extraEnvFrom"])
+    variables: dict[str, Any] = {key: None for name in shared for key in secrets[name]}
+    variables |= dict.fromkeys(SET_BY_CHART)
     for variable in [*values["env"], *values[part].get("env", [])]:
         variables[variable["name"]] = variable.get("value")
     return variables
@@ -77,40 +79,41 @@ def given(values: dict[str, Any], secrets: dict[str, set[str]], part: str) -> di
 
 def test_process_environments_match_the_compose_file(values, services, secrets) -> None:
     for service, part in PARTS.items():
-        wanted = services[service]["environment"].keys()
+        expected = services[service]["environment"].keys()
         missing = {
             name
-            for name in wanted - given(values, secrets, part).keys()
-            if not name.startswith("AIRFLOW__CELERY")  # no Celery here
+            for name in expected - environment_of(values, secrets, part).keys()
+            if not name.startswith("AIRFLOW__CELERY")  # KubernetesExecutor does not use Celery
         }
         assert not missing, service
 
 
 def test_processes_get_their_own_secrets_only(values, services, secrets) -> None:
     for service, part in PARTS.items():
-        surplus = given(values, secrets, part).keys() - services[service]["environment"].keys()
-        # What every process gets, as the page says: the store, and the results to read.
+        variables = environment_of(values, secrets, part)
+        surplus = variables.keys() - services[service]["environment"].keys()
+        # All processes get the variables of the store and of the results store's reader.
         surplus -= secrets["tumorml"] | {variable["name"] for variable in values["env"]}
         assert not surplus, service
 
 
 def test_shared_values_match_the_compose_file(values, services, secrets) -> None:
-    differs = {
+    different = {
         "AIRFLOW__CORE__EXECUTOR": "KubernetesExecutor",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://airflow-api-server:8080/execution/",
         "NO_PROXY": "airflow-api-server,postgres,store",
     }
     for service, part in PARTS.items():
-        for name, value in given(values, secrets, part).items():
+        for name, value in environment_of(values, secrets, part).items():
             if value is not None and name in services[service]["environment"]:
-                expected = differs.get(name, services[service]["environment"][name])
+                expected = different.get(name, services[service]["environment"][name])
                 assert value == expected, (service, name)
 
 
 def test_values_refer_to_existing_secrets_and_keys(values, secrets) -> None:
-    named = values | values["data"]
-    for secret, key in BY_THE_CHART.values():
-        assert secrets[named[secret]] == {key}
+    secret_names = values | values["data"]
+    for value_name, key in SET_BY_CHART.values():
+        assert secrets[secret_names[value_name]] == {key}
     for part in ("workers", "migrateDatabaseJob"):
         for variable in values[part]["env"]:
             reference = variable["valueFrom"]["secretKeyRef"]
@@ -124,7 +127,7 @@ def test_api_server_host_contains_the_release_name(values) -> None:
     url = environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
     assert url == f"http://{release}-api-server:8080/execution/"
     assert f"{release}-api-server" in environment["NO_PROXY"].split(",")
-    assert not release.startswith("tumorml")  # its Services would set TUMORML_* in every pod
+    assert not release.startswith("tumorml")  # its Services would set TUMORML_* in all pods
 
 
 def test_commands_and_checks_match_the_compose_file(values, services) -> None:
@@ -136,7 +139,7 @@ def test_commands_and_checks_match_the_compose_file(values, services) -> None:
             if "command" in values[part].get(probe, {}):
                 check = services[service]["healthcheck"]["test"]
                 assert ["CMD", *values[part][probe]["command"]] == check
-    # What else the chart would run in these images asks for files that only Airflow's images have.
+    # The chart's other commands need files that only Airflow's own images have.
     for part in ("scheduler", "dagProcessor", "triggerer"):
         assert values[part]["livenessProbe"]["command"][0] == "tumorml"
         assert values[part]["logGroomerSidecar"] == {"enabled": False}
@@ -161,17 +164,18 @@ def test_images_match_the_dockerfile_and_the_lock(values) -> None:
 
 
 def test_pods_use_the_pod_template_image(values) -> None:
-    """The chart names the control plane's image in airflow.cfg, and that would win."""
+    """By default the chart sets the control plane's image in airflow.cfg, for all pods."""
     configured = values["config"]["kubernetes_executor"]
     assert configured == {"worker_container_repository": "", "worker_container_tag": ""}
 
 
 def test_serving_deployments_match_the_compose_file(services, secrets) -> None:
-    part = PAGE[PAGE.index("## The API and the page") :]
+    part = PAGE[PAGE.index("## The API and the web UI") :]
     assert "the secrets `tumorml` and `tumorml-writer`" in part
-    told = {*re.findall(r"[A-Z][A-Z0-9_]+", part), *secrets["tumorml"], *secrets["tumorml-writer"]}
+    described = {*re.findall(r"[A-Z][A-Z0-9_]+", part)}
+    described |= secrets["tumorml"] | secrets["tumorml-writer"]
     for service in ("api", "ui"):
-        assert services[service]["environment"].keys() <= told
+        assert services[service]["environment"].keys() <= described
         (path,) = re.findall(r"http://127\.0\.0\.1:\d+(/[\w/]+)", str(services[service]))
         assert path in part
 
@@ -180,7 +184,7 @@ POD = """
 import json, sys
 import airflow.settings
 from airflow.configuration import conf
-print("told", json.dumps({
+print("pod", json.dumps({
     "arguments": sys.argv[1:],
     "hook": sys.modules["airflow_local_settings"].__file__,
     "namespace": conf.get("kubernetes_executor", "namespace"),
@@ -194,14 +198,14 @@ print("told", json.dumps({
 
 
 def test_pod_has_airflow_environment_and_chart_mounts(values, secrets, tmp_path: Path) -> None:
-    """As a pod does: `tumorml in-airflow python ...`, with the environment of the values."""
+    """Run `tumorml in-airflow python ...` like a pod, with the environment of the values."""
     home = tmp_path / "airflow"
     (home / "config").mkdir(parents=True)
     (home / "airflow.cfg").write_text("[kubernetes_executor]\nnamespace = seen\n")
     (home / "config" / "airflow_local_settings.py").write_text(HOOK)
     variables = {
         name: "given" if value is None else value
-        for name, value in given(values, secrets, "workers").items()
+        for name, value in environment_of(values, secrets, "workers").items()
     }
     variables |= {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://a:secret@nowhere/b"}
     variables |= {"TUMORML_HOME": str(tmp_path), "AIRFLOW_HOME": str(home)}
@@ -209,16 +213,16 @@ def test_pod_has_airflow_environment_and_chart_mounts(values, secrets, tmp_path:
     command = [sys.executable, "-m", "tumorml.cli", "in-airflow"]
     arguments = [sys.executable, "-c", POD, "--json-string", '{"ti": {}}', "--help"]
     clean = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    ran = subprocess.run(
+    result = subprocess.run(
         [*command, *arguments],
         env=clean | variables,
         cwd=PROJECT_ROOT,
         capture_output=True,
         text=True,
     )
-    assert ran.returncode == 0, ran.stderr
-    (told,) = [line for line in ran.stdout.splitlines() if line.startswith("told ")]
-    assert json.loads(told.removeprefix("told ")) == {
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("pod ")]
+    assert json.loads(line.removeprefix("pod ")) == {
         "arguments": arguments[3:],
         "hook": str(home / "config" / "airflow_local_settings.py"),
         "namespace": "seen",
@@ -231,15 +235,15 @@ def test_pod_has_airflow_environment_and_chart_mounts(values, secrets, tmp_path:
 
 
 def test_in_airflow_without_command_prints_one_line() -> None:
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "tumorml.cli", "in-airflow"], capture_output=True, text=True
     )
-    assert (ran.returncode, "Say what to run" in ran.stderr) == (1, True)
+    assert (result.returncode, "Name a command to run" in result.stderr) == (1, True)
 
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The hook; without the package `kubernetes`, a FAKE whose models keep what they are given."""
+    """The page's hook; if `kubernetes` is not installed, a FAKE stands in for its models."""
     if importlib.util.find_spec("kubernetes") is None:
         client: Any = ModuleType("kubernetes.client")
         client.models = SimpleNamespace(
@@ -253,8 +257,8 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def pod(task_id: str) -> Any:
-    asked = SimpleNamespace(requests={"memory": "2Gi"}, limits=None)
-    container = SimpleNamespace(name="base", image="here/tumorml-worker:0.1.0", resources=asked)
+    resources = SimpleNamespace(requests={"memory": "2Gi"}, limits=None)
+    container = SimpleNamespace(name="base", image="here/tumorml-worker:0.1.0", resources=resources)
     return SimpleNamespace(
         metadata=SimpleNamespace(annotations={"task_id": task_id}),
         spec=SimpleNamespace(containers=[container], tolerations=None),

@@ -1,4 +1,4 @@
-"""The serving image's packages answer: no Airflow, no TensorFlow."""
+"""API and web UI with only the packages of the serving image: no Airflow, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def test_serving_image_has_no_airflow_and_no_tensorflow() -> None:
 def test_serving_image_predicts_a_scan(
     champion: str, picture: Path, environment: dict[str, str]
 ) -> None:
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "tests.docker.as_installed_in", "serving", ANSWER, picture],
         env=environment,
         capture_output=True,
         text=True,
         timeout=200,
     )
-    assert told.returncode == 0, told.stderr[-4000:]
-    live, status, answer = json.loads(told.stdout.splitlines()[-1])
+    assert result.returncode == 0, result.stderr[-4000:]
+    live, status, answer = json.loads(result.stdout.splitlines()[-1])
     assert (live, status, answer["model_version"]) == (200, 200, champion)
     assert 0 < sum(answer["answers"][0]["probabilities"].values()) <= 1.001
 
@@ -47,11 +47,11 @@ def test_serving_image_loads_the_ui(tmp_path: Path, environment: dict[str, str])
         "page = AppTest.from_file(str(app)).run(timeout=60)\n"
         "assert not page.exception, page.exception\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "tests.docker.as_installed_in", "serving", program],
         env=environment,
         capture_output=True,
         text=True,
         timeout=200,
     )
-    assert told.returncode == 0, told.stderr[-4000:]
+    assert result.returncode == 0, result.stderr[-4000:]
