@@ -78,7 +78,7 @@ class InboxTrigger(BaseEventTrigger):
         now = time.time()
         known = set(watermark.get("drops", ()))
         age = now - float(watermark.get("announced_at", 0.0))
-        # A clock that was set back gives a negative age; announce then.
+        # The age is negative if the clock was set back; announce in this case, too.
         if known.issuperset(map(_digest, identities)) and 0 <= age < self.reannounce_seconds:
             return None
         await self._write_watermark(

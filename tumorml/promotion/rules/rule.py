@@ -57,8 +57,8 @@ class Rule:
     """A rule of the gate.
 
     Attributes:
-        name: Name in the documentation. The rule's results carry it too, unless
-            ``result_names`` lists others.
+        name: Name in the documentation. The rule's results have the same name, unless
+            ``result_names`` lists other names.
         kind: Purpose of the rule.
         explanation: One sentence: the condition under which the rule passes.
         check: Apply the rule. Returns one result for each slice that the rule compares, or no
@@ -74,6 +74,6 @@ class Rule:
     result_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Let the results carry the rule's own name by default."""
+        """Use the rule's name as the name of its results by default."""
         if not self.result_names:
             object.__setattr__(self, "result_names", (self.name,))

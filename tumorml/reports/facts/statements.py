@@ -211,7 +211,7 @@ def next_steps(facts: RunFacts) -> list[str]:
     if absent := _labels_without_test_scans(facts):
         steps.append(f"Drop labeled scans of {', '.join(absent)}: the test set has none.")
     if facts.wrong:
-        steps.append(f"Have a radiologist look at the wrong answers{_worst_label(facts)}.")
+        steps.append(f"Have a radiologist review the wrong answers{_worst_label(facts)}.")
     unbeaten = unbeaten_baselines(facts.challenger.numbers)
     if unbeaten is None:
         steps.append("Drop scans with tumor masks, so that the heatmaps can be measured.")

@@ -21,7 +21,8 @@ from tumorml.evaluation.measures import CONFIDENCE_BINS
 from tumorml.labels import NO_TUMOR
 from tumorml.results.tables import Epoch, Evaluation
 
-# Okabe and Ito (2008): color-blind readers can tell these colors apart. Dashes work in gray.
+# Colors of Okabe and Ito (2008), which color-blind readers can distinguish. The line styles can be
+# distinguished in grayscale, too.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 LINES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE), ("-", "--", "-.", (0, (1, 1))), strict=True))
 STYLE: dict[Any, Any] = {

@@ -101,7 +101,7 @@ def drop_files(
     if not files:
         raise TumorMLError("Choose images or an archive first.")
     if archives and len(files) > 1:
-        raise TumorMLError(f"Drop {archives[0]} alone: an archive is a drop of its own.")
+        raise TumorMLError(f"Drop {archives[0]} alone: an archive is a complete drop.")
     if archives and (label != LABELS_IN_ARCHIVE or patient_id or site):
         raise TumorMLError(
             f"{archives[0]} contains its own labels, patients and sites: choose "

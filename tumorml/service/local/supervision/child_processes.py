@@ -120,7 +120,7 @@ def signal_session(record: ChildRecord, number: signal.Signals) -> int:
 def kill_session(
     record: ChildRecord, process: subprocess.Popen[bytes] | None = None, wait_seconds: float = 3.0
 ) -> int:
-    """Send SIGKILL to the child's session until no process is left; return the first number.
+    """Send SIGKILL to the child's session until it has ended; return its number of processes.
 
     Args:
         record: The child.

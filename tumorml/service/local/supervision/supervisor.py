@@ -99,7 +99,7 @@ class Supervisor:
             urgent: Polled about 20 times a second; True kills at once.
         """
         deadline = time.monotonic() + grace_seconds
-        # The first child keeps the last second of the grace time: the others depend on it.
+        # The other children depend on the first one, so it is stopped last, within the last second.
         self._end(self._children[1:], deadline - min(1.0, grace_seconds / 4), urgent)
         self._end(self._children[:1], deadline, urgent)
         self._record_path.unlink(missing_ok=True)
