@@ -52,7 +52,7 @@ def test_temperature_matches_scikit_learn(seed: int, scale: float) -> None:
     assert log_loss(truth, ours) == pytest.approx(log_loss(truth, theirs), abs=5e-4)
 
 
-def test_temperature_cools_only_an_overconfident_model() -> None:
+def test_temperature_scales_with_logits_and_is_one_if_calibrated() -> None:
     logits, truth = made_logits(1, scans=20_000, scale=1.5)
     fitted = fit_temperature(logits, truth)
     assert fit_temperature(3 * logits, truth) == pytest.approx(3 * fitted, rel=1e-3)

@@ -57,7 +57,7 @@ def test_difference_is_the_largest_of_all_classes(settings_with_scans: Settings)
     assert served.predictions == 3, "the first scan is predicted twice"
 
 
-def test_probability_that_is_not_a_number_has_no_difference(settings_with_scans: Settings) -> None:
+def test_nan_probability_gives_a_nan_difference(settings_with_scans: Settings) -> None:
     store = object_store(settings_with_scans)
     served = cast("Served", FakeServed(math.nan, 1.0))
     (answer,) = compare_golden_scans(store, served, {SCANS[0]: [0.0, 1.0]})

@@ -116,7 +116,7 @@ def test_every_view_has_a_file_and_every_file_a_view() -> None:
     assert len(replace_views.VIEWS) == len(files)
 
 
-def test_view_files_return_what_the_views_of_0012_returned(empty_database: Settings) -> None:
+def test_view_files_match_the_views_of_revision_0012(empty_database: Settings) -> None:
     command.upgrade(alembic_config(empty_database), LAST_REVISION_WITH_VIEWS)
     old_columns, old_definitions = columns(empty_database), definitions(empty_database)
     old_grants = grants(empty_database)

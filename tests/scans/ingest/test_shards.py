@@ -104,7 +104,7 @@ def test_mask_is_in_the_shard_of_its_scans(settings: Settings) -> None:
     assert list(split_into_shards([], {}, settings, 1_000)) == [[]]
 
 
-def test_of_several_masks_the_first_files_mask_is_stored(
+def test_mask_of_the_first_file_is_stored_if_there_are_several(
     settings: Settings,
 ) -> None:
     sharded = with_shard_files(settings, 1)

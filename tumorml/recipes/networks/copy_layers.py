@@ -55,7 +55,7 @@ def copy_layers(source: keras.Model, model: keras.Model, source_name: str) -> No
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers before the head that have weights.
 
-    Keras's `Normalization` layers are left out: their weights stay neutral.
+    Keras's `Normalization` layers are left out, because their weights stay at neutral values.
     """
     head = {layer.name for layer in head_layers(model)}
     return [

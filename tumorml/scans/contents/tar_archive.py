@@ -118,7 +118,7 @@ class _Readable(Protocol):
 
 
 class _LimitedStream:
-    """An unpacked stream that refuses the drop when it yields too many bytes.
+    """An unpacked stream that raises `DropRefusedError` when it yields too many bytes.
 
     Args:
         unpacked: The decompressed stream.

@@ -32,8 +32,8 @@ def fingerprint_scans(
 ) -> int:
     """Compute the fingerprints of all scans without one, and replace those of older versions.
 
-    After a crash, a second call computes the missing fingerprints. A scan without a visible head has
-    no fingerprint data; its row is marked as compared, so that the search for twins skips it.
+    After a crash, a second call computes the missing fingerprints. A scan without a visible head
+    has no fingerprint data; its row is marked as compared, so that the search for twins skips it.
 
     Args:
         settings: The stores.

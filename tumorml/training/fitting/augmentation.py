@@ -88,7 +88,7 @@ def augment(
     Returns:
         float32 `[b, S, S, 1]` in 0..255; pixels from outside the scan are black.
     """
-    # Reading and transforming share one call into Python, which takes as long as several scans.
+    # One call into Python does both, because a call takes as long as transforming several scans.
     warped = tf.numpy_function(
         lambda rows, matrices: _warp(pixels[rows], matrices),
         [chosen, transforms.matrices],

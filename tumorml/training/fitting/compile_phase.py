@@ -102,8 +102,8 @@ def binary_accuracy(target: tf.Tensor, logit: tf.Tensor) -> tf.Tensor:
 def _steps_at_once(recipe: Recipe) -> int:
     """Return how many steps run per call from Python.
 
-    A large network runs one, so that Ctrl-C takes effect soon. Several devices run one, because
-    Keras's loop over several steps fails on them.
+    It is one step for a large network, so that Ctrl-C takes effect soon, and for several devices,
+    because Keras's loop over several steps fails on them.
     """
     is_small = NETWORKS[recipe.network].published_weights is None
     return STEPS_AT_ONCE if is_small and _has_one_replica() else 1
