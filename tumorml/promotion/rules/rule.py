@@ -33,11 +33,11 @@ class RuleKind(StrEnum):
 
 
 _KIND_EXPLANATIONS = {
-    RuleKind.INTEGRITY: "Integrity rules check that the measured numbers can be trusted. Golden "
+    RuleKind.INTEGRITY: "Integrity rules check that the measured numbers are valid. Golden "
     "scans are validation scans whose probabilities were recorded during training; the stored "
     "model has to reproduce them.",
     RuleKind.FLOOR: "Floors, ceilings and limits apply to every model by itself, without a "
-    "comparison. They stop broken models; meeting them does not make a model good.",
+    "comparison. A model below them is unusable; a model that reaches them need not be good.",
     RuleKind.GAIN: "One passed gain rule is enough to win. Macro F1 is the mean of the labels' F1 "
     "scores; misses and false alarms both lower it. McNemar's test counts the groups that were won "
     "and lost. All bounds are one-sided.",
