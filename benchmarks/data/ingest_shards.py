@@ -101,7 +101,7 @@ def write_varied(folder: Path, slices: Sequence[tuple[str, NDArray[np.uint8]]], 
 
 
 def bound_part(paths: Sequence[Path]) -> int:
-    """Process files as the bound does; return their number."""
+    """Read, hash, decode, encode and write files, for the bound; return their number."""
     with tempfile.TemporaryDirectory(prefix="tumorml-bound-") as folder:
         for path in paths:
             data = path.read_bytes()

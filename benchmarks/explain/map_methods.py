@@ -59,7 +59,7 @@ def masked_test_scans(
 def pointing(
     predictor: Predictor, images: np.ndarray, masks: np.ndarray, method: Method, layer: str
 ) -> float:
-    """Return the share of scans whose map, by a method from a layer, peaks inside the mask."""
+    """Return the share of scans whose heatmap has its maximum inside the mask."""
     hits = []
     for start in range(0, len(images), BATCH):
         part = slice(start, start + BATCH)

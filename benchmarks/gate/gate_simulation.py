@@ -82,7 +82,7 @@ class TestScans:
 
 
 def draw_test_scans(generator: np.random.Generator, scans: int) -> TestScans:
-    """Draw groups of one class each; the group makes half of the variance of a scan's ease."""
+    """Draw groups of one class each; half of the variance of the ease is common to a group."""
     sizes = 1 + generator.poisson(SCANS_PER_GROUP - 1, size=scans)
     member = np.repeat(np.arange(scans), sizes)[:scans]
     ease = np.sqrt(0.5) * (generator.normal(size=scans)[member] + generator.normal(size=scans))

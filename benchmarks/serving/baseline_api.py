@@ -1,4 +1,4 @@
-"""FastAPI app that serves a Keras model as most projects do: baseline of `api.py` beside it.
+"""FastAPI app that serves a Keras model as most projects do; the baseline of `api.py`.
 
 Each request is decoded, resized and given to `model.predict`. For a heatmap, a Grad-CAM model is
 built in each call, and the PNG is returned as a list of numbers. Environment variables: `MODEL` is

@@ -44,7 +44,9 @@ RESULTS = text("""
 
 
 def trainable_recipe(settings: Settings, name: str) -> str:
-    """Return the recipe's name, or the path of a copy with random weights if it has none here.
+    """Return the recipe's name, or a copy's path if its weights are not on this machine.
+
+    The copy is a recipe file that starts from random weights.
 
     Raises:
         TumorMLError: The file of weights on this machine differs from the published one.

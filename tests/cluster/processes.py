@@ -192,7 +192,7 @@ class Cluster:
 @contextmanager
 def running_cluster(settings: Mapping[str, str], replicas: Mapping[str, int]) -> Iterator[Cluster]:
     """Run a stack until the block ends; its folder is kept if the block fails."""
-    # Pytest's own folders are closed to the user that Postgres runs as under root.
+    # Under root, Postgres runs as another user, who has no access to pytest's own folders.
     folder = Path(tempfile.mkdtemp(prefix="tumorml-cluster-"))
     cluster = Cluster(folder, settings, replicas)
     try:

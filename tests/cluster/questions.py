@@ -1,4 +1,4 @@
-"""Queries of a running stack's two databases, and waiting for a condition."""
+"""Queries of a running stack's two databases, and a wait for a condition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Translates services of docker-compose.yml into processes of this machine.
+"""Translate services of docker-compose.yml into processes of this machine.
 
 Commands, environments, volumes and health checks are those of the file. All containers share one
 network and one file system here, so these parts are rewritten:
@@ -114,7 +114,7 @@ class Replicas:
             defined |= read_env_file(Path(file["path"]))
         defined |= {key: str(value) for key, value in definition.get("environment", {}).items()}
         environment = {key: self._with_local_addresses(value) for key, value in defined.items()}
-        # Host names without a port, and bind addresses that other machines could reach.
+        # Values that are only a host name or a bind address have no port to be replaced above.
         for key, value in environment.items():
             if value in ("0.0.0.0", *self._container_ports):
                 environment[key] = "127.0.0.1"

@@ -15,12 +15,12 @@ from sqlalchemy import select
 
 
 def main(option: str, why: str) -> None:
-    while not answer(option, why):
+    while not respond(option, why):
         time.sleep(0.5)
 
 
-def answer(option: str, why: str) -> bool:
-    """Return True if an approval was waiting and has its response now."""
+def respond(option: str, why: str) -> bool:
+    """Respond to a waiting approval; return False if none is waiting or it has not timed out."""
     with create_session() as session:
         waiting = session.scalar(
             select(TaskInstance).where(TaskInstance.state == TaskInstanceState.AWAITING_INPUT)

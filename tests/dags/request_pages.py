@@ -15,10 +15,11 @@ from fastapi.testclient import TestClient
 
 client = TestClient(create_app(apps="core"))
 token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="reader", role="viewer"))
-answers = []
+responses = []
 for path in sys.argv[1:]:
     headers = {} if path.startswith("!") else {"Authorization": f"Bearer {token}"}
-    answer = client.get(path.removeprefix("!"), headers=headers)
-    is_text = answer.headers["content-type"].startswith(("text/", "application/json"))
-    answers.append([answer.status_code, dict(answer.headers), answer.text if is_text else ""])
-print(json.dumps(answers))
+    response = client.get(path.removeprefix("!"), headers=headers)
+    is_text = response.headers["content-type"].startswith(("text/", "application/json"))
+    body = response.text if is_text else ""
+    responses.append([response.status_code, dict(response.headers), body])
+print(json.dumps(responses))

@@ -1,4 +1,4 @@
-"""A retraining that waits for a person's approval, by ``dag.test()``."""
+"""Approval, rejection and timeout of a promotion that needs a person, by ``dag.test()``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A losing challenger, and changes of the champion by hand, by ``dag.test()``."""
+"""A rejected challenger, and manual changes of the champion, by ``dag.test()``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's own processes with the libraries of their image: no TensorFlow, no GX."""
+"""DAGs and plugin with the packages of Airflow's image: no TensorFlow, no Great Expectations."""
 
 from __future__ import annotations
 

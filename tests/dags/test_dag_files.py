@@ -1,4 +1,4 @@
-"""The DAG files: they parse fast, and their graphs are those of the stored snapshot."""
+"""The DAG files: CPU seconds of parsing, and graphs compared with a stored snapshot."""
 
 from __future__ import annotations
 

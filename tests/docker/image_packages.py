@@ -1,4 +1,4 @@
-"""Packages of each image, from the lock files that `make lock` writes."""
+"""Names and versions of each image's packages, from the lock files that `make lock` writes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tumorml.settings import Settings
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[Settings]:
-    # Not in pytest's folder: each new pytest session removes Postgres's system user's access to it.
+    # Postgres's system user needs access; each new pytest session closes pytest's own folder to it.
     with tempfile.TemporaryDirectory(prefix="tumorml-test-") as folder:
         home = Path(folder) / "home"
         start_local_postgres(home)

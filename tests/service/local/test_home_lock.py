@@ -1,4 +1,4 @@
-"""One service per home and per port."""
+"""Locks of homes and checks of ports: a second service on the same home or port is rejected."""
 
 from __future__ import annotations
 

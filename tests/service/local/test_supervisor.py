@@ -1,4 +1,4 @@
-"""The supervisor, with real child processes."""
+"""Restart and stop of child processes by the supervisor, with real processes."""
 
 from __future__ import annotations
 

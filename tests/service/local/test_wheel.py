@@ -71,8 +71,8 @@ def installation() -> Iterator[Installation]:
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, installed.venv], check=True)
     install = [str(uv), "pip", "install", "--quiet", "--offline", "--no-deps"]
     subprocess.run([*install, "--python", str(python), str(wheel)], check=True)
-    # The dependencies of this environment. Its own .pth files, which name the checkout, are not
-    # read: Python reads .pth files of its own site-packages only.
+    # Makes the dependencies of the test's environment importable. The .pth file of the checkout is
+    # ignored there, because Python reads .pth files in its own site-packages only.
     (site_packages,) = installed.venv.glob("lib/python*/site-packages")
     (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     yield installed
