@@ -106,7 +106,7 @@ def explain(
         class_index = np.asarray(class_index, dtype=np.int64)
         if class_index.shape != (len(images),):
             raise ValueError(
-                f"{len(images)} scans need as many classes, not an array {class_index.shape}"
+                f"one class per scan is required: {len(images)} scans, classes {class_index.shape}"
             )
         if np.any((class_index < 0) | (class_index >= len(predictor.labels))):
             raise ValueError(f"class indices must be in 0..{len(predictor.labels) - 1}")

@@ -43,8 +43,8 @@ def test_history_filters_select_matching_rows(client: TestClient) -> None:
 def test_invalid_history_parameters_get_422(client: TestClient) -> None:
     infinite = base64.b64encode(b'["2026-01-01T00:00:00+00:00", Infinity]').decode()
     for parameters, detail in (
-        ({"after": "garbage"}, "not a cursor"),
-        ({"after": infinite}, "not a cursor"),
+        ({"after": "garbage"}, "invalid cursor"),
+        ({"after": infinite}, "invalid cursor"),
         ({"since": "1.5"}, "2026-11-22T09:00:00Z"),
         ({"colour": "red"}, "Unknown query parameter 'colour'"),
         ({"label": "\0"}, "NUL character"),

@@ -34,7 +34,7 @@ def up(settings: Settings, *, once: bool = False, demo: bool = True) -> None:
     with StopSignal() as stop_signal, home_lock(settings.home, settings.airflow_url):
         killed = kill_leftovers(settings.home / "run" / "children.json")
         if killed:
-            display.warn(f"Killed {killed} processes that an earlier tumorml left running.")
+            display.warn(f"Killed {killed} processes that a killed `tumorml up` had left running.")
         require_free_port(settings.airflow_port, "TUMORML_AIRFLOW_PORT", "Airflow UI")
         require_free_port(settings.api_port, "TUMORML_API_PORT", "API", settings.api_host)
         require_free_port(settings.ui_port, "TUMORML_UI_PORT", "web UI", settings.ui_host)

@@ -154,4 +154,4 @@ def _parse_cursor(after: str) -> tuple[datetime, int]:
 
 
 def _invalid_cursor() -> ProblemError:
-    return ProblemError(422, "after: not a cursor; send the `next` of the previous page.")
+    return ProblemError(422, "after: invalid cursor; send the `next` of the previous page.")

@@ -57,7 +57,7 @@ def page(settings: Settings) -> None:
     else:
         st.warning(
             f"The table and the CSV file contain only the newest {MAX_ROWS:,} predictions. Narrow "
-            "the filters to see others."
+            "the filters to see older predictions."
         )
     table = st.dataframe(
         format_times(rows),

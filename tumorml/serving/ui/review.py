@@ -140,7 +140,9 @@ def show_confident_errors(settings: Settings, task: str) -> None:
         settings, CONFIDENT_ERRORS, threshold=CONFIDENT, max_rows=MAX_ROWS, **evaluation
     )
     if not rows:
-        st.info(f"The champion has no wrong test prediction with more than {CONFIDENT:.0%}.")
+        st.info(
+            f"The champion has no wrong test prediction with a probability above {CONFIDENT:.0%}."
+        )
     else:
         st.markdown(
             "Either the champion or the label is wrong. To correct a label, run `tumorml label`."
