@@ -93,9 +93,11 @@ def candidate_labels(
     labels |= {scan: {label} for scan, label in settled_labels(session, scans).items()}
     return {
         scan: {
-            task_label for label in found if (task_label := label_for_task(label, task)) is not None
+            task_label
+            for label in scan_labels
+            if (task_label := label_for_task(label, task)) is not None
         }
-        for scan, found in labels.items()
+        for scan, scan_labels in labels.items()
     }
 
 
@@ -107,16 +109,16 @@ def labels_and_conflicts(session: Session, task: Task) -> tuple[dict[str, str], 
     """
     settled = settled_labels(session)
     labels = candidate_labels(session, task)
-    conflicting = {scan for scan, found in labels.items() if len(found) > 1}
+    conflicting = {scan for scan, task_labels in labels.items() if len(task_labels) > 1}
     for scans in _scans_of_one_picture(session):
         labeled = [scan for scan in scans if labels.get(scan)]
         differ = len(set().union(*(labels[scan] for scan in labeled))) > 1
         if differ and not all(scan in settled for scan in labeled):
             conflicting.update(labeled)
     return {
-        scan: next(iter(found))
-        for scan, found in labels.items()
-        if found and scan not in conflicting
+        scan: next(iter(task_labels))
+        for scan, task_labels in labels.items()
+        if task_labels and scan not in conflicting
     }, conflicting
 
 

@@ -17,7 +17,7 @@ from tumorml.settings import Settings
 
 
 def find_leaks(
-    settings: Settings, entries: Sequence[SnapshotEntry], also_seen: Collection[str] = ()
+    settings: Settings, entries: Sequence[SnapshotEntry], other_training_scans: Collection[str] = ()
 ) -> dict[str, TwinKind]:
     """Return the closest relation of each test scan to training or validation scans.
 
@@ -26,24 +26,26 @@ def find_leaks(
     Args:
         settings: Settings of the store.
         entries: Entries of a snapshot.
-        also_seen: Additional scans that count as training.
+        other_training_scans: Additional scans that count as training.
 
     Returns:
         A kind of ``LEAK_KINDS`` for each test scan.
     """
     test = {entry.scan_id for entry in entries if entry.split == "test"}
-    seen = {entry.scan_id for entry in entries if entry.split != "test"} | set(also_seen)
-    kinds = {scan: TwinKind.EXACT if scan in seen else TwinKind.NONE for scan in test}
+    training_scans = {entry.scan_id for entry in entries if entry.split != "test"} | set(
+        other_training_scans
+    )
+    kinds = {scan: TwinKind.EXACT if scan in training_scans else TwinKind.NONE for scan in test}
     with read_session(settings) as session:
         groups = dict(session.execute(select(ScanGroup.scan_id, ScanGroup.group_id)).all())
         twins = session.execute(select(Twin.scan_id, Twin.other_id, Twin.kind)).all()
     for first, second, kind in twins:
         for scan, other in ((first, second), (second, first)):
-            if scan in test and other in seen:
+            if scan in test and other in training_scans:
                 kinds[scan] = min(kinds[scan], TwinKind(kind), key=lambda kind: kind.strength)
-    groups_seen = {groups.get(scan) for scan in seen} - {None}
+    training_groups = {groups.get(scan) for scan in training_scans} - {None}
     for scan, kind in kinds.items():
-        if kind is TwinKind.NONE and groups.get(scan) in groups_seen:
+        if kind is TwinKind.NONE and groups.get(scan) in training_groups:
             kinds[scan] = TwinKind.SAME_GROUP
     return kinds
 
@@ -56,8 +58,8 @@ def write_leak_report(
     The training scans include those of all models that the run's weights descend from.
     """
     with read_session(settings) as session:
-        also_seen = scans_seen_by_ancestors(session, run_id)
-    kinds = find_leaks(settings, entries, also_seen)
+        other_training_scans = scans_seen_by_ancestors(session, run_id)
+    kinds = find_leaks(settings, entries, other_training_scans)
     labels = {entry.scan_id: entry.label for entry in entries if entry.split == "test"}
     counts = Counter((kind, labels[scan]) for scan, kind in kinds.items())
     rows = [
@@ -92,12 +94,12 @@ def scans_seen_by_ancestors(session: Session, run_id: str) -> set[str]:
         )
     )
     snapshots = select(lineage.c.snapshot_id).where(lineage.c.id != run_id)
-    seen = (
+    training_scans = (
         select(SnapshotScan.scan_id)
         .where(SnapshotScan.snapshot_id.in_(snapshots), SnapshotScan.split != "test")
         .distinct()
     )
-    return set(session.scalars(seen))
+    return set(session.scalars(training_scans))
 
 
 def held_out_scans(session: Session, scans: Sequence[str]) -> set[str]:

@@ -117,11 +117,11 @@ def draw_patient(
     kind = label if has_tumor else TUMOR_LABELS[index % len(TUMOR_LABELS)]
     lesion = draw_lesion(anatomy, kind, rng)
     planes = list(Plane)
-    taken: set[tuple[Plane, int]] = set()
+    used_levels: set[tuple[Plane, int]] = set()
     for turn in range(slices):
         plane = planes[(index + turn) % len(planes)]
-        number, points = _choose_level(anatomy, pose, lesion, plane, taken, rng)
-        taken.add((plane, number))
+        number, points = _choose_level(anatomy, pose, lesion, plane, used_levels, rng)
+        used_levels.add((plane, number))
         if has_tumor:
             brain_points = displaced_points(lesion, points)
             healthy = paint_head(anatomy, traits, points, brain_points)
@@ -137,7 +137,7 @@ def _choose_level(
     pose: Pose,
     lesion: Lesion,
     plane: Plane,
-    taken: set[tuple[Plane, int]],
+    used_levels: set[tuple[Plane, int]],
     rng: np.random.Generator,
 ) -> tuple[int, Points]:
     """Choose a level that is not taken and shows the lesion; return its number and points."""
@@ -148,7 +148,7 @@ def _choose_level(
         attempts += 1
         number = round(middle + rng.uniform(-reach, reach)) + _LEVEL_ZERO
         gap = _LEVEL_GAP if attempts < 40 else 1
-        if any(plane is other and abs(number - level) < gap for other, level in taken):
+        if any(plane is other and abs(number - level) < gap for other, level in used_levels):
             reach += 0.5
             continue
         points = pose.slice_points(plane, float(number - _LEVEL_ZERO))

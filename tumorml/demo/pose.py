@@ -78,10 +78,10 @@ class Pose:
         """Convert a template point, ``(3,)`` in mm, to scanner coordinates (fixed-point)."""
         inverse = np.linalg.inv(self.matrix)
         target, shift = point.astype(np.float32)[:, None], self.shift_mm[:, None]
-        found = inverse @ target + shift
+        scanner_point = inverse @ target + shift
         for _ in range(8):
-            found = inverse @ (target - self._warp(found)) + shift
-        return found[:, 0]
+            scanner_point = inverse @ (target - self._warp(scanner_point)) + shift
+        return scanner_point[:, 0]
 
     def slice_points(self, plane: Plane, level_mm: float) -> Points:
         """Return the template coordinates of every pixel of a slice, float32 ``(3, side, side)``.

@@ -125,8 +125,8 @@ def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> fl
         scan_losses = logsumexp(values * scale, axis=1) - true_logits * scale
         return float((scan_losses.sum() + (logarithm / _SPREAD) ** 2 / 2) / len(truth))
 
-    found = minimize_scalar(log_loss, bounds=np.log(TEMPERATURES), method="bounded")
-    return float(np.exp(found.x))
+    minimum = minimize_scalar(log_loss, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(minimum.x))
 
 
 def operating_point(

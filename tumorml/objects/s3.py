@@ -74,8 +74,8 @@ class S3Objects(ObjectStore):
         page = self._bucket.request(
             "list_objects_v2", f"list {self.display(key)}", Prefix=name, MaxKeys=1
         )
-        found = page.get("Contents", [])
-        return self._stored(found[0]) if found and found[0]["Key"] == name else None
+        contents = page.get("Contents", [])
+        return self._stored(contents[0]) if contents and contents[0]["Key"] == name else None
 
     def read(self, key: str) -> bytes:
         """Return the object's bytes, verified by its checksum if the server has one."""
@@ -146,12 +146,12 @@ class S3Objects(ObjectStore):
             page = self._bucket.request(
                 "list_objects_v2", f"list {self.display(prefix)}", **request
             )
-            for found in page.get("Contents", []):
-                key = found["Key"].removeprefix(self._root)
+            for listed in page.get("Contents", []):
+                key = listed["Key"].removeprefix(self._root)
                 if ".." in PurePosixPath(key).parts:
                     log.warning("%s is ignored, because its key contains '..'", key)
                 elif not key.endswith("/"):  # the placeholder that consoles create for a folder
-                    yield self._stored(found)
+                    yield self._stored(listed)
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
@@ -174,11 +174,11 @@ class S3Objects(ObjectStore):
         check_key(key)
         return f"{self._root}{key}"
 
-    def _stored(self, found: dict[str, Any]) -> StoredObject:
-        modified = found["LastModified"]
-        version = f"{found.get('ETag', '')}-{modified.timestamp():.3f}"
-        key = found["Key"].removeprefix(self._root)
-        return StoredObject(key, int(found["Size"]), version, modified)
+    def _stored(self, listed: dict[str, Any]) -> StoredObject:
+        modified = listed["LastModified"]
+        version = f"{listed.get('ETag', '')}-{modified.timestamp():.3f}"
+        key = listed["Key"].removeprefix(self._root)
+        return StoredObject(key, int(listed["Size"]), version, modified)
 
     def _missing(self, key: str) -> MissingObjectError:
         return MissingObjectError(

@@ -90,9 +90,9 @@ def _check_format(path: Path) -> None:
 
 def _check_checksum(path: Path, published: PublishedWeights) -> None:
     with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, published.algorithm).hexdigest()
-    if found != published.checksum:
+        checksum = hashlib.file_digest(stream, published.algorithm).hexdigest()
+    if checksum != published.checksum:
         raise TumorMLError(
-            f"{path} is not the published file: its {published.algorithm.upper()} is {found}, not "
-            f"{published.checksum}. Get the file again from {published.source}."
+            f"{path} is not the published file: its {published.algorithm.upper()} is {checksum}, "
+            f"not {published.checksum}. Get the file again from {published.source}."
         )

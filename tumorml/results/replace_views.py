@@ -80,7 +80,7 @@ def drop_views(connection: Connection, names: Iterable[str] | None = None) -> No
 
 def _views_from_files(connection: Connection) -> dict[str, str]:
     """Return the comments of views created from files, by name, in the order of creation."""
-    found = connection.execute(
+    rows = connection.execute(
         text(
             "select relname, obj_description(oid, 'pg_class') from pg_class "
             "where relkind = 'v' and relnamespace = to_regnamespace('public') "
@@ -88,7 +88,7 @@ def _views_from_files(connection: Connection) -> dict[str, str]:
         ),
         {"origin": f"{_ORIGIN}%"},
     )
-    return {str(name): str(comment) for name, comment in found}
+    return {str(name): str(comment) for name, comment in rows}
 
 
 def _origin(name: str) -> str:

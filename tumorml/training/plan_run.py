@@ -227,9 +227,9 @@ def check_weights(settings: Settings, run: Run) -> None:
     if run.warm_start_id is not None:
         return
     weights = find_weights(recipe_of(run), settings.weights_folder)
-    found = sha256_of(weights) if weights else None
-    if found != run.weights_sha256:
+    actual = sha256_of(weights) if weights else None
+    if actual != run.weights_sha256:
         raise TumorMLError(
             f"Run {run.id} was planned with weights of SHA-256 {run.weights_sha256}, but {weights} "
-            f"has {found}. Restore the file, or start a new run."
+            f"has {actual}. Restore the file, or start a new run."
         )

@@ -35,7 +35,7 @@ def summarize(
     """
     readable = [file for file in files if file.scan_id]
     has_split = {"train", "test"} <= {file.split for file in readable}
-    training = _Training(
+    training = _TrainingIndex(
         [file for file in readable if file.split == "train" or not has_split], twins
     )
     findings = []
@@ -67,7 +67,7 @@ def summarize(
     )
 
 
-class _Training:
+class _TrainingIndex:
     """Index of the files that others are compared with: by bytes, scan, twin and patient."""
 
     def __init__(self, files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> None:
@@ -123,7 +123,7 @@ def _label_counts(findings: Iterable[Finding], has_split: bool) -> list[LabelCou
 def _conflicts(files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> Iterator[Conflict]:
     """Yield the conflicts within scans and between twins.
 
-    Within a scan, each file of the rarer label conflicts with the first file of the other label.
+    Within a scan, each file of the more common label conflicts with the first file of the rarer.
     Between twins, one pair of files stands for each pair of labels.
     """
     by_label: dict[str, dict[str, list[AuditedFile]]] = defaultdict(lambda: defaultdict(list))
@@ -133,8 +133,8 @@ def _conflicts(files: Iterable[AuditedFile], twins: Iterable[ScanTwin]) -> Itera
     for labels in by_label.values():
         for (label, labeled), (other, others) in combinations(labels.items(), 2):
             if contradict(label, other):
-                few, many = sorted((labeled, others), key=len)
-                yield from (Conflict(few[0], file, TwinKind.EXACT, 1.0) for file in many)
+                rarer, more_common = sorted((labeled, others), key=len)
+                yield from (Conflict(rarer[0], file, TwinKind.EXACT, 1.0) for file in more_common)
     for twin in twins:
         if twin.score < SAME_PICTURE_LIKENESS:
             continue

@@ -125,14 +125,14 @@ def _components(session: Session, placed: dict[str, tuple[str, str]]) -> list[_C
         edges.append((nodes[scan], first_scan_of.setdefault(group, nodes[scan])))
 
     component_of = components(len(scans) + len(people), edges).tolist()
-    found: dict[int, _Component] = defaultdict(_Component)
+    component_by_number: dict[int, _Component] = defaultdict(_Component)
     for scan, index in nodes.items():
-        found[component_of[index]].scans.append(scan)
+        component_by_number[component_of[index]].scans.append(scan)
     for person, index in sorted(people.items()):
-        found[component_of[index]].people.append(person)
+        component_by_number[component_of[index]].people.append(person)
     for twin in twins:
-        found[component_of[nodes[twin.scan_id]]].twins.append(twin)
-    return [found[number] for number in sorted(found)]
+        component_by_number[component_of[nodes[twin.scan_id]]].twins.append(twin)
+    return [component_by_number[number] for number in sorted(component_by_number)]
 
 
 def _merge(
@@ -178,5 +178,5 @@ def _crossing(group: str, component: _Component, placed: dict[str, tuple[str, st
     def inside(scan: str) -> bool:
         return scan in placed and placed[scan][0] == group
 
-    found = [twin for twin in component.twins if inside(twin.scan_id) != inside(twin.other_id)]
-    return sorted(found, key=lambda twin: -twin.score)
+    crossing = [twin for twin in component.twins if inside(twin.scan_id) != inside(twin.other_id)]
+    return sorted(crossing, key=lambda twin: -twin.score)

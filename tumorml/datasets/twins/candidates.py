@@ -83,8 +83,8 @@ def candidate_pairs(
         return
     searching = np.concatenate([new for new, _ in hits])
     others = np.concatenate([other for _, other in hits])
-    kept = (~is_new[others] & (others != searching)) | (others > searching)
-    searching, others = searching[kept], others[kept]
+    is_pair = (~is_new[others] & (others != searching)) | (others > searching)
+    searching, others = searching[is_pair], others[is_pair]
     order = np.argsort(searching, kind="stable")
     searching, others = searching[order], others[order]
     firsts = np.searchsorted(searching, rows, side="left")

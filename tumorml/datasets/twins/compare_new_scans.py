@@ -33,7 +33,7 @@ def compare_new_scans(settings: Settings) -> int:
     Returns:
         Number of pairs of twins that were found.
     """
-    found = 0
+    pair_count = 0
     with session_lock(settings, "comparer of scans"):
         while new := _waiting(settings):
             catalogue = load_catalogue(settings, new)
@@ -45,7 +45,7 @@ def compare_new_scans(settings: Settings) -> int:
                 labels=_labels_and_splits(settings, catalogue.ids),
             )
             with write_session(settings) as session:
-                found += copy_rows(
+                pair_count += copy_rows(
                     session,
                     Twin,
                     (
@@ -66,7 +66,7 @@ def compare_new_scans(settings: Settings) -> int:
                     .values(compared_at=func.now())
                 )
             logger.info("compared %s new scans with %s scans", len(new), len(catalogue.ids))
-    return found
+    return pair_count
 
 
 def load_catalogue(settings: Settings, new: Sequence[str] = ()) -> Catalogue:
@@ -128,7 +128,7 @@ def _thumbnails(
 
 def _labels_and_splits(settings: Settings, ids: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
     """Return the labels and given splits of each scan."""
-    found: dict[str, set[tuple[str, str]]] = {}
+    values: dict[str, set[tuple[str, str]]] = {}
     with read_session(settings) as session:
         rows = session.execute(
             select(BatchFile.scan_id, BatchFile.label, BatchFile.given_split)
@@ -136,5 +136,5 @@ def _labels_and_splits(settings: Settings, ids: Sequence[str]) -> list[frozenset
             .distinct()
         )
         for scan, label, split in rows:
-            found.setdefault(str(scan), set()).add((label or "", split or ""))
-    return [frozenset(found.get(scan, ())) for scan in ids]
+            values.setdefault(str(scan), set()).add((label or "", split or ""))
+    return [frozenset(values.get(scan, ())) for scan in ids]

@@ -161,15 +161,15 @@ def _correlation(first: Picture, moving: Picture, warp: NDArray[np.float32]) -> 
         (width, height),
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
     )
-    both = first.head & (aligned_head > 0)
-    shared = int(both.sum())
+    overlap = first.head & (aligned_head > 0)
+    shared = int(overlap.sum())
     moved_area = float(moving.head.sum()) / max(float(warp[0, 0] * warp[1, 1]), 1e-3)
     if shared < _MIN_OVERLAP * min(float(first.head.sum()), moved_area) or shared < 100:
         return 0.0
     mean = _local_mean(aligned)
     covariance = _local_mean(first.smooth * aligned) - first.mean * mean
     correlation = covariance / np.sqrt(first.variance * _local_variance(aligned, mean))
-    return float(correlation[both].mean())
+    return float(correlation[overlap].mean())
 
 
 def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -81,9 +81,9 @@ def set_layer_weights(
         TumorMLError: The arrays have other shapes than the layer's weights.
     """
     expected = [tuple(weight.shape) for weight in layer.weights]
-    found = [array.shape for array in arrays]
-    if expected != found:
+    actual = [array.shape for array in arrays]
+    if expected != actual:
         raise TumorMLError(
-            f"Layer {layer.name} has shapes {expected}, but {source_name} has {found}."
+            f"Layer {layer.name} has shapes {expected}, but {source_name} has {actual}."
         )
     layer.set_weights(arrays)

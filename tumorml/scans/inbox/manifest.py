@@ -34,20 +34,20 @@ def find_manifest(paths: Sequence[str]) -> str | None:
     Raises:
         DropRefusedError: There are several, and none is at the root.
     """
-    found = [
+    manifests = [
         path
         for path in paths
         if path_parts(path.casefold())[-1:] == ["manifest.csv"]
         and len(path_parts(path)) <= 2
         and not is_system_file(path)
     ]
-    at_root = [path for path in found if len(path_parts(path)) == 1]
-    if len(at_root) == 1 or len(found) == 1:
-        return (at_root or found)[0]
-    if found:
+    at_root = [path for path in manifests if len(path_parts(path)) == 1]
+    if len(at_root) == 1 or len(manifests) == 1:
+        return (at_root or manifests)[0]
+    if manifests:
         raise DropRefusedError(
-            f"The drop has several manifests ({', '.join(sorted(found)[:5])}): drop each folder "
-            "separately, or put one manifest.csv at the root."
+            f"The drop has several manifests ({', '.join(sorted(manifests)[:5])}): drop each "
+            "folder separately, or put one manifest.csv at the root."
         )
     return None
 

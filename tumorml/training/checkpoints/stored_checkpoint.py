@@ -87,8 +87,8 @@ class StoredCheckpoint:
 
     def _epochs(self) -> Iterator[int]:
         for stored in self._store.list(self._prefix):
-            if found := _NAME.fullmatch(stored.key.removeprefix(f"{self._prefix}/")):
-                yield int(found[1])
+            if match := _NAME.fullmatch(stored.key.removeprefix(f"{self._prefix}/")):
+                yield int(match[1])
 
     def _key(self, epoch: int) -> str:
         return checkpoint_key(self._run_id, epoch)

@@ -83,18 +83,18 @@ def validate_batch(
 
 
 def _batch_numbers(profiles: Sequence[FileProfile], refused: dict[str, str]) -> dict[str, Any]:
-    kept = [p for p in profiles if not p.reason and p.path not in refused]
-    labels = Counter(profile.label for profile in kept if profile.label)
+    accepted = [p for p in profiles if not p.reason and p.path not in refused]
+    labels = Counter(profile.label for profile in accepted if profile.label)
     by_scan: dict[str | None, set[str]] = {}
-    for profile in kept:
+    for profile in accepted:
         if profile.label:
             by_scan.setdefault(profile.scan_id, set()).add(profile.label)
     count = len(profiles)
     return {
         "files": count,
-        "refused": count - len(kept),
-        "refused_share": (count - len(kept)) / count if count else 0.0,
-        "scans": len(kept),
+        "refused": count - len(accepted),
+        "refused_share": (count - len(accepted)) / count if count else 0.0,
+        "scans": len(accepted),
         "labels": dict(labels),
         "label_divergence": _divergence(labels),
         "conflicting_scans": sum(len(labels) > 1 for labels in by_scan.values()),
