@@ -65,8 +65,8 @@ def test_baselines_are_the_commonest_pixel_and_a_central_blob() -> None:
 
 def test_intervals_come_from_groups_not_scans() -> None:
     rng = np.random.default_rng(1)
-    of_group = rng.integers(0, 2, 40).astype(np.float64)
-    hits = np.repeat(of_group, 10)
+    group_values = rng.integers(0, 2, 40).astype(np.float64)
+    hits = np.repeat(group_values, 10)
     located = Located(hits, hits, np.repeat(hits[:, None], 19, axis=1))
 
     def interval(groups: list[str]) -> tuple[float, float]:

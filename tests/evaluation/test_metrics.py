@@ -130,7 +130,7 @@ def test_slice_is_scored_on_its_own_scans() -> None:
     metrics = score_slice(answers, groups, chosen, "plane=axial", resamples=300)
     assert [metric.metric for metric in metrics] == list(SLICE_METRICS)
     alone = by_metric_and_slice(
-        score(answers.of(chosen), [groups[index] for index in range(0, 200, 3)], resamples=300)
+        score(answers.select(chosen), [groups[index] for index in range(0, 200, 3)], resamples=300)
     )
     for metric in metrics:
         assert (metric.slice, metric.scans) == ("plane=axial", 67)

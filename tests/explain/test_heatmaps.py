@@ -141,11 +141,11 @@ def maps_through_the_whole_network(
     import keras
     import tensorflow as tf
 
-    whole = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.outputs[0]])
+    network = keras.Model(model.inputs[0], [model.get_layer(layer).output, model.outputs[0]])
     expected = []
     for image, label in zip(images, classes, strict=True):
         with tf.GradientTape() as tape:
-            features, logits = whole(image[None, ..., None].astype(np.float32), training=False)
+            features, logits = network(image[None, ..., None].astype(np.float32), training=False)
             if logits.shape[-1] == 1:
                 score = logits[:, 0] if label else -logits[:, 0]
             else:

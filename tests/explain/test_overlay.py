@@ -41,7 +41,7 @@ def test_color_is_where_the_heatmap_is_hot() -> None:
 
 def test_overlay_without_caption_keeps_its_pictures() -> None:
     pixels = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
-    whole = overlay_png(
+    with_caption = overlay_png(
         pixels,
         np.zeros((64, 64), np.float32),
         label="tumor",
@@ -49,9 +49,9 @@ def test_overlay_without_caption_keeps_its_pictures() -> None:
         probability=0.9,
         meaning="warm",
     )
-    cut = np.asarray(Image.open(io.BytesIO(without_caption(whole))))
+    cut = np.asarray(Image.open(io.BytesIO(without_caption(with_caption))))
     assert cut.shape == (272, 580, 3)
-    assert (cut == np.asarray(Image.open(io.BytesIO(whole)))[:272]).all()
+    assert (cut == np.asarray(Image.open(io.BytesIO(with_caption)))[:272]).all()
 
 
 def test_wrong_prediction_has_a_red_caption() -> None:

@@ -100,7 +100,7 @@ def judged_run(
             by_split = {"test": metrics}
             if given_split:
                 clean = answered.known_truth < len(FOUR) - 1
-                part = answered.of(clean)
+                part = answered.select(clean)
                 by_split["test_without_twins"] = score(part, part.scan_ids, resamples=resamples)
             write_metrics(session, by_split, run_id=RUN, model_version_id=model)
     return RUN

@@ -40,7 +40,7 @@ class Answers:
             raise ValueError("the true labels of these scans are not known")
         return self.truth
 
-    def of(self, chosen: NDArray[np.bool_]) -> Answers:
+    def select(self, chosen: NDArray[np.bool_]) -> Answers:
         """Return the answers about the chosen scans; ``chosen`` is bool [n]."""
         return Answers(
             scan_ids=list(compress(self.scan_ids, chosen)),

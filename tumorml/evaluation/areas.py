@@ -41,7 +41,9 @@ class Areas:
         self._above = np.searchsorted(-scores[others], thresholds, side="left")
         self._not_below = np.searchsorted(-scores[others], thresholds, side="right")
 
-    def of(self, weights: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def compute(
+        self, weights: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute both areas for b weightings of the groups.
 
         Args:
@@ -55,10 +57,10 @@ class Areas:
         rows = max(1, _CACHED_CELLS // max(len(self._positives) + len(self._negatives), 1))
         for start in range(0, len(weights), rows):
             block = slice(start, start + rows)
-            roc[block], precision[block] = self._of_block(weights[block])
+            roc[block], precision[block] = self._compute_block(weights[block])
         return roc, precision
 
-    def _of_block(
+    def _compute_block(
         self, weights: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         hits = _running_sum(weights, self._positives).take(self._reached, axis=1)

@@ -75,7 +75,7 @@ def evaluate_run(settings: Settings, run_id: str) -> str:
             unrelated = np.array([kinds[scan] is TwinKind.NONE for scan in answers.scan_ids])
             if unrelated.any():
                 metrics["test_without_twins"] = score(
-                    answers.of(unrelated),
+                    answers.select(unrelated),
                     list(compress(groups, unrelated)),
                     resamples=policy.resamples,
                 )

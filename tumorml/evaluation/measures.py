@@ -77,7 +77,7 @@ def measure(answers: Answers, names: Collection[str] = METRICS) -> dict[str, Val
         ValueError: The truth is not known.
     """
     one_group = np.zeros(len(answers.predicted), np.int64)
-    metrics = _Measures(answers, one_group, 1).of(np.ones((1, 1), np.uint8), names)
+    metrics = _Measures(answers, one_group, 1).compute(np.ones((1, 1), np.uint8), names)
     return {name: values.reshape(values.shape[1:]) for name, values in metrics.items()}
 
 
@@ -110,7 +110,7 @@ def resampled(
         raise ValueError("contenders answered about different scans")
     drawn = GroupResamples(groups, resamples=resamples, seed=seed)
     prepared = [_Measures(one, drawn.member, drawn.count) for one in contenders]
-    blocks = [[one.of(weights, names) for one in prepared] for weights in drawn]
+    blocks = [[one.compute(weights, names) for one in prepared] for weights in drawn]
     return [
         {name: np.concatenate([block[index][name] for block in blocks]) for name in names}
         for index in range(len(contenders))
@@ -153,22 +153,22 @@ class _Measures:
         gaps = (scores.argmax(axis=1) == truth) - confidence
         np.add.at(self._sums, (member, cells + 2 + bins), gaps)
 
-    def of(self, weights: NDArray[np.uint8], names: Collection[str]) -> dict[str, Values]:
+    def compute(self, weights: NDArray[np.uint8], names: Collection[str]) -> dict[str, Values]:
         """Compute metrics for weights, uint8 [b, groups]: float64 [b], or [b, classes]."""
         cells = self._classes**2
         sums = weights.astype(np.float64) @ self._sums
         confusion = sums[:, :cells].reshape(-1, self._classes, self._classes)
         scans = confusion.sum(axis=(1, 2))
-        found = self._of_decisions(confusion) | {
+        found = self._compute_from_decisions(confusion) | {
             "log_loss": _ratio(sums[:, cells], scans),
             "brier": _ratio(sums[:, cells + 1], scans),
             "ece": _ratio(np.abs(sums[:, cells + 2 :]).sum(axis=1), scans),
         }
         if not _AREAS.isdisjoint(names):
-            found |= self._of_areas(weights)
+            found |= self._compute_areas(weights)
         return {name: found[name] for name in names}
 
-    def _of_decisions(self, confusion: Values) -> dict[str, Values]:
+    def _compute_from_decisions(self, confusion: Values) -> dict[str, Values]:
         hits = np.diagonal(confusion, axis1=1, axis2=2)
         actual, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
         scans = actual.sum(axis=1)
@@ -191,8 +191,8 @@ class _Measures:
             found["tumor_specificity"] = found["recall"][:, column]
         return found
 
-    def _of_areas(self, weights: NDArray[np.uint8]) -> dict[str, Values]:
-        both = np.stack([area.of(weights) for area in self._areas], axis=-1)
+    def _compute_areas(self, weights: NDArray[np.uint8]) -> dict[str, Values]:
+        both = np.stack([area.compute(weights) for area in self._areas], axis=-1)
         all_defined = 1.0 if all(area.is_defined for area in self._areas) else np.nan
         found = dict(zip(("roc_auc", "pr_auc"), both, strict=True))
         return found | {

@@ -105,7 +105,7 @@ def score_slice(
         resamples: Number of bootstrap resamples.
         seed: Seed of the bootstrap.
     """
-    part = answers.of(chosen)
+    part = answers.select(chosen)
     part_groups = list(compress(groups, chosen))
     values = measure(part, SLICE_METRICS)
     (drawn,) = resampled([part], part_groups, SLICE_METRICS, resamples=resamples, seed=seed)

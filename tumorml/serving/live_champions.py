@@ -121,7 +121,7 @@ class LiveChampions:
         """Stop refreshing."""
         self._thread.stop()
 
-    def of(self, task: Task | None) -> LiveChampion | None:
+    def champion_of(self, task: Task | None) -> LiveChampion | None:
         """Return the champion of a task; without a task, the four-class one before the binary."""
         tasks = (Task.FOUR_CLASS, Task.BINARY) if task is None else (task,)
         live = self._live

@@ -129,7 +129,7 @@ async def _results(futures: Sequence[Future[T]]) -> list[T]:
 
 
 def _champion(server: ServerState, task: Task | None) -> LiveChampion:
-    champion = server.champions.of(task)
+    champion = server.champions.champion_of(task)
     if champion is not None:
         return champion
     if failures := server.champions.failures():
