@@ -43,7 +43,7 @@ class ResampledShare:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A paired change of a metric and its uncertainty; shares, not percentage points.
+    """A paired change of a metric and its uncertainty; values are shares, not percentage points.
 
     Attributes:
         new: The challenger's value.

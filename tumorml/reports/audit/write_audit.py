@@ -37,7 +37,7 @@ class Outputs:
     pairs: int
 
     def check(self) -> None:
-        """Check, before any work, that the files can be written.
+        """Check in advance that the files can be written.
 
         Raises:
             TumorMLError: A file cannot be written; the message names it.

@@ -23,7 +23,7 @@ _FULL_WIDTH_PIXELS = 1296
 def pdf_document(document: Document) -> bytes:
     """Render a document on A4 pages."""
     template = (files("tumorml.reports.render") / "templates/document.typ").read_bytes()
-    # The fonts of matplotlib have letters that Typst's own lack.
+    # Typst's own fonts lack some letters that matplotlib's fonts have.
     fonts = Path(get_data_path()) / "fonts/ttf"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

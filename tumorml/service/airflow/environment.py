@@ -52,8 +52,8 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Tasks must reach the API server on this machine without a proxy. Libraries differ in the
-    # spelling that they read.
+    # Tasks must reach the API server on this machine without a proxy. Some libraries read NO_PROXY,
+    # others no_proxy.
     names = ("NO_PROXY", "no_proxy")
     hosts = ",".join([*filter(None, map(environment.get, names)), _LOOPBACK])
     environment |= dict.fromkeys(names, ",".join(dict.fromkeys(hosts.split(","))))
@@ -114,7 +114,7 @@ def _airflow_options(settings: Settings) -> dict[str, str]:
             "plugins_folder": home / "plugins",
             "load_examples": False,
             "dags_are_paused_at_creation": False,
-            # LocalExecutor forks this many workers; a pool limits training.
+            # Number of worker processes of LocalExecutor; the pool `gpu` limits training.
             "parallelism": max(4, min(16, os.cpu_count() or 4)),
             "execution_api_server_url": f"{url}/execution/",
             "simple_auth_manager_users": f"{ADMIN_USER}:admin",

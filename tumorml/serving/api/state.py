@@ -90,7 +90,7 @@ class ServerState:
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Count a prediction request for the block, before anything of its body is read.
+        """Count a prediction request for the block; call this before its body is read.
 
         Raises:
             ProblemError: 503 if ``TUMORML_API_QUEUE`` requests are active already.

@@ -72,7 +72,7 @@ class Supervisor:
         }
 
     def watch(self) -> None:
-        """Check each child once: report the ones that ended, restart the ones that are due.
+        """Report children that have ended, and restart children whose pause is over.
 
         Raises:
             TumorMLError: A vital child ended more than `CRASHES_ALLOWED` times within
@@ -114,7 +114,7 @@ class Supervisor:
     def _on_end(self, child: _Child, code: int, now: float) -> None:
         name = child.command.name
         if child.record is not None:
-            # Workers of a killed scheduler would continue without it; a new one starts its own.
+            # Descendants must end, too: workers of a killed scheduler would run beside new ones.
             kill_session(child.record, child.process)
         child.crashes.append(now)
         while child.crashes and now - child.crashes[0] > CRASH_WINDOW_SECONDS:
