@@ -99,7 +99,7 @@ def test_damaged_model_never_serves(store: Settings, evaluated: EvaluatedRuns) -
 def test_force_makes_a_losing_model_champion(store: Settings, evaluated: EvaluatedRuns) -> None:
     judge_and_promote(store, evaluated("a", 0.0))
     judge_and_promote(store, evaluated("b", 0.4, {"m-a": 0.0}))
-    with pytest.raises(TumorMLError, match="which model version"):
+    with pytest.raises(TumorMLError, match="Name the model version"):
         change_champion(store, TASK, change="force", why="x", who="me")
     change = {"change": "force", "why": "a drill", "who": "me", "model_version_id": "m-b"}
     assert change_champion(store, TASK, **change) == "m-b"

@@ -169,7 +169,7 @@ def test_requested_slices_without_numbers_are_named(settings: Settings) -> None:
         policy = '[slices]\nby = ["site", "size"]\nmin_scans = 50\n'
         session.get_one(Verdict, "v").policy_text = policy
     page = report_page(settings)
-    assert "asks for slices by site, size, of at least 50 scans" in page
+    assert "requests slices by site, size, of at least 50 scans" in page
     assert "There is none by site, size" in page
 
 
