@@ -44,9 +44,11 @@ def usual(model: keras.Model, images: np.ndarray) -> None:
     """Compute Grad-CAM as many notebooks do."""
     for image in images.astype(np.float32)[..., None]:
         label = int(model.predict(image[None], verbose=0)[0].argmax())
-        both = keras.Model(model.inputs[0], [model.get_layer("features").output, model.outputs[0]])
+        features_and_logits = keras.Model(
+            model.inputs[0], [model.get_layer("features").output, model.outputs[0]]
+        )
         with tf.GradientTape() as tape:
-            features, logits = both(image[None])
+            features, logits = features_and_logits(image[None])
             score = logits[:, label]
         weights = tf.reduce_mean(tape.gradient(score, features), axis=(0, 1, 2))
         heatmap = tf.nn.relu(tf.reduce_sum(features[0] * weights, axis=-1))

@@ -38,8 +38,8 @@ TARGET = 50
 _CLASSES = LABELS[Task.FOUR_CLASS]
 
 
-def model(truth: NDArray[np.int64], skill: float, seed: int) -> Answers:
-    """Make random answers; more skill means a higher accuracy."""
+def random_answers(truth: NDArray[np.int64], skill: float, seed: int) -> Answers:
+    """Return the answers of a simulated model; its accuracy increases with `skill`."""
     logits = np.random.default_rng(seed).normal(size=(len(truth), len(_CLASSES)))
     logits += skill * np.eye(len(_CLASSES))[truth]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -67,7 +67,7 @@ def scikit_learn_metrics(
     np.abs(np.bincount(bins, gaps, minlength=CONFIDENCE_BINS)).sum()
 
 
-def loop(models: list[Answers], groups: list[str]) -> None:
+def resample_with_scikit_learn(models: list[Answers], groups: list[str]) -> None:
     """Compute the metrics of ``LOOPED`` resamples with scikit-learn, one after the other."""
     drawn = GroupResamples(groups, resamples=LOOPED, seed=0)
     for weights in (row for block in drawn for row in block):
@@ -93,14 +93,15 @@ def main() -> None:
     """Measure both methods and print their ratio."""
     truth = np.random.default_rng(0).integers(0, len(_CLASSES), SCANS)
     groups = [str(index % GROUPS) for index in range(SCANS)]
-    models = [model(truth, skill, seed) for seed, skill in enumerate((2.0, 2.5))]
+    models = [random_answers(truth, skill, seed) for seed, skill in enumerate((2.0, 2.5))]
     before = peak_memory_bytes() / 2**20
     package_time, package_cpu = medians(
         lambda: resampled(models, groups, resamples=RESAMPLES, seed=0)
     )
     peak = peak_memory_bytes() / 2**20
     loop_time, loop_cpu = (
-        RESAMPLES / LOOPED * time for time in medians(lambda: loop(models, groups))
+        RESAMPLES / LOOPED * time
+        for time in medians(lambda: resample_with_scikit_learn(models, groups))
     )
     print(
         f"{RESAMPLES:,} resamples of {SCANS:,} scans in {GROUPS:,} groups, "

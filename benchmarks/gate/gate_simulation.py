@@ -90,7 +90,7 @@ def draw_test_scans(generator: np.random.Generator, scans: int) -> TestScans:
     return TestScans(truth, [f"g{index}" for index in member], ease)
 
 
-def answer(
+def draw_answers(
     generator: np.random.Generator, scans: TestScans, accuracy: NDArray[np.float64]
 ) -> Answers:
     """Draw the predictions of a model.
@@ -125,7 +125,7 @@ def answer(
     )
 
 
-def judged(scans: TestScans, champion: Answers, challenger: Answers, policy: Policy) -> str:
+def judge(scans: TestScans, champion: Answers, challenger: Answers, policy: Policy) -> str:
     """Return the outcome by the rules of the service, at the first look at the test set."""
     contest = Contest(
         scans.groups,
@@ -148,7 +148,9 @@ def accuracy_gain(champion: Answers, challenger: Answers) -> float:
     )
 
 
-def trial(scans: int, challenger: Challenger, policy: Policy, seed: int) -> tuple[bool, ...]:
+def simulate_trial(
+    scans: int, challenger: Challenger, policy: Policy, seed: int
+) -> tuple[bool, ...]:
     """Judge one challenger on one test set.
 
     Returns:
@@ -157,14 +159,14 @@ def trial(scans: int, challenger: Challenger, policy: Policy, seed: int) -> tupl
     """
     generator = np.random.default_rng(seed)
     test = draw_test_scans(generator, scans)
-    level = np.full(len(NAMES), ACCURACY)
-    champion = answer(generator, test, level)
-    other = answer(generator, test, level + np.array(challenger.change_points) / 100)
-    outcome, gain = judged(test, champion, other, policy), accuracy_gain(champion, other)
+    accuracy = np.full(len(NAMES), ACCURACY)
+    champion = draw_answers(generator, test, accuracy)
+    other = draw_answers(generator, test, accuracy + np.array(challenger.change_points) / 100)
+    outcome, gain = judge(test, champion, other, policy), accuracy_gain(champion, other)
     return outcome == "promoted", gain > 0, gain > 0.01, outcome == "insufficient"
 
 
-def nights(scans: int, policy: Policy, unlimited: Policy, seed: int) -> tuple[bool, ...]:
+def simulate_nights(scans: int, policy: Policy, unlimited: Policy, seed: int) -> tuple[bool, ...]:
     """Judge a new challenger each night on one test set; none is better than the champion.
 
     Returns:
@@ -173,18 +175,18 @@ def nights(scans: int, policy: Policy, unlimited: Policy, seed: int) -> tuple[bo
     """
     generator = np.random.default_rng(seed)
     test = draw_test_scans(generator, scans)
-    level = np.full(len(NAMES), ACCURACY)
-    champion = answer(generator, test, level)
+    accuracy = np.full(len(NAMES), ACCURACY)
+    champion = draw_answers(generator, test, accuracy)
     promoted = [False] * 4
     for night in range(NIGHTS):
-        other = answer(generator, test, level)
+        other = draw_answers(generator, test, accuracy)
         gain = accuracy_gain(champion, other)
         promoted[2] |= gain > 0
         promoted[3] |= gain > 0.01
         if night < policy.looks.budget and not promoted[0]:
-            promoted[0] = judged(test, champion, other, policy) == "promoted"
+            promoted[0] = judge(test, champion, other, policy) == "promoted"
         if not promoted[1]:
-            promoted[1] = judged(test, champion, other, unlimited) == "promoted"
+            promoted[1] = judge(test, champion, other, unlimited) == "promoted"
     return tuple(promoted)
 
 
@@ -227,16 +229,16 @@ def main() -> None:
                 "test scans", "this gate", "without the budget", "any gain", "gain above 1 point"
             )
             for scans in options.scans:
-                found = rates(
+                shares = rates(
                     pool,
-                    nights,
+                    simulate_nights,
                     scans,
                     policy,
                     unlimited,
                     trials=options.trials,
                     title=f"{scans} scans, {NIGHTS} nights",
                 )
-                table.add_row(str(scans), *(format_rate(rate, options.trials) for rate in found))
+                table.add_row(str(scans), *(format_rate(rate, options.trials) for rate in shares))
         else:
             table = Table(
                 "test scans",
@@ -248,9 +250,9 @@ def main() -> None:
             )
             for scans in options.scans:
                 for challenger in CHALLENGERS:
-                    found = rates(
+                    shares = rates(
                         pool,
-                        trial,
+                        simulate_trial,
                         scans,
                         challenger,
                         policy,
@@ -260,7 +262,7 @@ def main() -> None:
                     table.add_row(
                         str(scans),
                         challenger.name,
-                        *(format_rate(rate, options.trials) for rate in found),
+                        *(format_rate(rate, options.trials) for rate in shares),
                     )
         console.print(table)
 

@@ -42,20 +42,20 @@ def free_port() -> int:
 
 @contextmanager
 def process(command: list[str], environment: dict[str, str], url: str, ready: str) -> Iterator[int]:
-    """Run a server; yield its process id once the path ``ready`` responds."""
+    """Run a server; yield its process id when ``ready``, a path of ``url``, responds."""
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             command, env=os.environ | environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            until = time.monotonic() + 120
+            deadline = time.monotonic() + 120
             while True:
                 try:
                     if httpx.get(url + ready).is_success:
                         break
                 except httpx.TransportError:
                     pass
-                if server.poll() is not None or time.monotonic() > until:
+                if server.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     sys.exit(f"{' '.join(command)} did not start:\n{log.read().decode()[-3000:]}")
                 time.sleep(0.2)
@@ -70,7 +70,7 @@ def process(command: list[str], environment: dict[str, str], url: str, ready: st
 
 
 def load(url: str, images: Path, heatmap: str, clients: int, seconds: int) -> dict[str, float]:
-    """Send requests for some seconds, and return the measurements.
+    """Send requests of simulated clients for a number of seconds.
 
     Returns:
         Requests per second, median and 99th percentile of the response time in milliseconds,
@@ -153,14 +153,14 @@ def main() -> None:
                             timeout=120,
                         ).raise_for_status()
                     for clients in options.clients:
-                        found = load(server[2], options.images, heatmap, clients, options.seconds)
+                        row = load(server[2], options.images, heatmap, clients, options.seconds)
                         key = (heatmap, clients)
-                        usual_rates.setdefault(key, found["per second"])
+                        usual_rates.setdefault(key, row["per second"])
                         table.add_row(
-                            name, heatmap, str(clients), f"{found['per second']:.1f}",
-                            f"{found['p50']:.0f}", f"{found['p99']:.0f}", f"{found['errors']:.0f}",
-                            f"{found['refused']:.0f}",
-                            f"{found['per second'] / usual_rates[key]:.1f}",
+                            name, heatmap, str(clients), f"{row['per second']:.1f}",
+                            f"{row['p50']:.0f}", f"{row['p99']:.0f}", f"{row['errors']:.0f}",
+                            f"{row['refused']:.0f}",
+                            f"{row['per second'] / usual_rates[key]:.1f}",
                         )  # fmt: skip
                 if name == "tumorml" and options.soak:
                     soak(console, pid, server[2], options.images, options.soak)
@@ -171,10 +171,10 @@ def soak(console: Console, pid: int, url: str, images: Path, requests: int) -> N
     """Send many requests, and print the memory of the server every 30 seconds."""
     done = 0.0
     while done < requests:
-        found = load(url, images, "none", 8, 30)
-        done += found["per second"] * 30
+        measured = load(url, images, "none", 8, 30)
+        done += measured["per second"] * 30
         megabytes = psutil.Process(pid).memory_info().rss / 1e6
-        console.print(f"{done:.0f} requests, {found['errors']:.0f} errors: {megabytes:.0f} MB")
+        console.print(f"{done:.0f} requests, {measured['errors']:.0f} errors: {megabytes:.0f} MB")
 
 
 if __name__ == "__main__":

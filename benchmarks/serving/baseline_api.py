@@ -26,9 +26,11 @@ LAYER = os.environ["LAYER"]
 
 def grad_cam(scan: np.ndarray, index: int) -> np.ndarray:
     """Return a Grad-CAM heatmap in [0, 1], with a model and gradient tape built for this call."""
-    both = keras.Model(model.inputs, [model.get_layer(LAYER).output, model.outputs[0]])
+    features_and_logits = keras.Model(
+        model.inputs, [model.get_layer(LAYER).output, model.outputs[0]]
+    )
     with tf.GradientTape() as tape:
-        features, logits = both(scan)
+        features, logits = features_and_logits(scan)
         score = logits[:, index]
     weights = tf.reduce_mean(tape.gradient(score, features), axis=(0, 1, 2))
     heatmap = tf.nn.relu(tf.reduce_sum(features[0] * weights, axis=-1)).numpy()
@@ -38,9 +40,9 @@ def grad_cam(scan: np.ndarray, index: int) -> np.ndarray:
 @app.post("/predict")
 def predict(images: Annotated[bytes, File()], heatmap: str = "none") -> dict[str, Any]:
     """Predict one image."""
-    side = model.input_shape[1]
-    picture = Image.open(io.BytesIO(images)).convert("L").resize((side, side))
-    scan = np.asarray(picture, np.float32)[None, ..., None]
+    size = model.input_shape[1]
+    image = Image.open(io.BytesIO(images)).convert("L").resize((size, size))
+    scan = np.asarray(image, np.float32)[None, ..., None]
     probabilities = tf.nn.softmax(model.predict(scan, verbose=0))[0].numpy()
     index = int(probabilities.argmax())
     answer: dict[str, Any] = {
@@ -50,7 +52,7 @@ def predict(images: Annotated[bytes, File()], heatmap: str = "none") -> dict[str
     if heatmap != "none":
         levels = Image.fromarray((grad_cam(scan, index) * 255).astype(np.uint8))
         heat = np.asarray(levels.resize((256, 256)))
-        gray = np.asarray(picture.convert("RGB").resize((256, 256)), np.float32)
+        gray = np.asarray(image.convert("RGB").resize((256, 256)), np.float32)
         blended = 0.6 * gray + 0.4 * 255 * colormaps["jet"](heat)[..., :3]
         file = io.BytesIO()
         Image.fromarray(blended.astype(np.uint8)).save(file, "PNG")

@@ -56,9 +56,9 @@ def live_pids(session: int) -> list[int]:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "timeout"
+        assert time.monotonic() < deadline, "timeout"
         time.sleep(0.02)
 
 
@@ -149,7 +149,7 @@ def test_child_with_short_grace_does_not_delay_stop(supervise, tmp_path) -> None
 
 def test_urgent_stop_kills_at_once(supervise, tmp_path) -> None:
     supervisor, _ = supervise(
-        python(tmp_path, "stubborn", IGNORES_SIGTERM), python(tmp_path, "deaf2", IGNORES_SIGTERM)
+        python(tmp_path, "stubborn", IGNORES_SIGTERM), python(tmp_path, "second", IGNORES_SIGTERM)
     )
     time.sleep(0.5)
     started = time.monotonic()

@@ -21,11 +21,11 @@ POLICY = PROJECT_ROOT / "tests" / "dags" / "lenient.toml"
 
 @pytest.mark.timeout(900)
 def test_up_once_trains_a_first_champion_in_a_new_home(tmp_path: Path) -> None:
-    with socket.socket() as probe, socket.socket() as other, socket.socket() as third:
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
         ports = []
-        for one in (probe, other, third):
-            one.bind(("127.0.0.1", 0))
-            ports.append(str(one.getsockname()[1]))
+        for probe in (first, second, third):
+            probe.bind(("127.0.0.1", 0))
+            ports.append(str(probe.getsockname()[1]))
     result = subprocess.run(
         [sys.executable, "-m", "tumorml.cli", "up", "--once"],
         env={
