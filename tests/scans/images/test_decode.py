@@ -10,6 +10,7 @@ from PIL import Image
 from tests.factories.drop_files import image_bytes, picture, png_bomb
 from tumorml.errors import TumorMLError
 from tumorml.scans.images.decode import count_pixels, decode, encode_png, scan_id
+from tumorml.scans.images.readers.raster import RasterReader
 
 PIXELS = picture(1)
 
@@ -142,3 +143,8 @@ def test_pixels_are_counted_from_the_header() -> None:
     data = save(Image.new("L", (8000, 7000)))
     assert count_pixels(io.BytesIO(data[:100])) == 56_000_000
     assert count_pixels(io.BytesIO(b"garbage")) == 0
+
+
+def test_negative_pixel_count_of_a_reader_becomes_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RasterReader, "count_pixels", lambda reader, stream: -56_000_000)
+    assert count_pixels(io.BytesIO(image_bytes(PIXELS))) == 0

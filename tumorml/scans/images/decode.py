@@ -62,13 +62,17 @@ def decode(
 
 
 def count_pixels(stream: IO[bytes]) -> int:
-    """Return an image's number of pixels according to its header; 0 if it is not an image."""
+    """Return an image's number of pixels according to its header; 0 if it is not an image.
+
+    A negative number from a reader counts as 0: it must not lower the sum over the files of a
+    request, which the API compares with a limit.
+    """
     reader = find_reader(stream.read(SIGNATURE_BYTES))
     stream.seek(0)
     if reader is None:
         return 0
     try:
-        return reader.count_pixels(stream)
+        return max(0, reader.count_pixels(stream))
     except Exception:  # decode reports the reason
         return 0
 

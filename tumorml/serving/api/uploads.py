@@ -20,6 +20,7 @@ from tumorml.datasets.resize import fit_to_square
 from tumorml.errors import TumorMLError
 from tumorml.scans.images.decode import count_pixels, decode, scan_id
 from tumorml.scans.images.readers.image_reader import DecodedScan
+from tumorml.scans.images.readers.registry import format_names
 from tumorml.scans.ingest.validation.rules import BLANK_REASON, MIN_DEVIATION
 from tumorml.serving.api.problems import ProblemError, RefusedFile
 from tumorml.settings import Settings
@@ -38,7 +39,7 @@ REQUEST_BODY = {
                         "type": "array",
                         "minItems": 1,
                         "items": {"type": "string", "format": "binary"},
-                        "description": "One or more JPEG, PNG, BMP, TIFF, GIF or WebP files.",
+                        "description": f"One or more images. Formats: {', '.join(format_names())}.",
                     }
                 },
             }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from tumorml.errors import TumorMLError
+from tumorml.scans.images.readers.registry import format_names
 from tumorml.serving.api.uploads import decode_image
 from tumorml.serving.ui.api_client import ScanResult, request_predictions
 from tumorml.serving.ui.widgets import escape_markdown, show_errors
@@ -27,7 +28,7 @@ def predict_uploads(settings: Settings, task: str) -> list[ScanResult]:
     Each file is decoded and predicted once per session and task.
     """
     files = st.file_uploader(
-        "One or more images of one slice each: PNG, JPEG, TIFF, BMP, GIF or WebP",
+        f"One or more images of one slice each: {', '.join(format_names())}",
         accept_multiple_files=True,
         key="images",
     )

@@ -22,7 +22,8 @@ class DecodedScan:
         format: The name of the file format, a key of the reader's ``suffixes``.
         warnings: ``more_frames`` if only the first frame was read, ``exif_unreadable`` if the EXIF
             data is damaged.
-        has_exif_person: Whether the metadata has a field that may name a person.
+        has_exif_person: Whether the metadata has a field that may name a person: EXIF, or any other
+            metadata of the file such as a PNG text chunk.
     """
 
     pixels: NDArray[np.uint8]

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tumorml.errors import TumorMLError
 from tumorml.scans.images.readers.image_reader import DecodedScan, Limits
+from tumorml.scans.images.readers.stretch import stretch
 
 _SUFFIXES = {
     "JPEG": frozenset({".jpg", ".jpeg", ".jpe", ".jfif"}),
@@ -36,7 +37,6 @@ _EXIF_PERSON_TAGS = (270, 315, 33432, 40091, 40092, 40093, 40095)
 _EXIF_IFD, _EXIF_IFD_PERSON_TAGS = 0x8769, (37510, 42032)
 """UserComment and CameraOwnerName, in the Exif directory."""
 _PERSON_FIELDS = ("author", "artist", "copyright", "description", "comment", "patient")
-_CHUNK_PIXELS = 1_000_000
 
 
 class RasterReader:
@@ -102,7 +102,7 @@ def _apply_orientation(image: Image.Image, warnings: list[str]) -> Image.Image:
 
 def _to_gray(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        return _stretch(np.asarray(image))
+        return stretch(np.asarray(image))
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         picture = image.convert("RGBA")
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
@@ -110,22 +110,6 @@ def _to_gray(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode not in ("L", "RGB", "1"):
         image = image.convert("RGB")
     return np.array(image.convert("L"))
-
-
-def _stretch(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Map [minimum, maximum] of the values linearly to [0, 255]; a constant image becomes 0."""
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):  # NaN pixels make either of them NaN
-        raise ValueError("it has pixels that are not numbers")
-    stretched = np.zeros(values.shape, np.uint8)
-    if high > low:
-        # In blocks of rows, because a large scan in float64 takes many times its file's size.
-        rows = max(1, _CHUNK_PIXELS // values.shape[1])
-        for start in range(0, len(values), rows):
-            block = slice(start, start + rows)
-            offsets = values[block].astype(np.float64) - low
-            stretched[block] = np.rint(offsets * (255.0 / (high - low)))
-    return stretched
 
 
 def _may_name_a_person(image: Image.Image) -> bool:
