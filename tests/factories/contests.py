@@ -30,8 +30,8 @@ def contest(challenger_errors: float, champion_errors: float | None, scans: int 
 
     Args:
         challenger_errors: Share of scans that the challenger answers wrong, with the next label.
-        champion_errors: The same of the champion; None for a first model. The champion is wrong
-            about the scans that the challenger is wrong about, or the other way round.
+        champion_errors: Share of scans that the champion answers wrong; None for a first model.
+            The wrong scans of the better model are a subset of those of the worse one.
         scans: Number of test scans.
     """
     truth = np.arange(scans) % 4

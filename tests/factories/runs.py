@@ -200,7 +200,7 @@ def outcome_and_reason(settings: Settings, verdict_id: str) -> tuple[str, str]:
 
 
 def stored_results(settings: Settings, verdict_id: str) -> dict[str, str]:
-    """Return ``result: explanation`` of a verdict's rules by name; of several slices the last."""
+    """Return ``result: explanation`` of each rule; of a rule with several slices, the last row."""
     with read_session(settings) as session:
         rows = session.scalars(select(VerdictRule).where(VerdictRule.verdict_id == verdict_id))
         return {row.rule: f"{row.result}: {row.explanation}" for row in rows}

@@ -14,9 +14,9 @@ from tumorml.results.tables import Run, SnapshotScan, TestSet, Verdict
 def next_look(session: Session, run: Run, looks: Looks) -> Look:
     """Return the next look at the version of the test set that a run uses.
 
-    A test set grows with every drop. It becomes a new version when a share of ``renewal_share`` of
-    its groups contains no scan of the snapshot with which the previous version began, so that a
-    single new scan does not renew the budget. The function adds the row of a new version, and locks
+    A test set grows with every drop. A new version starts once at least ``renewal_share`` of its
+    groups have no scan in the snapshot with which the current version began, so that a single new
+    scan does not renew the budget. The function adds the row of a new version, and locks
     the task's test sets until the transaction ends.
     """
     transaction_lock(session, f"test set of {run.task}")

@@ -58,7 +58,7 @@ def test_later_model_below_a_floor_is_kept_out() -> None:
 def test_too_few_test_scans_of_a_label_are_insufficient(scans: int) -> None:
     results = apply_rules(contest(0.0, None, scans=scans), packaged_policy())
     assert outcome_of(results, first=True)[0] == "insufficient"
-    assert {row.rule for row in results if row.result == "insufficient"} == {"recall_floor"}
+    assert "recall_floor" in {row.rule for row in results if row.result == "insufficient"}
 
 
 def test_explanations_contain_the_stored_bounds() -> None:

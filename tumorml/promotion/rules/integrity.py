@@ -55,8 +55,8 @@ def _check_golden_scans(contest: Contest, policy: Policy) -> list[RuleResult]:
 LEAK_CHECK = Rule(
     "leak_check",
     RuleKind.INTEGRITY,
-    "No test scan leaks into the challenger's training data: neither by the snapshot's own list "
-    "nor by the twins and groups known today.",
+    "No test scan leaks into the challenger's training data, checked against the snapshot's list "
+    "and against all twins and groups known when the run is judged.",
     _check_leaks,
 )
 OWN_SPLIT = Rule(
