@@ -79,7 +79,8 @@ def test_random_weights_depend_only_on_the_seed(network: str) -> None:
     same = build_network(small_recipe(network), 4, seed=1).get_weights()
     other = shared_network(network, 4, seed=2).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
-    drawn = [a for a in first if a.ndim >= 2]  # others start at constants
+    # Arrays with fewer axes (biases, batch normalization) are initialized with constants.
+    drawn = [a for a in first if a.ndim >= 2]
     drawn_with_other_seed = [a for a in other if a.ndim >= 2]
     assert drawn
     for array, other_array in zip(drawn, drawn_with_other_seed, strict=True):

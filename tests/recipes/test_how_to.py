@@ -35,11 +35,18 @@ def test_recipe_of_the_how_to_page_is_valid(tmp_path: Path) -> None:
 def test_network_of_the_how_to_page_can_be_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "two_convolutions.py").write_text(first_example("add-a-network.md", "python"))
+    (tmp_path / "three_convolutions.py").write_text(first_example("add-a-network.md", "python"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(NETWORKS, "two-convolutions", RegisteredNetwork("two_convolutions"))
-    model = build_network(small_recipe("two-convolutions"), 2, seed=1)
-    sys.modules.pop("two_convolutions")
+    monkeypatch.setitem(NETWORKS, "three-convolutions", RegisteredNetwork("three_convolutions"))
+    models = [
+        build_network(small_recipe("three-convolutions", input_size=size), 2, seed=1)
+        for size in (32, 63, 64)
+    ]
+    sys.modules.pop("three_convolutions")
+    model = models[-1]
     names = [layer.name for layer in model.layers]
     assert names[-4:] == ["pool", "dense", "dropout", "logits"]
-    assert model.get_layer("conv_1").filters + model.get_layer("features").filters == 48
+    filters = [model.get_layer(name).filters for name in ("conv_1", "conv_2", "features")]
+    assert filters == [16, 32, 64]
+    # An eighth of the input's side, as heatmaps need it.
+    assert [each.get_layer("features").output.shape[1] for each in models] == [4, 8, 8]

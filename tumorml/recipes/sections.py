@@ -30,8 +30,9 @@ class Augmentation(Section):
         1.0,
         gt=0.0,
         le=1.0,
-        description="Share of the scans that are transformed; the others are at most flipped. "
-        "Interpolation makes a transformed scan less sharp than the scans to be predicted.",
+        description="Share of the scans that are transformed. The rest are only mirrored, if "
+        "`flip` is on. Interpolation makes a transformed scan less sharp than the scans to be "
+        "predicted.",
     )
     flip: bool = Field(False, description="Mirror left to right with probability 0.5.")
     rotation_degrees: float = Field(

@@ -98,7 +98,8 @@ train_blobs(Path(sys.argv[1]), recipe, strategy=strategy)
 
 @pytest.mark.parametrize(
     ("network", "tolerance"),
-    [("baseline-cnn", 1e-3), ("batchnorm-cnn", 0.5)],  # each device normalizes its own half
+    # Each device normalizes its half of the batch with the statistics of that half.
+    [("baseline-cnn", 1e-3), ("batchnorm-cnn", 0.5)],
 )
 def test_two_devices_reach_the_losses_of_one(
     network: str, tolerance: float, tmp_path: Path

@@ -21,5 +21,5 @@ decision.
 EVIDENCE_STRIDE = 4
 """Input pixels per cell of the evidence map, along each side.
 
-With 8, small tumors covered too few cells.
+A stride of 8 is too coarse: a small tumor would cover only a few cells.
 """
