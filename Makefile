@@ -26,9 +26,10 @@ $(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
 run: install ## Start the service; in an empty home also ingest a synthetic drop and retrain
 	@$(BIN)/tumorml up
 
-check: install format ## Format, lint, type-check, and test what changed since main; about a minute
+check: install format ## Format, lint, check reference pages, and test what changed since main; about a minute
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate --check
 	@tests=$$($(BIN)/python .ci/changed_tests.py); test -z "$$tests" || \
 	  $(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --no-header -q $$tests
 
