@@ -103,7 +103,9 @@ def test_each_key_of_a_recipe_changes_its_training(changes: dict[str, Any], tmp_
     )
     for kernel, changed_kernel in zip(kernels, changed_kernels, strict=True):
         assert np.any(kernel != changed_kernel)
-        # One epoch moves weights by a few times the learning rate, so both started alike.
+    # One epoch moves weights by a few times the learning rate, so both started alike. A dropout
+    # layer draws a seed before the logits layer does, whose kernel therefore starts differently.
+    for kernel, changed_kernel in zip(kernels[:-1], changed_kernels[:-1], strict=True):
         assert np.abs(kernel - changed_kernel).max() < 0.1
 
 
